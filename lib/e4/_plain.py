@@ -1,0 +1,70 @@
+"""The inner loops in ordinary Python, right on any word size. See `blocks` for their contracts."""
+
+import struct
+
+from e4._keccak_tables import LANES, ROTATIONS, ROUND_CONSTANTS
+
+_MASK64 = 0xFFFFFFFFFFFFFFFF
+
+
+def xor_into(dst, src, n: int) -> None:
+    a = int.from_bytes(dst[:n], "big") ^ int.from_bytes(src[:n], "big")
+    dst[:n] = a.to_bytes(n, "big")
+
+
+def double(block) -> None:
+    value = int.from_bytes(block, "big")
+    # The reduction is selected by multiplication, not by a branch on a secret bit.
+    value = (value << 1) ^ ((value >> 127) * ((1 << 128) | 0x87))
+    block[:] = value.to_bytes(16, "big")
+
+
+def counter_blocks(dst, first, n: int) -> None:
+    head = bytes(first[:12])
+    low = int.from_bytes(first[12:16], "big")  # its top bit is clear, so it cannot carry into `head`
+    for i in range(n):
+        dst[16 * i : 16 * i + 12] = head
+        dst[16 * i + 12 : 16 * i + 16] = (low + i).to_bytes(4, "big")
+
+
+def same(a, b, n: int) -> bool:
+    different = 0
+    for i in range(n):
+        different |= a[i] ^ b[i]
+    return different == 0
+
+
+def _theta(s: list) -> None:
+    c = [s[x] ^ s[x + 5] ^ s[x + 10] ^ s[x + 15] ^ s[x + 20] for x in range(5)]
+    for x in range(5):
+        after = c[(x + 1) % 5]
+        d = c[x - 1] ^ ((after << 1) & _MASK64) ^ (after >> 63)
+        for y in range(x, 25, 5):
+            s[y] ^= d
+
+
+def _rho_pi(s: list) -> None:
+    moving = s[1]
+    for i in range(24):
+        lane = LANES[i]
+        n = ROTATIONS[i]
+        waiting = s[lane]
+        s[lane] = ((moving << n) & _MASK64) | (moving >> (64 - n))
+        moving = waiting
+
+
+def _chi(s: list) -> None:
+    for y in range(0, 25, 5):
+        row = s[y : y + 5]
+        for x in range(5):
+            s[y + x] = row[x] ^ ((row[(x + 1) % 5] ^ _MASK64) & row[(x + 2) % 5])
+
+
+def keccak_f(state) -> None:
+    s = list(struct.unpack("<25Q", state))
+    for constant in struct.unpack("<24Q", ROUND_CONSTANTS):
+        _theta(s)
+        _rho_pi(s)
+        _chi(s)
+        s[0] ^= constant
+    state[:] = struct.pack("<25Q", *s)

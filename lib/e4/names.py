@@ -1,0 +1,51 @@
+"""Names, IDs and topics, and how each is derived from the other."""
+
+import binascii
+
+from e4.errors import InvalidName, InvalidTopic
+from e4.sha3 import sha3_256
+
+ID_SIZE = 16
+HASH_SIZE = 16
+_MAX_TOPIC = 512
+_MAX_NAME = 255
+
+
+def _utf8(text, largest: int, error, what: str) -> bytes:
+    if not isinstance(text, (str, bytes, bytearray, memoryview)):
+        raise error("a {} is text, or its bytes".format(what))
+    try:
+        data = text.encode() if isinstance(text, str) else bytes(text)
+        data.decode()
+    except UnicodeError:
+        raise error("a {} is UTF-8 text".format(what)) from None
+    if not 1 <= len(data) <= largest:
+        raise error("a {} has 1 to {} bytes of UTF-8, not {}".format(what, largest, len(data)))
+    return data
+
+
+def topic_bytes(topic: str | bytes) -> bytes:
+    """Return a topic as its 1 to 512 bytes of UTF-8. Raises InvalidTopic."""
+    return _utf8(topic, _MAX_TOPIC, InvalidTopic, "topic")
+
+
+def topic_hash(topic: str | bytes) -> bytes:
+    """Return the 16 bytes that stand for a topic in commands and stores: SHA3-256, cut. Raises InvalidTopic."""
+    return sha3_256(topic_bytes(topic))[:HASH_SIZE]
+
+
+def id_of(name: str | bytes) -> bytes:
+    """Return the 16-byte ID of a client with this name. Raises InvalidName."""
+    return sha3_256(_utf8(name, _MAX_NAME, InvalidName, "name"))[:ID_SIZE]
+
+
+def check_id(client_id: bytes) -> bytes:
+    """Return `client_id` as 16 bytes. Raises InvalidName."""
+    if isinstance(client_id, str) or len(client_id) != ID_SIZE:
+        raise InvalidName("an ID has 16 bytes; e4.id_of(name) makes one from a name")
+    return bytes(client_id)
+
+
+def receiving_topic(client_id: bytes) -> str:
+    """Return the topic on which a client receives its commands: "e4/" and the ID in hexadecimal."""
+    return "e4/" + binascii.hexlify(check_id(client_id)).decode()

@@ -1,0 +1,59 @@
+"""What travels: `timestamp (8) | SIV tag (16) | ciphertext (n)`, authenticated with the timestamp."""
+
+from e4.errors import TimestampInFuture, TimestampTooOld, TooShort
+from e4.siv import SIV, TAG_SIZE, check_key
+
+TIMESTAMP_SIZE = 8
+OVERHEAD = TIMESTAMP_SIZE + TAG_SIZE
+MAX_AGE = 600  # seconds; exactly this old is still valid
+FUTURE_TOLERANCE = 60  # seconds; a board's clock drifts, and the reference client's zero would refuse its peers
+
+
+def seal(siv: SIV, message, timestamp: int) -> bytes:
+    """Return `message` protected under a ready cipher, stamped with Unix seconds. Raises TooShort if empty."""
+    n = len(message)
+    if n == 0:
+        raise TooShort("an empty message cannot be protected: every receiver refuses it")
+    out = bytearray(OVERHEAD + n)
+    out[:TIMESTAMP_SIZE] = timestamp.to_bytes(TIMESTAMP_SIZE, "little")
+    view = memoryview(out)
+    siv.seal_into(view[TIMESTAMP_SIZE:], message, view[:TIMESTAMP_SIZE])
+    return bytes(out)
+
+
+def check_fresh(payload, now: int, max_age: int = MAX_AGE, future_tolerance: int = FUTURE_TOLERANCE) -> None:
+    """Refuse a payload that cannot be valid at `now`, in Unix seconds, whatever its key.
+
+    Raises TooShort, TimestampInFuture, TimestampTooOld, in this order.
+    """
+    if len(payload) <= OVERHEAD:
+        raise TooShort("payload of {} bytes, {} at least".format(len(payload), OVERHEAD + 1))
+    timestamp = int.from_bytes(payload[:TIMESTAMP_SIZE], "little")
+    if timestamp > now + future_tolerance:
+        raise TimestampInFuture("timestamp in future")
+    if timestamp + max_age < now:
+        raise TimestampTooOld("timestamp too old")
+
+
+def open_sealed(siv: SIV, payload) -> bytes:
+    """Return the message of a payload that `check_fresh` let pass. Raises NotAuthentic."""
+    view = memoryview(payload)
+    return siv.open(view[TIMESTAMP_SIZE:], view[:TIMESTAMP_SIZE])
+
+
+def protect(message: bytes, key: bytes, timestamp: int) -> bytes:
+    """Return `message` protected under a 32-byte key: what C2 does with a command, under the client's ID key.
+
+    `timestamp` is in Unix seconds. Raises InvalidKey, TooShort.
+    """
+    return seal(SIV(check_key(key)), message, timestamp)
+
+
+def unprotect(payload: bytes, key: bytes, now: int) -> bytes:
+    """Return the message that `protect` protected, if it is valid at `now`, in Unix seconds.
+
+    Raises InvalidKey, TooShort, TimestampInFuture, TimestampTooOld, NotAuthentic.
+    """
+    siv = SIV(check_key(key))
+    check_fresh(payload, now)
+    return open_sealed(siv, payload)

@@ -1,0 +1,22 @@
+"""SHA3-256 (FIPS 202). No MicroPython build has it, and E4 hashes topics and names with it."""
+
+from e4.blocks import keccak_f, xor_into
+
+_RATE = 136  # bytes absorbed per permutation
+
+
+def sha3_256(data: bytes) -> bytes:
+    """Return the 32-byte SHA3-256 digest of `data` (FIPS 202 section 6.1)."""
+    view = memoryview(data)
+    size = len(view)
+    state = bytearray(200)
+    start = 0
+    while size - start >= _RATE:
+        xor_into(state, view[start : start + _RATE], _RATE)
+        keccak_f(state)
+        start += _RATE
+    xor_into(state, view[start:], size - start)
+    state[size - start] ^= 0x06
+    state[_RATE - 1] ^= 0x80
+    keccak_f(state)
+    return bytes(memoryview(state)[:32])

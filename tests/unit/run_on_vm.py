@@ -1,0 +1,46 @@
+"""Run every test of this folder on the MicroPython that runs this file.
+
+Ends with a line `N passed, N failed`, and with exit code 1 if one failed or if there was none.
+"""
+
+import gc
+import os
+import sys
+
+
+def _run(module):
+    passed = failed = 0
+    for name in sorted(dir(module)):
+        if not name.startswith("test_"):
+            continue
+        gc.collect()
+        try:
+            getattr(module, name)()
+            passed += 1
+        except Exception as error:
+            failed += 1
+            print("FAILED {}.{}".format(module.__name__, name))
+            sys.print_exception(error)
+    return passed, failed
+
+
+def main(folder):
+    sys.path.insert(0, folder)
+    passed = failed = 0
+    for file in sorted(os.listdir(folder)):
+        if not (file.startswith("test_") and file.endswith(".py")):
+            continue
+        try:
+            counts = _run(__import__(file[:-3]))
+        except Exception as error:
+            print("FAILED to import", file)
+            sys.print_exception(error)
+            counts = 0, 1
+        passed += counts[0]
+        failed += counts[1]
+        sys.modules.pop(file[:-3], None)
+    print("{} passed, {} failed".format(passed, failed))
+    sys.exit(1 if failed or not passed else 0)
+
+
+main(sys.argv[1])

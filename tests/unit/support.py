@@ -1,0 +1,36 @@
+"""What the unit tests share. It runs on CPython and on MicroPython, as they do."""
+
+
+def raises(error, function, *arguments):
+    """Call `function`; return the exception, which must be exactly of this class."""
+    try:
+        result = function(*arguments)
+    except Exception as caught:
+        if type(caught) is not error:
+            raise
+        return caught
+    raise AssertionError("{} expected, {!r} returned".format(error.__name__, result))
+
+
+class Clock:
+    """A clock that shows what the test sets."""
+
+    def __init__(self, now=1774894944):
+        self.now = now
+
+    def __call__(self):
+        return self.now
+
+
+class Dice:
+    """Repeatable random numbers, the same on every interpreter."""
+
+    def __init__(self, seed=1):
+        self._state = seed
+
+    def below(self, n):
+        self._state = (self._state * 1103515245 + 12345) & 0x7FFFFFFF
+        return (self._state >> 8) % n
+
+    def bytes(self, n):
+        return bytes(self.below(256) for _ in range(n))

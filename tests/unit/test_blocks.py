@@ -1,0 +1,60 @@
+"""The inner loops in use against the plain ones, on random input; they are the same only on CPython."""
+
+from support import Dice
+
+from e4 import _plain, blocks
+
+
+def test_xor_into_at_every_alignment():
+    dice = Dice(2)
+    for n in list(range(36)) + [255, 256, 257]:
+        for start in range(4):
+            source = dice.bytes(n + start)
+            ours, plain = bytearray(dice.bytes(n + 8)), None
+            plain = bytearray(ours)
+            blocks.xor_into(memoryview(ours)[start:], memoryview(source)[start:], n)
+            view = memoryview(plain)[start:]
+            _plain.xor_into(view, memoryview(source)[start:], n)
+            assert ours == plain
+
+
+def test_double():
+    dice = Dice(3)
+    for first in (0, 0x7F, 0x80, 0xFF):
+        for _ in range(20):
+            ours = bytearray(bytes((first,)) + dice.bytes(15))
+            plain = bytearray(ours)
+            blocks.double(ours)
+            _plain.double(plain)
+            assert ours == plain
+
+
+def test_counter_blocks_carry():
+    for low in (0, 0xFE, 0xFFFE, 0xFFFFFE, 0x7FFFFFFE, 0x7FFFFFFF, 0x3FFFFFFF):
+        first = bytes(range(0xF4, 0x100)) + low.to_bytes(4, "big")
+        ours, plain = bytearray(64), bytearray(64)
+        blocks.counter_blocks(ours, first, 4)
+        _plain.counter_blocks(plain, first, 4)
+        assert ours == plain
+        assert ours[:16] == first
+
+
+def test_same():
+    a = bytes(range(16))
+    assert blocks.same(a, bytearray(a), 16) is True
+    for i in range(16):
+        b = bytearray(a)
+        b[i] ^= 0x80
+        assert blocks.same(a, b, 16) is False
+        assert blocks.same(a, b, i) is True
+
+
+def test_keccak_f():
+    dice = Dice(4)
+    for fill in (0, 0xFF, None):
+        ours = bytearray([fill] * 200) if fill is not None else bytearray(dice.bytes(200))
+        for _ in range(8):
+            plain = bytearray(ours)
+            blocks.keccak_f(ours)
+            _plain.keccak_f(plain)
+            assert ours == plain

@@ -1,0 +1,269 @@
+"""The client: what goes through, what is refused, and that a refusal changes nothing."""
+
+from support import Clock, Dice, raises
+
+import e4
+from e4 import commands
+
+_ID = e4.id_of("board")
+_ID_KEY = bytes(range(1, 33))
+_KEY_A = b"a" * 32
+_KEY_B = b"b" * 32
+_KEY_C = b"c" * 32
+_TOPIC = "sensors/lab"
+
+
+class Bench:
+    """A client, its store and its clock, and the C2 that commands it."""
+
+    def __init__(self, **settings):
+        self.clock = Clock()
+        self.store = e4.MemoryStore()
+        self.client = e4.Client(_ID, _ID_KEY, self.store, self.clock, **settings)
+        self.id_key = _ID_KEY
+
+    def command(self, plain):
+        payload = e4.protect(plain, self.id_key, self.clock.now)
+        return self.client.unprotect(payload, self.client.receiving_topic)
+
+    def records(self):
+        return {name: self.store.get(name) for name in self.store.names()}
+
+    def refused(self, error, payload, topic):
+        """The payload must be refused, and neither store nor client may have changed."""
+        before = self.records()
+        raises(error, self.client.unprotect, payload, topic)
+        assert self.records() == before
+
+
+def _granted(*keys, **settings):
+    bench = Bench(**settings)
+    for key in keys:
+        assert bench.command(commands.set_topic_key(key, _TOPIC)) is None
+    return bench
+
+
+def test_two_clients_talk():
+    alice, bob = _granted(_KEY_A), _granted(_KEY_A)
+    payload = alice.client.protect_message(b"21.5 C", _TOPIC)
+    assert len(payload) == 6 + 24
+    assert bob.client.unprotect(payload, _TOPIC) == b"21.5 C"
+    assert bob.client.unprotect(payload, _TOPIC.encode()) == b"21.5 C"
+
+
+def test_text_is_sent_as_utf8():
+    bench = _granted(_KEY_A)
+    assert bench.client.unprotect(bench.client.protect_message("21,5 °C", _TOPIC), _TOPIC) == "21,5 °C".encode()
+
+
+def test_without_the_topic_key_nothing_goes():
+    bench = Bench()
+    error = raises(e4.TopicKeyNotFound, bench.client.protect_message, b"x", _TOPIC)
+    assert str(error) == "topic key not found"
+    bench.refused(e4.TopicKeyNotFound, e4.protect(b"x", _KEY_A, bench.clock.now), _TOPIC)
+
+
+def test_the_window():
+    bench = _granted(_KEY_A)
+    now = bench.clock.now
+    for age in (0, 599, 600, -60):
+        assert bench.client.unprotect(e4.protect(b"x", _KEY_A, now - age), _TOPIC) == b"x"
+    for age in (601, 86400, now):
+        bench.refused(e4.TimestampTooOld, e4.protect(b"x", _KEY_A, now - age), _TOPIC)
+    for ahead in (61, 86400, 1 << 40):
+        bench.refused(e4.TimestampInFuture, e4.protect(b"x", _KEY_A, now + ahead), _TOPIC)
+    bench.refused(e4.TimestampInFuture, b"\xff" * 40, _TOPIC)
+
+
+def test_the_window_is_a_setting():
+    bench = _granted(_KEY_A, max_age=5, future_tolerance=0)
+    now = bench.clock.now
+    assert bench.client.unprotect(e4.protect(b"x", _KEY_A, now - 5), _TOPIC) == b"x"
+    bench.refused(e4.TimestampTooOld, e4.protect(b"x", _KEY_A, now - 6), _TOPIC)
+    bench.refused(e4.TimestampInFuture, e4.protect(b"x", _KEY_A, now + 1), _TOPIC)
+
+
+def test_refusals_come_in_the_reference_order():
+    bench = _granted(_KEY_A)
+    bench.refused(e4.TooShort, b"", _TOPIC)
+    bench.refused(e4.TooShort, bytes(24), _TOPIC)
+    bench.refused(e4.TimestampTooOld, bytes(25), _TOPIC)
+    bench.refused(e4.NotAuthentic, bench.clock.now.to_bytes(8, "little") + bytes(17), _TOPIC)
+
+
+def test_an_empty_message_is_refused_where_it_is_sent():
+    raises(e4.TooShort, _granted(_KEY_A).client.protect_message, b"", _TOPIC)
+
+
+def test_commands_steer_the_topics():
+    bench = _granted(_KEY_A)
+    bench.command(commands.set_topic_key(_KEY_B, "other"))
+    bench.command(commands.remove_topic(_TOPIC))
+    raises(e4.TopicKeyNotFound, bench.client.protect_message, b"x", _TOPIC)
+    bench.client.protect_message(b"x", "other")
+    bench.command(commands.set_topic_key(_KEY_A, _TOPIC))
+    bench.command(commands.reset_topics())
+    for topic in (_TOPIC, "other"):
+        raises(e4.TopicKeyNotFound, bench.client.protect_message, b"x", topic)
+    assert bench.client.holds_key(_TOPIC) is False
+
+
+def test_removing_what_is_not_there_is_no_error():
+    bench = Bench()
+    assert bench.command(commands.remove_topic(_TOPIC)) is None
+    assert bench.command(commands.reset_topics()) is None
+
+
+def test_the_previous_key_unprotects_for_an_hour_and_never_protects():
+    bench = _granted(_KEY_A, _KEY_B)
+    bench.clock.now += 3600
+    now = bench.clock.now
+    assert bench.client.unprotect(e4.protect(b"late", _KEY_A, now), _TOPIC) == b"late"
+    assert bench.client.unprotect(e4.protect(b"new", _KEY_B, now), _TOPIC) == b"new"
+    assert e4.unprotect(bench.client.protect_message(b"x", _TOPIC), _KEY_B, now) == b"x"
+    bench.clock.now += 1
+    bench.refused(e4.NotAuthentic, e4.protect(b"late", _KEY_A, bench.clock.now), _TOPIC)
+
+
+def test_only_one_previous_key_is_kept():
+    bench = _granted(_KEY_A, _KEY_B, _KEY_C)
+    bench.refused(e4.NotAuthentic, e4.protect(b"x", _KEY_A, bench.clock.now), _TOPIC)
+    assert bench.client.unprotect(e4.protect(b"x", _KEY_B, bench.clock.now), _TOPIC) == b"x"
+
+
+def test_the_same_key_again_changes_nothing():
+    bench = _granted(_KEY_A, _KEY_B)
+    before = bench.records()
+    bench.clock.now += 600
+    bench.command(commands.set_topic_key(_KEY_B, _TOPIC))
+    assert bench.records() == before
+
+
+def test_remove_topic_forgets_the_previous_key_too():
+    bench = _granted(_KEY_A, _KEY_B)
+    bench.command(commands.remove_topic(_TOPIC))
+    bench.command(commands.set_topic_key(_KEY_C, _TOPIC))
+    bench.refused(e4.NotAuthentic, e4.protect(b"x", _KEY_A, bench.clock.now), _TOPIC)
+    bench.refused(e4.NotAuthentic, e4.protect(b"x", _KEY_B, bench.clock.now), _TOPIC)
+
+
+def test_set_id_key_replaces_the_key_that_commands_need():
+    bench = Bench()
+    bench.command(commands.set_id_key(_KEY_B))
+    old = e4.protect(commands.reset_topics(), _ID_KEY, bench.clock.now)
+    bench.refused(e4.NotAuthentic, old, bench.client.receiving_topic)
+    bench.id_key = _KEY_B
+    bench.command(commands.set_topic_key(_KEY_A, _TOPIC))
+    assert bench.client.holds_key(_TOPIC)
+
+
+def test_bad_commands_change_nothing():
+    bench = _granted(_KEY_A)
+    for plain in (b"\x00" + b"h" * 15, b"\x01x", b"\x02" + bytes(32), b"\x03" + b"k" * 47, b"\x08", b"\xff" * 80):
+        payload = e4.protect(plain, _ID_KEY, bench.clock.now)
+        bench.refused(e4.InvalidCommand, payload, bench.client.receiving_topic)
+    for plain in (b"\x04" + b"i" * 16, b"\x05", b"\x06" + b"k" * 48, b"\x07" + b"k" * 32):
+        payload = e4.protect(plain, _ID_KEY, bench.clock.now)
+        bench.refused(e4.UnsupportedCommand, payload, bench.client.receiving_topic)
+    bench.client.protect_message(b"still there", _TOPIC)
+
+
+def test_a_message_is_no_command_and_a_command_no_message():
+    bench = _granted(_KEY_A)
+    as_message = e4.protect(commands.reset_topics(), _KEY_A, bench.clock.now)
+    bench.refused(e4.NotAuthentic, as_message, bench.client.receiving_topic)
+    as_command = e4.protect(commands.reset_topics(), _ID_KEY, bench.clock.now)
+    bench.refused(e4.NotAuthentic, as_command, _TOPIC)
+
+
+def test_a_custom_receiving_topic_is_kept():
+    bench = _granted(_KEY_A, receiving_topic="plant/7/commands")
+    assert bench.client.receiving_topic == "plant/7/commands"
+    again = e4.Client(_ID, None, bench.store, bench.clock)
+    assert again.receiving_topic == "plant/7/commands"
+    standard = e4.protect(commands.reset_topics(), _ID_KEY, bench.clock.now)
+    raises(e4.TopicKeyNotFound, again.unprotect, standard, e4.receiving_topic(_ID))
+
+
+def test_the_store_brings_everything_back():
+    bench = _granted(_KEY_A, _KEY_B)
+    bench.command(commands.set_id_key(_KEY_C))
+    for key in (None, _ID_KEY, _KEY_C):  # the first key is what a configuration would still say
+        bench.client = e4.Client(_ID, key, bench.store, bench.clock)
+        bench.id_key = _KEY_C
+        assert bench.client.unprotect(e4.protect(b"x", _KEY_A, bench.clock.now), _TOPIC) == b"x"
+        bench.command(commands.set_topic_key(_KEY_B, _TOPIC))
+
+
+def test_a_store_is_not_taken_over():
+    bench = _granted(_KEY_A)
+    before = bench.records()
+    raises(e4.InvalidKey, e4.Client, _ID, _KEY_B, bench.store, bench.clock)
+    raises(e4.StoreError, e4.Client, e4.id_of("another"), _ID_KEY, bench.store, bench.clock)
+    raises(e4.InvalidKey, e4.Client, _ID, bytes(32), bench.store, bench.clock)
+    raises(e4.InvalidKey, e4.Client, _ID, None, e4.MemoryStore(), bench.clock)
+    assert bench.records() == before
+
+
+class FullStore(e4.MemoryStore):
+    """A store that can take no more."""
+
+    full = False
+
+    def _persist(self, records):
+        if self.full:
+            raise e4.StoreError("no space left")
+
+
+def test_a_failing_store_changes_nothing_in_memory():
+    clock, store = Clock(), FullStore()
+    client = e4.Client(_ID, _ID_KEY, store, clock)
+    topic = client.receiving_topic
+    client.unprotect(e4.protect(commands.set_topic_key(_KEY_A, _TOPIC), _ID_KEY, clock.now), topic)
+    store.full = True
+    for plain in (commands.set_topic_key(_KEY_B, _TOPIC), commands.set_id_key(_KEY_C), commands.reset_topics()):
+        raises(e4.StoreError, client.unprotect, e4.protect(plain, _ID_KEY, clock.now), topic)
+    store.full = False
+    assert client.unprotect(e4.protect(b"x", _KEY_A, clock.now), _TOPIC) == b"x"
+    client.unprotect(e4.protect(commands.remove_topic(_TOPIC), _ID_KEY, clock.now), topic)
+
+
+def test_without_the_time_nothing_is_accepted_or_protected():
+    bench = _granted(_KEY_A)
+    payload = e4.protect(b"x", _KEY_A, bench.clock.now)
+
+    def unset():
+        raise e4.ClockNotSet("the time is not known")
+
+    client = e4.Client(_ID, None, bench.store, unset)
+    raises(e4.ClockNotSet, client.unprotect, payload, _TOPIC)
+    raises(e4.ClockNotSet, client.unprotect, payload, client.receiving_topic)
+    raises(e4.ClockNotSet, client.protect_message, b"x", _TOPIC)
+
+
+def test_more_topics_than_are_kept_ready():
+    bench = Bench()
+    topics = ["t/{}".format(i) for i in range(12)]
+    for i, topic in enumerate(topics):
+        bench.command(commands.set_topic_key(bytes((i + 1,)) * 32, topic))
+    for _ in range(2):
+        for i, topic in enumerate(topics):
+            payload = bench.client.protect_message(b"x", topic)
+            assert e4.unprotect(payload, bytes((i + 1,)) * 32, bench.clock.now) == b"x"
+
+
+def test_any_bytes_give_an_e4_error():
+    bench = _granted(_KEY_A)
+    dice = Dice(5)
+    stamp = bench.clock.now.to_bytes(8, "little")
+    before = bench.records()
+    for _ in range(200):
+        noise = dice.bytes(dice.below(90))
+        for payload in (noise, stamp + noise):
+            for topic in (_TOPIC, bench.client.receiving_topic, "unknown"):
+                try:
+                    bench.client.unprotect(payload, topic)
+                except e4.E4Error:
+                    continue
+                raise AssertionError("noise was accepted")
+    assert bench.records() == before

@@ -1,0 +1,94 @@
+"""AES-CMAC and AES-SIV against the vectors of RFC 4493 section 4 and RFC 5297 appendix A."""
+
+from binascii import unhexlify
+
+from support import Dice, raises
+
+import e4
+from e4 import siv
+
+_RFC4493_KEY = unhexlify("2b7e151628aed2a6abf7158809cf4f3c")
+_RFC4493_MESSAGE = unhexlify(
+    "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51"
+    "30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710"
+)
+_RFC4493_TAGS = (
+    (0, "bb1d6929e95937287fa37d129b756746"),
+    (16, "070a16b46b4d4144f79bdd9dd04a287c"),
+    (40, "dfa66747de9ae63030ca32611497c827"),
+    (64, "51f0bebf7e3b9d92fc49741779363cfe"),
+)
+
+
+def _hex(*groups):
+    return unhexlify("".join(groups).replace(" ", ""))
+
+
+def test_rfc_4493_examples():
+    for n, tag in _RFC4493_TAGS:
+        assert siv.CMAC(_RFC4493_KEY).tag(_RFC4493_MESSAGE[:n]) == unhexlify(tag)
+
+
+def test_rfc_5297_a1_deterministic():
+    cipher = siv.SIV(_hex("fffefdfcfbfaf9f8f7f6f5f4f3f2f1f0"), _hex("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff"))
+    ad = _hex("10111213 14151617 18191a1b 1c1d1e1f 20212223 24252627")
+    plaintext = _hex("11223344 55667788 99aabbcc ddee")
+    expected = _hex("85632d07 c6e8f37f 950acd32 0a2ecc93", "40c02b96 90c4dc04 daef7f6a fe5c")
+    out = bytearray(len(plaintext) + 16)
+    cipher.seal_into(memoryview(out), plaintext, ad)
+    assert out == expected
+    assert cipher.open(expected, ad) == plaintext
+
+
+def test_rfc_5297_a2_nonce_and_several_strings():
+    cipher = siv.SIV(_hex("7f7e7d7c7b7a79787776757473727170"), _hex("404142434445464748494a4b4c4d4e4f"))
+    ads = (
+        _hex("00112233 44556677 8899aabb ccddeeff deaddada deaddada ffeeddcc bbaa9988 77665544 33221100"),
+        _hex("10203040 50607080 90a0"),
+        _hex("09f91102 9d74e35b d84156c5 635688c0"),
+    )
+    plaintext = b"this is some plaintext to encrypt using SIV-AES"
+    expected = _hex(
+        "7bdb6e3b 432667eb 06f4d14b ff2fbd0f cb900f2f ddbe4043 26601965 c889bf17",
+        "dba77ceb 094fa663 b7a3f748 ba8af829 ea64ad54 4a272e9c 485b62a3 fd5c0d",
+    )
+    out = bytearray(len(plaintext) + 16)
+    cipher.seal_into(memoryview(out), plaintext, *ads)
+    assert out == expected
+    assert cipher.open(expected, *ads) == plaintext
+
+
+def test_round_trip_of_every_short_length_and_some_long_ones():
+    dice = Dice()
+    key = dice.bytes(32)
+    for n in list(range(70)) + [255, 256, 257, 1023, 1024, 1025]:
+        plaintext = dice.bytes(n)
+        sealed = e4.siv.encrypt(key, b"12345678", plaintext)
+        assert len(sealed) == n + 16
+        assert e4.siv.decrypt(key, b"12345678", sealed) == plaintext
+
+
+def test_any_flipped_bit_is_refused():
+    key = bytes(range(32))
+    sealed = e4.siv.encrypt(key, b"12345678", b"a message of 25 bytes....")
+    for i in range(len(sealed)):
+        altered = bytearray(sealed)
+        altered[i] ^= 1 << (i % 8)
+        raises(e4.NotAuthentic, e4.siv.decrypt, key, b"12345678", bytes(altered))
+    raises(e4.NotAuthentic, e4.siv.decrypt, key, b"12345679", sealed)
+    raises(e4.NotAuthentic, e4.siv.decrypt, bytes(range(1, 33)), b"12345678", sealed)
+
+
+def test_input_is_left_as_it_was():
+    key, ad, plaintext = bytearray(range(1, 33)), bytearray(b"12345678"), bytearray(b"p" * 40)
+    sealed = bytearray(e4.siv.encrypt(key, ad, plaintext))
+    before = bytes(sealed)
+    assert e4.siv.decrypt(key, ad, sealed) == b"p" * 40
+    assert (sealed, key, ad, plaintext) == (before, bytes(range(1, 33)), b"12345678", b"p" * 40)
+
+
+def test_bad_keys_and_short_input():
+    for key in (b"", b"k" * 16, b"k" * 31, b"k" * 33, b"k" * 64, bytes(32), "k" * 32):
+        raises(e4.InvalidKey, e4.siv.encrypt, key, b"12345678", b"message")
+        raises(e4.InvalidKey, e4.siv.decrypt, key, b"12345678", b"0123456789abcdef")
+    raises(e4.TooShort, e4.siv.decrypt, b"k" * 32, b"12345678", b"0123456789abcde")
