@@ -1,8 +1,8 @@
 """E4 for MicroPython: end-to-end protection of publish/subscribe messages, wire-compatible with the Go client.
 
-    client = e4.Client(e4.id_of("alice"), key, e4.FileStore("/e4.keys"), clock)
-    payload = client.protect_message(b"21.5 C", "sensors/lab")
-    message = client.unprotect(payload, topic)   # None: a command, and it has been applied
+client = e4.Client(e4.id_of("alice"), key, e4.FileStore("/e4.keys"), clock)
+payload = client.protect_message(b"21.5 C", "sensors/lab")
+message = client.unprotect(payload, topic)   # None: a command, and it has been applied
 """
 
 from e4 import commands, sha3, siv
@@ -24,5 +24,5 @@ from e4.errors import (
     UnsupportedCommand,
 )
 from e4.names import id_of, receiving_topic, topic_hash
-from e4.protection import protect, unprotect
+from e4.protection import proof_of_key, protect, unprotect
 from e4.store import FileStore, MemoryStore

@@ -31,7 +31,8 @@ def xor_into(dst, src, n: int):
 
 
 @micropython.viper
-def double(block: ptr8):
+def double(value):
+    block = ptr8(value)
     carry = (block[0] >> 7) * 0x87  # the reduction, selected without a branch on a secret bit
     i = 0
     while i < 15:
@@ -64,11 +65,13 @@ def counter_blocks(dst, first, n: int):
 
 
 @micropython.viper
-def same(a: ptr8, b: ptr8, n: int) -> bool:
+def same(a, b, n: int) -> bool:
+    a8 = ptr8(a)
+    b8 = ptr8(b)
     different = 0
     i = 0
     while i < n:
-        different |= a[i] ^ b[i]
+        different |= a8[i] ^ b8[i]
         i += 1
     return different == 0
 

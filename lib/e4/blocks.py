@@ -17,7 +17,7 @@ try:
 
     BACKEND = "viper"
 except (ImportError, SyntaxError, ValueError):  # no `micropython`, no emitter, or an .mpy for another CPU
-    from e4 import _plain as _loops
+    from e4 import _plain as _loops  # type: ignore[no-redef]
 
     BACKEND = "plain"
 

@@ -27,7 +27,7 @@ class Client:
     No failure of any method changes the state of the client or of its store.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (one parameter for each setting, the last five optional)
         self,
         id: bytes,  # noqa: A002 (the interface's name for it)
         key: bytes | None,
@@ -44,7 +44,7 @@ class Client:
         self._max_age = max_age
         self._future_tolerance = future_tolerance
         self._key_transition = key_transition
-        self._ready = {}  # topic bytes: (topic hash, its record, cipher of its current key)
+        self._ready: dict = {}  # topic bytes: (topic hash, its record, cipher of its current key)
         identity = store.get(_IDENTITY)
         if identity is None:
             identity = self._new_identity(key)
@@ -108,6 +108,10 @@ class Client:
     def holds_key(self, topic: str | bytes) -> bool:
         """Tell whether this client holds a key for `topic`. Raises InvalidTopic."""
         return self._store.get(_TOPIC + topic_hash(topic)) is not None
+
+    def prove_key(self, nonce: bytes) -> bytes:
+        """Return `protection.proof_of_key` of our ID key, for a nonce of somebody who wants to know."""
+        return protection.proof_of_key(self._store.get(_IDENTITY)[16:48], nonce)
 
     def _now(self) -> int:
         return int(self._clock())

@@ -1,6 +1,7 @@
 """What travels: `timestamp (8) | SIV tag (16) | ciphertext (n)`, authenticated with the timestamp."""
 
 from e4.errors import TimestampInFuture, TimestampTooOld, TooShort
+from e4.sha3 import sha3_256
 from e4.siv import SIV, TAG_SIZE, check_key
 
 TIMESTAMP_SIZE = 8
@@ -57,3 +58,12 @@ def unprotect(payload: bytes, key: bytes, now: int) -> bytes:
     siv = SIV(check_key(key))
     check_fresh(payload, now)
     return open_sealed(siv, payload)
+
+
+def proof_of_key(key: bytes, nonce: bytes) -> bytes:
+    """Return 32 bytes that only a holder of `key` can compute for this nonce, and that tell nothing else of it.
+
+    SHA3-256 of a label, the key and the nonce. It is not a CMAC, because a CMAC of chosen input under an ID key
+    could be made part of a forged command. Raises InvalidKey.
+    """
+    return sha3_256(b"e4 proof of key\n" + check_key(key) + nonce)

@@ -23,7 +23,7 @@ class MemoryStore:
     """A store that lasts as long as the program."""
 
     def __init__(self) -> None:
-        self._records = {}
+        self._records: dict = {}
 
     def get(self, name: bytes) -> bytes | None:
         return self._records.get(name)
@@ -90,8 +90,8 @@ def _remove(path: str) -> None:
 def _create_private(path: str):
     """Open a new file that, where the system has users, only its owner may read."""
     if not hasattr(os, "O_CREAT"):  # MicroPython: one user
-        return open(path, "wb")  # noqa: SIM115 (the caller closes it)
-    return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")
+        return open(path, "wb")
+    return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")  # type: ignore[attr-defined]
 
 
 def _encode(records: dict, file) -> None:

@@ -6,6 +6,9 @@ whole blocks. MicroPython has its own `cryptolib`; keep this one off its path.
 
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 
+_Buffer = bytearray | memoryview
+_Bytes = bytes | _Buffer
+
 _ECB = 1
 _CBC = 2
 _BLOCK = 16
@@ -29,7 +32,7 @@ class aes:  # noqa: N801 (MicroPython's name)
         self._direction: str | None = None
         self._context: CipherContext
 
-    def _run(self, direction: str, data, out):
+    def _run(self, direction: str, data: _Bytes, out: _Buffer | None) -> bytes | _Buffer:
         if len(data) % _BLOCK:
             raise ValueError("blksize % 16")
         if self._direction is None:
@@ -45,10 +48,10 @@ class aes:  # noqa: N801 (MicroPython's name)
         memoryview(out)[: len(result)] = result
         return out
 
-    def encrypt(self, data, out=None):
+    def encrypt(self, data: _Bytes, out: _Buffer | None = None) -> bytes | _Buffer:
         """Encrypt whole blocks; into `out` if it is given (it may be `data`)."""
         return self._run("encrypt", data, out)
 
-    def decrypt(self, data, out=None):
+    def decrypt(self, data: _Bytes, out: _Buffer | None = None) -> bytes | _Buffer:
         """Decrypt whole blocks; into `out` if it is given (it may be `data`)."""
         return self._run("decrypt", data, out)

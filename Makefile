@@ -1,0 +1,59 @@
+# make demo          the tutorial's story on three virtual boards      (BROKER=host:port, PORT=device for a real alice)
+# make test          everything that can be checked on this machine
+# make conformance   VECTORS=file.json [PORT=device or socket://host:port]
+#
+# Everything is installed into .venv and build, from requirements.txt.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+STUBS := build/stubs
+
+.PHONY: demo test unit vm integration lint conformance lock clean
+
+demo: $(VENV)/.installed
+	$(RUN) -m e4_tools.demo $(if $(BROKER),--broker $(BROKER)) $(if $(PORT),--port $(PORT))
+
+test: lint unit vm integration
+
+unit: $(VENV)/.installed
+	$(RUN) -m pytest tests/unit
+
+vm: $(VENV)/.installed
+	$(RUN) tests/on_vm.py
+
+integration: $(VENV)/.installed
+	$(RUN) -m pytest tests/integration
+
+lint: $(VENV)/.installed $(STUBS)/.installed
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy --config-file mypy-board.ini
+	$(RUN) -m mypy --config-file mypy-host.ini
+
+conformance: $(VENV)/.installed
+	@test -n "$(VECTORS)" || { echo "Say which: make conformance VECTORS=tests/vectors/e4-reference.json"; exit 2; }
+	$(RUN) -m e4_tools.conformance $(VECTORS) $(if $(PORT),--port $(PORT))
+
+# The stamp comes last: an interrupted installation is done again.
+$(VENV)/.installed: requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --require-hashes -r requirements.txt
+	$(RUN) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(RUN) -m e4_tools.umqtt
+	touch $@
+
+# Apart from .venv: the stubs bear the names of the standard library.
+$(STUBS)/.installed: requirements-stubs.txt $(VENV)/.installed
+	rm -rf $(STUBS)
+	$(RUN) -m pip install --quiet --require-hashes --target $(STUBS) -r requirements-stubs.txt
+	touch $@
+
+# Needs pip-tools on the path.
+lock:
+	pip-compile --generate-hashes --allow-unsafe --strip-extras --no-header --quiet --upgrade \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host requirements.in -o requirements.txt
+
+clean:
+	rm -rf $(VENV) build

@@ -1,0 +1,3 @@
+"""The board application: WiFi, time, broker and console around an `e4.Client`."""
+
+from firmware.node import Node

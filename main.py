@@ -1,0 +1,51 @@
+"""The application of this board, and yours to edit.
+
+As it stands it is a chat client: a line typed on the serial console is protected and published on the first
+configured topic, and what arrives is printed, raw and unprotected.
+"""
+
+import time
+
+from firmware import Node
+from firmware.console import shown, text
+
+READING_TOPIC = None  # such as "sensors/lab/uptime": a reading is published there every minute
+
+node = Node()
+
+
+@node.on_raw
+def raw(topic, payload):
+    print("< received raw message on {}: {}".format(topic, shown(payload)))
+
+
+@node.on()
+def received(topic, message):
+    print("< unprotected message:", text(message))
+
+
+@node.on_command
+def steered():
+    print("< unprotected message:")
+
+
+@node.on_refused
+def refused(topic, error):
+    print("failed to unprotect message:", error)
+
+
+@node.on_line
+def typed(line):
+    node.publish(node.topics[0], line)
+    print("> message published successfully")
+
+
+@node.every(60)
+def reading():
+    if READING_TOPIC:
+        node.publish(READING_TOPIC, "up for {} s".format(time.ticks_ms() // 1000))
+
+
+if node.topics:
+    print("> type anything and press enter to send the message to {}:".format(node.topics[0]))
+node.run()
