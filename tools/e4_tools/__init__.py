@@ -1,0 +1,1 @@
+"""Host-side tools for E4 boards: key handling, deployment, tests and the virtual board."""

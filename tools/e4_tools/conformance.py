@@ -1,0 +1,176 @@
+"""Holds `lib/e4` against a vector file, on CPython, on the MicroPython VM and on a board.
+
+python -m e4_tools.conformance VECTORS.json [--port PORT]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from mpremote.transport import TransportError, TransportExecError
+
+from e4_tools import conformance_cases
+from e4_tools.boards import Board
+from e4_tools.compile import ASK_BOARD, Target, module_for, package
+from e4_tools.errors import ToolError
+from e4_tools.passwords import derive_key
+from e4_tools.paths import LIBRARY
+from e4_tools.virtual_board.errors import VirtualBoardError
+from e4_tools.virtual_board.interpreter import find_micropython
+
+_HOST_SECTIONS = ("passwords",)  # Argon2 runs on the host only
+_OTHER_MODE = ("public_key_mode",)
+_BOARD_HEAP = "320k"  # objects of the 64-bit VM are twice as large: about a board's 160 KiB
+_FOLDER = "/e4-conformance"
+_CASES = Path(conformance_cases.__file__)
+
+Case = tuple[str, dict[str, Any]]
+Runner = Callable[[str], str]
+
+
+def load(path: Path) -> list[Case]:
+    """Return the cases of a vector file. Raises ToolError for a file that is none."""
+    try:
+        sections = json.loads(path.read_text())["vectors"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ToolError(f"{path} is no vector file: {error!r}") from None
+    known = (*conformance_cases.SECTIONS, *_HOST_SECTIONS, *_OTHER_MODE)
+    unknown = [section for section in sections if section not in known]
+    if unknown:
+        raise ToolError(f"{path} has sections that this version does not know: {', '.join(unknown)}")
+    return [(section, case) for section, cases in sections.items() for case in cases]
+
+
+def _run_all(where: str, cases: list[Case], run: Runner) -> bool:
+    """Run the cases, print what fails and the closing line; tell whether all is well."""
+    passed = failed = 0
+    left_out: dict[str, int] = {}
+    for number, (section, case) in enumerate(cases):
+        if section not in conformance_cases.SECTIONS and not (where == "CPython" and section in _HOST_SECTIONS):
+            left_out[section] = left_out.get(section, 0) + 1
+            continue
+        verdict = run(json.dumps([section, case]))
+        if verdict == "ok":
+            passed += 1
+        else:
+            failed += 1
+            print(f"FAILED {section}, case {number}{_note(case)}: {verdict}")
+    if left_out:
+        print(f"{where}: not run here:", ", ".join(f"{n} of {section}" for section, n in left_out.items()))
+    print(f"{where}: {passed} passed, {failed} failed", flush=True)
+    return passed > 0 and failed == 0
+
+
+def _note(case: dict[str, Any]) -> str:
+    return f" ({case['note']})" if "note" in case else ""
+
+
+def _on_cpython(line: str) -> str:
+    section, case = json.loads(line)
+    if section != "passwords":
+        return str(conformance_cases.run(line))
+    return "ok" if derive_key(case["password"]).hex() == case["symmetric_key"] else "another key"
+
+
+def _on_vm(cases: list[Case]) -> bool:
+    command = [*find_micropython(), "-X", f"heapsize={_BOARD_HEAP}", "-c", "import conformance_cases as c; c.serve()"]
+    environment = {**os.environ, "MICROPYPATH": f"{LIBRARY}:{_CASES.parent}:.frozen"}
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as vm:
+        if vm.stdin is None or vm.stdout is None:
+            raise ToolError("the VM has no standard input")
+        stdin, stdout = vm.stdin, vm.stdout
+
+        def run(line: str) -> str:
+            try:
+                stdin.write(line + "\n")
+                stdin.flush()
+            except OSError:
+                return "the VM ended"
+            return stdout.readline().rstrip("\n") or "the VM ended"
+
+        return _run_all("VM", cases, run)
+
+
+def _board_files(target: Target) -> Iterator[tuple[str, bytes]]:
+    for name, data in package(LIBRARY / "e4", target):
+        yield f"{_FOLDER}/e4/{name}", data
+    name, data = module_for(_CASES, target)
+    yield f"{_FOLDER}/{name}", data
+
+
+_START = f"""
+import sys, gc
+sys.path.insert(0, "{_FOLDER}")
+import e4.blocks
+import conformance_cases as c
+gc.collect()
+print(sys.implementation[0], *sys.implementation[1][:3], "-", sys.platform, "-", e4.blocks.BACKEND, "-", gc.mem_free())
+"""
+
+_REMOVE = f"""
+import os
+def remove(path):
+    try:
+        for entry in os.ilistdir(path):
+            child = path + "/" + entry[0]
+            remove(child) if entry[1] == 0x4000 else os.remove(child)
+        os.rmdir(path)
+    except OSError as error:
+        if error.errno != 2:
+            raise
+remove("{_FOLDER}")
+"""
+
+
+def _on_board(port: str, cases: list[Case]) -> bool:
+    """Copy library and cases to a folder of their own on the board, run them there, and remove the folder again."""
+    with Board(port) as board:
+        target = Target.from_reply(board.run(ASK_BOARD, "asking the board what it is"))
+        board.run(_REMOVE, "removing what an earlier run left")
+        try:
+            board.transport.fs_mkdir(_FOLDER)
+            board.transport.fs_mkdir(f"{_FOLDER}/e4")
+            for path, data in _board_files(target):
+                board.write_file(path, data)
+            print("board:", board.run(_START, "starting").strip(), "bytes free", flush=True)
+
+            def run(line: str) -> str:
+                return board.run(f"print(c.run({line!r}))", "running a case").strip()
+
+            return _run_all("board", cases, run)
+        except (TransportError, TransportExecError) as error:
+            raise ToolError(f"the line to {port} failed: {error}") from None
+        finally:
+            board.run(_REMOVE, "removing the test folder")
+
+
+@click.command()
+@click.argument("vectors", type=click.Path(path_type=Path))
+@click.option("--port", help="A board: a serial device, or socket://HOST:PORT.")
+def main(vectors: Path, port: str | None) -> None:
+    """Run a vector file through the library under CPython, on the MicroPython VM and, with --port, on a board."""
+    try:
+        cases = load(vectors)
+        good = _run_all("CPython", cases, _on_cpython)
+        try:
+            good = _on_vm(cases) and good
+        except VirtualBoardError as error:
+            print("VM: not run:", error)
+        if port:
+            good = _on_board(port, cases) and good
+    except ToolError as error:
+        raise click.ClickException(str(error)) from None
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()

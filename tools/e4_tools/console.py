@@ -1,0 +1,85 @@
+"""Watching and using the serial console of a board."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+import serial
+
+from e4_tools.errors import ToolError
+
+_POLL_SECONDS = 0.1
+
+
+class ConsoleError(ToolError):
+    """A board did not print what was expected of it."""
+
+
+class Console:
+    """Reads what a board prints, line by line, in a thread. A context manager; `heard` gets each line."""
+
+    def __init__(self, name: str, port: str, heard: Callable[[str], None] = lambda line: None) -> None:
+        self.name = name
+        self.port = port
+        self.lines: list[str] = []
+        self._heard = heard
+        self._changed = threading.Condition()
+        self._next = 0  # the first line that no `expect` has passed
+        self._running = True
+        self._thread = threading.Thread(target=self._read, name=f"console of {name}", daemon=True)
+
+    def __enter__(self) -> Console:
+        try:
+            self._serial = serial.serial_for_url(self.port, baudrate=115200, timeout=_POLL_SECONDS)
+        except (serial.SerialException, OSError) as error:
+            raise ToolError(f"the console of {self.name} cannot be opened: {error}") from None
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._running = False
+        self._thread.join()
+        self._serial.close()
+
+    def _read(self) -> None:
+        rest = b""
+        while self._running:
+            try:
+                rest += self._serial.read(self._serial.in_waiting or 1)
+            except (serial.SerialException, OSError) as error:
+                self._add(f"(the line is lost: {error})")
+                return
+            *whole, rest = rest.split(b"\n")
+            for line in whole:
+                self._add(line.rstrip(b"\r").decode(errors="replace"))
+
+    def _add(self, line: str) -> None:
+        self._heard(line)
+        with self._changed:
+            self.lines.append(line)
+            self._changed.notify_all()
+
+    def type(self, line: str) -> None:
+        """Type a line and press enter."""
+        self._serial.write(line.encode() + b"\r")
+
+    def expect(self, pattern: str, seconds: float = 20.0) -> str:
+        """Return the next line that contains the regular expression. Raises ConsoleError if there is none in time."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while True:
+                while self._next < len(self.lines):
+                    line = self.lines[self._next]
+                    self._next += 1
+                    if re.search(pattern, line):
+                        return line
+                left = deadline - time.monotonic()
+                if left <= 0 or not self._changed.wait(left):
+                    last = self.lines[-1] if self.lines else "nothing"
+                    raise ConsoleError(f'{self.name} did not print "{pattern}" within {seconds:.0f} s; last: {last}')

@@ -1,0 +1,280 @@
+"""The E4 tutorial's story, on three boards. Every step is checked on what the boards really print.
+
+python -m e4_tools.demo [--broker HOST:PORT] [--port DEVICE]
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from rich.console import Console as Terminal
+from rich.markup import escape
+
+import e4
+from e4_tools.c2 import Broker
+from e4_tools.console import Console
+from e4_tools.deploy import deploy
+from e4_tools.embedded_broker import HOST, EmbeddedBroker
+from e4_tools.errors import ToolError
+from e4_tools.passwords import derive_keys
+from e4_tools.provisioning import provision
+from e4_tools.virtual_board import VirtualBoard, VirtualBoardError
+
+TOPIC = "/e4go/demo/messages"
+PASSWORDS = {name: f"super-secret-{name}-password" for name in ("alice", "bob", "eve")}
+_COLOURS = {"alice": "cyan", "bob": "green", "eve": "magenta", "broker": "yellow"}
+_VIRTUAL_WIFI = {"ssid": "virtual", "password": "virtual-wifi"}
+_RAW = r"< received raw message on "
+
+
+class DemoError(ToolError):
+    """A step of the story did not take place."""
+
+
+@dataclass
+class Place:
+    """Where the story takes place: the broker, and a real board for alice if there is one."""
+
+    host: str
+    port: int
+    embedded: bool = False
+    alice_port: str | None = None
+    alice_wifi: dict[str, str] | None = None
+
+
+class Wiretap:
+    """Listens at the broker, as anyone on the way can, and keeps all that passes."""
+
+    def __init__(self, place: Place) -> None:
+        self.heard: list[bytes] = []
+        self._subscribed = threading.Event()
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        self._client.on_connect = lambda client, *_: client.subscribe([(TOPIC, 1), ("e4/+", 1)])
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_message = lambda _client, _data, message: self.heard.append(bytes(message.payload))
+        try:
+            self._client.connect(place.host, place.port)
+        except OSError as error:
+            raise DemoError(f"broker {place.host}:{place.port} cannot be reached: {error}") from None
+        self._client.loop_start()
+        if not self._subscribed.wait(10):
+            raise DemoError(f"broker {place.host}:{place.port} does not confirm our subscription")
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+class Story:
+    """Tells the story and lives it. `keys` are the ID keys of alice, bob and eve."""
+
+    def __init__(self, place: Place, keys: dict[str, bytes], terminal: Terminal, stack: ExitStack) -> None:
+        self._place = place
+        self._keys = keys
+        self._terminal = terminal
+        self._stack = stack
+        self._steps = 0
+        self._boards: dict[str, VirtualBoard] = {}
+        self._ports: dict[str, str] = {}
+        self._consoles: dict[str, Console] = {}
+        self._said: list[str] = []
+
+    def tell(self) -> int:
+        """Live the whole story; return the number of steps. Raises ToolError at the first that fails."""
+        wiretap = Wiretap(self._place)
+        self._stack.callback(wiretap.close)
+        self._plug_in()
+        self._flash()
+        self._name()
+        topic_key = self._init_keys()
+        self._alice_to_bob()
+        self._eve_cannot_read()
+        self._authorise_eve(topic_key)
+        self._power_cut()
+        self._rotate()
+        self._nothing_leaked(wiretap, topic_key)
+        return self._steps
+
+    # The steps
+
+    def _plug_in(self) -> None:
+        with self._step("Three boards are plugged in"):
+            folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="e4-demo-")))
+            for name in PASSWORDS:
+                if name == "alice" and self._place.alice_port:
+                    self._ports[name] = self._place.alice_port
+                else:
+                    self._boards[name] = self._stack.enter_context(VirtualBoard(folder / f"{name}.flash"))
+                    self._ports[name] = self._boards[name].device
+                self._note(f"{name} is at {self._ports[name]}")
+
+    def _flash(self) -> None:
+        with self._step("Each gets library, application and main.py, by mpremote"), ThreadPoolExecutor() as pool:
+            for name, files in zip(self._ports, pool.map(deploy, self._ports.values()), strict=True):
+                self._note(f"{name} has {files} files")
+
+    def _name(self) -> None:
+        with self._step("Each is given its name and its key, over its serial port"):
+            for name, port in self._ports.items():
+                provision(port, self._config(name), self._keys[name])
+                self._note(f"{name} proves that it holds its key, and listens on {e4.receiving_topic(e4.id_of(name))}")
+            for name, port in self._ports.items():
+                self._consoles[name] = self._stack.enter_context(Console(name, port, self._printer(name)))
+            for console in self._consoles.values():
+                console.expect(f"> subscribed to MQTT topic {TOPIC}", 60)
+
+    def _init_keys(self) -> bytes:
+        with self._step(f"C2 makes a key for {TOPIC} and sends it to alice and bob, encrypted for each"):
+            topic_key = secrets.token_bytes(32)
+            self._set_topic_key(topic_key, "alice", "bob")
+        return topic_key
+
+    def _alice_to_bob(self) -> None:
+        with self._step("alice types a line; bob reads it"):
+            self._say("Hello, I am alice and this is a secret message for bob!", "bob")
+
+    def _eve_cannot_read(self) -> None:
+        with self._step("eve heard it too, and cannot read it"):
+            self._consoles["eve"].expect(_RAW + TOPIC)
+            self._consoles["eve"].expect("failed to unprotect message: topic key not found")
+
+    def _authorise_eve(self, topic_key: bytes) -> None:
+        with self._step("C2 authorises eve; now she reads as well"):
+            self._set_topic_key(topic_key, "eve")
+            self._say("Welcome, eve.", "bob", "eve")
+
+    def _power_cut(self) -> None:
+        with self._step("bob's power is cut; he comes back and still reads"):
+            self._boards["bob"].cut_power()
+            self._note("bob is dark")
+            self._boards["bob"].power_on()
+            if self._place.embedded:
+                self._note("(this broker hands him all that is retained: he cannot read what is not his)")
+            self._consoles["bob"].expect(f"> subscribed to MQTT topic {TOPIC}", 60)
+            self._say("Are you back, bob?", "bob", "eve")
+
+    def _rotate(self) -> None:
+        with self._step("C2 rotates the key for alice and bob; eve, left out, no longer reads"):
+            self._set_topic_key(secrets.token_bytes(32), "alice", "bob")
+            self._say("This one is not for eve.", "bob")
+            self._consoles["eve"].expect("failed to unprotect message: not authentic")
+
+    def _nothing_leaked(self, wiretap: Wiretap, topic_key: bytes) -> None:
+        with self._step("Whoever listened at the broker has ciphertext only"):
+            heard = b"\n".join(wiretap.heard)
+            for secret in (*(line.encode() for line in self._said), topic_key, *self._keys.values()):
+                if secret in heard:
+                    raise DemoError("something passed the broker in the clear")
+            if len(wiretap.heard) < len(self._said):
+                raise DemoError(f"only {len(wiretap.heard)} messages passed the broker")
+            self._note(f"{len(wiretap.heard)} messages passed, {len(heard)} bytes, none of them readable")
+
+    # What the steps are made of
+
+    @contextmanager
+    def _step(self, title: str) -> Iterator[None]:
+        self._steps += 1
+        self._terminal.print(f"\n[bold]{self._steps}. {escape(title)}[/bold]")
+        yield
+        self._terminal.print("   [bold green]✓[/bold green]")
+
+    def _note(self, text: str) -> None:
+        self._terminal.print(f"   {escape(text)}", highlight=False)
+
+    def _printer(self, name: str) -> Any:
+        colour = _COLOURS[name]
+
+        def show(line: str) -> None:
+            if line.strip():
+                self._terminal.print(f"   [{colour}]{name:>5} │[/{colour}] {escape(line)}", highlight=False)
+
+        return show
+
+    def _config(self, name: str) -> dict[str, Any]:
+        real = name == "alice" and self._place.alice_wifi
+        return {
+            "name": name,
+            "wifi": real or _VIRTUAL_WIFI,
+            "broker": {"host": self._place.host, "port": self._place.port},
+            "topics": [TOPIC],
+        }
+
+    def _set_topic_key(self, key: bytes, *names: str) -> None:
+        with Broker(self._place.host, self._place.port) as broker:
+            for name in names:
+                broker.command(e4.id_of(name), self._keys[name], e4.commands.set_topic_key(key, TOPIC))
+                console = self._consoles[name]
+                console.expect(_RAW + e4.receiving_topic(e4.id_of(name)))
+                console.expect("^< unprotected message:$")
+
+    def _say(self, line: str, *readers: str) -> None:
+        """Have alice type a line, and have these boards print it unprotected."""
+        self._said.append(line)
+        self._consoles["alice"].type(line)
+        self._consoles["alice"].expect("> message published successfully")
+        for name in readers:
+            self._consoles[name].expect(_RAW + TOPIC)
+            self._consoles[name].expect(f"^< unprotected message: {re.escape(line)}$")
+
+    def forget_retained(self) -> None:
+        """Take our commands out of the broker's retained slots; a borrowed broker is left as it was."""
+        with Broker(self._place.host, self._place.port) as broker:
+            for name in PASSWORDS:
+                broker.publish(e4.receiving_topic(e4.id_of(name)), b"", retain=True)
+
+
+def _place(broker: str | None, port: str | None, stack: ExitStack) -> Place:
+    if port and not broker:
+        raise ToolError("a real board needs a broker that it can reach: give BROKER=host:port")
+    wifi = None
+    if port:
+        ssid, password = os.environ.get("WIFI_SSID"), os.environ.get("WIFI_PASSWORD")
+        if not ssid:
+            raise ToolError("a real board needs your WiFi: set WIFI_SSID and WIFI_PASSWORD in the environment")
+        wifi = {"ssid": ssid, **({"password": password} if password else {})}
+    if not broker:
+        return Place(HOST, stack.enter_context(EmbeddedBroker()).port, embedded=True)
+    host, _, number = broker.partition(":")
+    if not host or not (number or "1883").isdigit():
+        raise ToolError(f"BROKER={broker} is not host:port")
+    return Place(host, int(number or 1883), alice_port=port, alice_wifi=wifi)
+
+
+@click.command()
+@click.option("--broker", metavar="HOST:PORT", help="A broker of yours, instead of one in this process.")
+@click.option("--port", metavar="DEVICE", help="A real board to be alice; needs --broker, WIFI_SSID, WIFI_PASSWORD.")
+def main(broker: str | None, port: str | None) -> None:
+    """Live the E4 tutorial's story on three boards; exit with 1 if a step of it does not take place."""
+    terminal = Terminal(soft_wrap=True)
+    try:
+        with ExitStack() as stack:
+            place = _place(broker, port, stack)
+            terminal.print("Keys are derived from the tutorial's passwords, as the Go client does it (about 40 s) ...")
+            keys = dict(zip(PASSWORDS, derive_keys(PASSWORDS.values()), strict=True))
+            story = Story(place, keys, terminal, stack)
+            try:
+                steps = story.tell()
+            finally:
+                story.forget_retained()
+    except (ToolError, VirtualBoardError) as error:
+        terminal.print(f"\n[bold red]The story breaks off:[/bold red] {escape(str(error))}")
+        sys.exit(1)
+    terminal.print(f"\n[bold]The end. {steps} steps, all of them seen on the boards.[/bold]")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""From a password to a key, as the reference clients do it. On the host only: it takes 64 MiB."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+
+import argon2pure
+
+from e4_tools.errors import ToolError
+
+_LEAST = 16  # bytes
+_PASSES = 1
+_MEMORY_KIB = 64 * 1024
+_LANES = 4
+_KEY_SIZE = 32
+
+
+def derive_key(password: str, processes: int = 1) -> bytes:
+    """Return the 32-byte key of a password: Argon2i 1.3, empty salt, 1 pass, 64 MiB, 4 lanes (RFC 9106).
+
+    Takes about 20 seconds: no quicker implementation accepts the empty salt. Raises ToolError for a password of
+    less than 16 bytes.
+    """
+    secret = password.encode()
+    if len(secret) < _LEAST:
+        raise ToolError(f"a password has at least {_LEAST} bytes of UTF-8")
+    key = argon2pure.argon2(
+        secret,
+        b"",
+        _PASSES,
+        _MEMORY_KIB,
+        _LANES,
+        tag_length=_KEY_SIZE,
+        type_code=argon2pure.ARGON2I,
+        threads=processes,
+    )
+    return bytes(key)
+
+
+def derive_keys(passwords: Iterable[str]) -> list[bytes]:
+    """Return the keys of several passwords, as many at a time as there are processors. Raises ToolError."""
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        return list(pool.map(derive_key, passwords))
