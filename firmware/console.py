@@ -22,7 +22,7 @@ class Console:
         if not typed:
             self.at_end = True
             return None
-        return self.take(typed[0])  # type: ignore[arg-type] (bytes: the stream is binary)
+        return self.take(typed[0])  # type: ignore[arg-type]  # bytes, as the stream is binary
 
     def take(self, byte: int) -> str | None:
         """Take one byte as typed; return the line that it ends, or None."""

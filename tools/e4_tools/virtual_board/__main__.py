@@ -1,0 +1,6 @@
+"""`python -m e4_tools.virtual_board IMAGE`: run a virtual board in the foreground."""
+
+from e4_tools.virtual_board.cli import board_command
+
+if __name__ == "__main__":
+    board_command(prog_name="python -m e4_tools.virtual_board")

@@ -1,0 +1,61 @@
+"""The file that is the board's flash: made blank when it is missing, and locked while a board runs on it."""
+
+import fcntl
+import hashlib
+import os
+from pathlib import Path
+
+from e4_tools.virtual_board.errors import VirtualBoardError
+
+BLOCK_SIZE = 4096
+DEFAULT_SIZE = 2 * 1024 * 1024
+
+
+class FlashImage:
+    """An open, locked image. Close it to give up the lock."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create `path`. Raises VirtualBoardError if it is in use or no flash image."""
+        self.path = path
+        try:
+            self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise VirtualBoardError(f"flash image {path}: {error.strerror}") from error
+        try:
+            self._lock()
+            self.blocks = self._prepare()
+        except (VirtualBoardError, OSError):
+            os.close(self.fd)
+            raise
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise VirtualBoardError(f"flash image {self.path} is in use by another virtual board") from error
+
+    def _prepare(self) -> int:
+        """Fill a new image with the erased state; return the number of blocks."""
+        size = os.fstat(self.fd).st_size
+        if size == 0:
+            os.pwrite(self.fd, b"\xff" * DEFAULT_SIZE, 0)
+            size = DEFAULT_SIZE
+        if size % BLOCK_SIZE:
+            raise VirtualBoardError(f"{self.path} is no flash image: its size is no multiple of {BLOCK_SIZE}")
+        return size // BLOCK_SIZE
+
+    @property
+    def unique_id(self) -> bytes:
+        """6 bytes like a locally administered MAC address, the same as long as the image stays here."""
+        digest = hashlib.sha256(os.fsencode(self.path.resolve())).digest()
+        return bytes([digest[0] & 0xFC | 0x02]) + digest[1:6]
+
+    @property
+    def store(self) -> Path:
+        """The file that holds the key-value store (NVS) of this board."""
+        resolved = self.path.resolve()
+        return resolved.with_name(resolved.name + ".nvs")
+
+    def close(self) -> None:
+        """Release the image."""
+        os.close(self.fd)

@@ -1,0 +1,91 @@
+"""The settings of a virtual board, checked before anything is started."""
+
+import ipaddress
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from e4_tools.virtual_board.errors import VirtualBoardError
+
+DEFAULT_WIFI = "virtual:virtual-wifi"
+DEFAULT_HEAP = "320k"
+_PROJECT = Path(__file__).parents[3]
+_KEY_LENGTHS = range(8, 64)
+_SSID_MAX = 32
+_PORT_MAX = 65535
+_HEAP_UNITS = {"": 1, "k": 1024, "m": 1024 * 1024}
+_HEAP_MIN = 64 * 1024
+
+
+@dataclass(frozen=True)
+class BoardOptions:
+    """All settings of one board. Raises VirtualBoardError for values that no board can have."""
+
+    image: Path
+    port: Path | None = None
+    listen: str | None = None
+    wifi: str = DEFAULT_WIFI
+    heap: str = DEFAULT_HEAP
+    frozen: Path | None = None
+    ntp: bool = True
+
+    def __post_init__(self) -> None:
+        _ = self.wifi_network, self.heap_bytes, self.listen_address
+        if self.frozen is not None and not self.frozen.is_dir():
+            raise VirtualBoardError(f"frozen modules: {self.frozen} is not a directory")
+
+    @property
+    def wifi_network(self) -> tuple[str, str]:
+        """SSID and password of the virtual access point; the password is empty for an open one."""
+        ssid, colon, password = self.wifi.partition(":")
+        if not colon or not 0 < len(ssid.encode()) <= _SSID_MAX:
+            raise VirtualBoardError("the WiFi network is given as SSID:PASSWORD, the SSID with 1 to 32 bytes")
+        if password and len(password.encode()) not in _KEY_LENGTHS:
+            raise VirtualBoardError("a WiFi password has 8 to 63 bytes, or none for an open network")
+        return ssid, password
+
+    @property
+    def heap_bytes(self) -> int:
+        """Bytes of heap that are about free when user code starts."""
+        match = re.fullmatch(r"(\d+)([km]?)", self.heap.lower())
+        size = int(match[1]) * _HEAP_UNITS[match[2]] if match else 0
+        if size < _HEAP_MIN:
+            raise VirtualBoardError(f"heap {self.heap!r}: expected a size of at least 64k, such as 320k or 1m")
+        return size
+
+    @property
+    def listen_address(self) -> tuple[str, int] | None:
+        """Address and port to serve the serial line on. Loopback only: whoever connects owns the board."""
+        if self.listen is None:
+            return None
+        host, _, port = self.listen.rpartition(":")
+        try:
+            loopback = ipaddress.IPv4Address(host).is_loopback
+        except ValueError:
+            loopback = False
+        if not loopback or not port.isdigit() or int(port) > _PORT_MAX:
+            raise VirtualBoardError(f"listen {self.listen!r}: expected 127.0.0.1:PORT (port 0: any free one)")
+        return host, int(port)
+
+    def to_json(self) -> str:
+        """Serialise for the process that runs the board."""
+        return json.dumps({name: _plain(value) for name, value in asdict(self).items()})
+
+    @classmethod
+    def from_json(cls, text: str) -> "BoardOptions":
+        """Inverse of `to_json`."""
+        values = json.loads(text)
+        for name in ("image", "port", "frozen"):
+            values[name] = Path(values[name]) if values[name] is not None else None
+        return cls(**values)
+
+
+def default_frozen() -> Path | None:
+    """The project's directory of modules that stock firmware has, if it was built."""
+    folder = _PROJECT / "build" / "frozen"
+    return folder if folder.is_dir() else None
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value

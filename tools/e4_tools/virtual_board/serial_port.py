@@ -1,0 +1,201 @@
+"""The board's serial line as the outside world sees it: a pseudo-terminal, and a TCP port."""
+
+import contextlib
+import errno
+import os
+import select
+import socket
+import tempfile
+import tty
+from pathlib import Path
+from typing import Protocol
+
+from e4_tools.virtual_board.errors import VirtualBoardError
+
+CHUNK = 4096
+
+
+class SerialLine(Protocol):
+    """One way to reach the board's UART."""
+
+    @property
+    def attached(self) -> bool:
+        """True while somebody listens. What is written meanwhile is kept, not dropped."""
+
+    @property
+    def pending(self) -> bool:
+        """True while output waits for the listener."""
+
+    def fileno(self) -> int:
+        """The descriptor to wait on; only meaningful while attached."""
+
+    def read(self) -> bytes:
+        """Bytes typed by the listener; empty if there are none."""
+
+    def write(self, data: bytes) -> None:
+        """Send, or keep for `flush`, what the board says."""
+
+    def flush(self) -> None:
+        """Send what is pending, as far as possible."""
+
+    def close(self) -> None:
+        """Give up the line."""
+
+
+class _Outgoing:
+    """Output that the other side did not take yet."""
+
+    def __init__(self) -> None:
+        self._data = b""
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._data)
+
+    def send(self, fd: int, data: bytes) -> None:
+        """Write as much of the old and new data as the descriptor takes."""
+        self._data += data
+        with contextlib.suppress(BlockingIOError):
+            self._data = self._data[os.write(fd, self._data) :]
+
+    def drop(self) -> None:
+        self._data = b""
+
+
+class PtyLine:
+    """A raw pseudo-terminal, optionally with a symbolic link to it at `link`."""
+
+    def __init__(self, link: Path | None = None) -> None:
+        """Create it. Raises VirtualBoardError if there is something else than a link at `link`."""
+        self._master, slave = os.openpty()
+        self.device = os.ttyname(slave)
+        tty.setraw(slave)
+        os.close(slave)
+        os.set_blocking(self._master, False)
+        self._outgoing = _Outgoing()
+        self._link = link
+        if link is not None:
+            try:
+                _make_link(link, self.device)
+            except (OSError, VirtualBoardError):
+                os.close(self._master)
+                raise
+
+    @property
+    def attached(self) -> bool:
+        """True while some process has the slave open."""
+        poller = select.poll()
+        poller.register(self._master, 0)
+        attached = not poller.poll(0)
+        if not attached:
+            self._outgoing.drop()
+        return attached
+
+    @property
+    def pending(self) -> bool:
+        return self._outgoing.pending
+
+    def fileno(self) -> int:
+        return self._master
+
+    def read(self) -> bytes:
+        """Bytes typed, also those of a process that has closed the port since."""
+        try:
+            return os.read(self._master, CHUNK)
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return b""
+
+    def write(self, data: bytes) -> None:
+        self._outgoing.send(self._master, data)
+
+    def flush(self) -> None:
+        self.write(b"")
+
+    def close(self) -> None:
+        os.close(self._master)
+        if self._link is not None and self._link.is_symlink() and os.readlink(self._link) == self.device:
+            self._link.unlink()
+
+
+def _make_link(link: Path, target: str) -> None:
+    """Create or replace the symbolic link in one step."""
+    if link.exists() and not link.is_symlink():
+        raise VirtualBoardError(f"port {link}: there is a file of that name already")
+    try:
+        with tempfile.TemporaryDirectory(dir=link.parent, prefix=".port-") as folder:
+            fresh = Path(folder) / "link"
+            fresh.symlink_to(target)
+            fresh.replace(link)
+    except OSError as error:
+        raise VirtualBoardError(f"port {link}: {error.strerror}") from error
+
+
+class TcpLine:
+    """The same line over TCP, for one client at a time: pyserial opens it as `socket://HOST:PORT`."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        """Listen on `address`. Raises VirtualBoardError if it is taken."""
+        try:
+            self._server = socket.create_server(address)
+        except OSError as error:
+            raise VirtualBoardError(f"cannot listen on {address[0]}:{address[1]}: {error.strerror}") from error
+        self._server.setblocking(False)
+        self._client: socket.socket | None = None
+        self._outgoing = _Outgoing()
+        host, port = self._server.getsockname()
+        self.url = f"socket://{host}:{port}"
+
+    @property
+    def attached(self) -> bool:
+        """True while a client is connected; takes the next one that waits."""
+        if self._client is None:
+            with contextlib.suppress(BlockingIOError):
+                self._client, _ = self._server.accept()
+                self._client.setblocking(False)
+                self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self._client is not None
+
+    @property
+    def pending(self) -> bool:
+        return self._outgoing.pending
+
+    def fileno(self) -> int:
+        return self._client.fileno() if self._client else self._server.fileno()
+
+    def read(self) -> bytes:
+        if self._client is None:
+            return b""
+        try:
+            data = self._client.recv(CHUNK)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            data = b""
+        if not data:
+            self._hang_up()
+        return data
+
+    def write(self, data: bytes) -> None:
+        if self._client is None:
+            return
+        try:
+            self._outgoing.send(self._client.fileno(), data)
+        except OSError:
+            self._hang_up()
+
+    def flush(self) -> None:
+        self.write(b"")
+
+    def close(self) -> None:
+        self._hang_up()
+        self._server.close()
+
+    def _hang_up(self) -> None:
+        self._outgoing.drop()
+        if self._client is not None:
+            self._client.close()
+            self._client = None

@@ -1,0 +1,249 @@
+"""The supervisor of one virtual board: power, resets, watchdog, and the traffic on its serial lines."""
+
+import contextlib
+import os
+import select
+import sys
+import time
+import tty
+from collections.abc import Callable
+
+from e4_tools.virtual_board.errors import VirtualBoardError
+from e4_tools.virtual_board.flash_image import FlashImage
+from e4_tools.virtual_board.interpreter import find_micropython
+from e4_tools.virtual_board.options import BoardOptions, default_frozen
+from e4_tools.virtual_board.registers import Registers
+from e4_tools.virtual_board.serial_port import CHUNK, PtyLine, SerialLine, TcpLine
+from e4_tools.virtual_board.vm_process import ResetCause, VmProcess, VmSettings
+from e4_tools.virtual_board.watchdog import Watchdog
+
+_TICK_S = 0.02
+_INPUT_MAX = 64 * 1024
+_START_TIMEOUT_S = 10.0
+_CRASHES_MAX = 3
+
+
+class Supervisor:
+    """Owns all parts of a board. While `run` runs, other methods may only be called from its callbacks."""
+
+    def __init__(self, options: BoardOptions) -> None:
+        """Prepare everything and switch the power on. Raises VirtualBoardError if the board cannot start."""
+        command = find_micropython()
+        with contextlib.ExitStack() as cleanup:
+            self._image = FlashImage(options.image)
+            cleanup.callback(self._image.close)
+            self._registers = Registers()
+            cleanup.callback(self._registers.close)
+            self._console, self._terminal = os.openpty()
+            cleanup.callback(os.close, self._console)
+            cleanup.callback(os.close, self._terminal)
+            tty.setraw(self._terminal)
+            os.set_blocking(self._console, False)
+            self.pty = PtyLine(options.port)
+            cleanup.callback(self.pty.close)
+            self.tcp = TcpLine(options.listen_address) if options.listen_address else None
+            if self.tcp:
+                cleanup.callback(self.tcp.close)
+            self._lines: list[SerialLine] = [self.pty, *([self.tcp] if self.tcp else [])]
+            self._settings = _settings(options, command, self._image)
+            self._watchdog = Watchdog(self._registers)
+            self._vm: VmProcess | None = None
+            cleanup.callback(self.cut_power)
+            self._booting = False
+            self._wake_at: float | None = None
+            self._held = b""
+            self._crashes = 0
+            self._said = b""
+            self._readers: dict[int, Callable[[], None]] = {}
+            self._running = True
+            self.power_on()
+            self._wait_for_start()
+            self._cleanup = cleanup.pop_all()
+
+    @property
+    def settings(self) -> VmSettings:
+        """What the interpreter is started with."""
+        return self._settings
+
+    def add_reader(self, fd: int, callback: Callable[[], None]) -> None:
+        """Call `callback` from the loop whenever `fd` can be read."""
+        self._readers[fd] = callback
+
+    def stop(self) -> None:
+        """Make `run` return."""
+        self._running = False
+
+    def run(self) -> None:
+        """Serve the board until `stop`. Raises VirtualBoardError if the interpreter keeps dying."""
+        while self._running:
+            self._step()
+
+    def close(self) -> None:
+        """End the interpreter and give everything back."""
+        self._cleanup.close()
+
+    def power_on(self) -> None:
+        """Switch the power on; no effect if it is on."""
+        if self._vm is None and self._wake_at is None:
+            self._registers.power_up()
+            self._boot(ResetCause.POWER_ON)
+
+    def cut_power(self) -> None:
+        """Switch the power off at this instant. The serial port stays."""
+        self._end_vm()
+        self._wake_at = None
+
+    def set_access_point(self, on: bool) -> None:
+        """Switch the virtual WiFi access point on or off."""
+        self._registers.set_access_point(on)
+
+    def _boot(self, cause: ResetCause, raw: bool = False) -> None:
+        self._registers.no_user_code()
+        if cause is not ResetCause.SOFT:
+            self._registers.stop_watchdog()
+        self._booting = True
+        self._vm = VmProcess(self._settings, self._registers, self._terminal, cause, raw)
+
+    def _end_vm(self) -> int:
+        """End the interpreter, if there is one, and pass on its last output; return its exit status."""
+        if self._vm is None:
+            return 0
+        status = self._vm.kill()
+        self._vm = None
+        self._booting = False
+        self._read_console()
+        return status
+
+    def _wait_for_start(self) -> None:
+        """Serve the first start; raises VirtualBoardError, with what the interpreter said, if it fails."""
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while self._booting:
+            self._step()
+            if self._crashes or time.monotonic() > deadline:
+                said = self._said.decode(errors="replace").strip()
+                raise VirtualBoardError(f"the MicroPython interpreter does not start: {said or 'it says nothing'}")
+
+    def _step(self) -> None:
+        """Wait for something to happen, at most for a tick, and deal with it."""
+        attached = [line for line in self._lines if line.attached]
+        poller = select.poll()
+        for fd in self._readers:
+            poller.register(fd, select.POLLIN)
+        if self._vm is not None:
+            poller.register(self._vm.requests, select.POLLIN)
+        room = len(self._held) < _INPUT_MAX
+        for line in attached:
+            events = room * select.POLLIN | line.pending * select.POLLOUT
+            if events:
+                poller.register(line.fileno(), events)
+        if not any(line.pending for line in attached):
+            poller.register(self._console, select.POLLIN)
+        ready = {fd for fd, _ in poller.poll(_TICK_S * 1000)}
+
+        if self._console in ready:
+            self._read_console()
+        for line in self._lines:
+            if line.pending:
+                line.flush()
+            if room:
+                self._take_input(line.read())
+        self._feed_input()
+        if self._vm is not None and self._vm.requests in ready:
+            self._read_request()
+        for fd in ready & self._readers.keys():
+            self._readers[fd]()
+        self._keep_time()
+
+    def _read_console(self) -> None:
+        """Pass on what the board says; nobody listening, it is lost."""
+        with contextlib.suppress(BlockingIOError):
+            data = os.read(self._console, CHUNK)
+            if self._booting:
+                self._said = (self._said + data)[-CHUNK:]
+            for line in self._lines:
+                if line.attached:
+                    line.write(data)
+
+    def _take_input(self, data: bytes) -> None:
+        """Accept bytes typed: an interrupt takes effect at once, all else waits until it is read."""
+        if self._vm is None:
+            return
+        char = None if self._booting else self._registers.interrupt_char
+        if char is not None and char in data:
+            self._vm.interrupt()
+            data = data.replace(bytes([char]), b"")
+        self._held += data
+
+    def _feed_input(self) -> None:
+        """Hand the interpreter what it can take of the bytes held; nothing while it starts."""
+        if self._held and self._vm is not None and not self._booting:
+            with contextlib.suppress(BlockingIOError):
+                self._held = self._held[os.write(self._console, self._held) :]
+
+    def _started(self) -> None:
+        self._booting = False
+        self._crashes = 0
+        held, self._held = self._held, b""
+        self._take_input(held)
+
+    def _read_request(self) -> None:
+        """Do what the interpreter asks for; its end without a request is a crash."""
+        if self._vm is None:
+            return
+        for request in os.read(self._vm.requests, CHUNK).decode().splitlines() or ["crash"]:
+            match request.split():
+                case ["up"]:
+                    self._started()
+                case ["soft", mode]:
+                    self._end_vm()
+                    self._boot(ResetCause.SOFT, raw=mode == "raw")
+                case ["hard"]:
+                    self._end_vm()
+                    self._boot(ResetCause.HARD)
+                case ["sleep", milliseconds]:
+                    self._end_vm()
+                    self._wake_at = time.monotonic() + (int(milliseconds) / 1000 or float("inf"))
+                case _:
+                    self._crashed()
+
+    def _crashed(self) -> None:
+        status = self._end_vm()
+        self._crashes += 1
+        _log(f"the interpreter ended unexpectedly (status {status}); resetting the board")
+        if self._crashes > _CRASHES_MAX:
+            raise VirtualBoardError("the MicroPython interpreter keeps ending during start")
+        self._boot(ResetCause.WATCHDOG)
+
+    def _keep_time(self) -> None:
+        """Wake from deep sleep, bite, and send postponed interrupts, when their time has come."""
+        if self._wake_at is not None and time.monotonic() >= self._wake_at:
+            self._wake_at = None
+            self._boot(ResetCause.DEEP_SLEEP)
+        if self._vm is None:
+            return
+        if self._watchdog.bites():
+            _log("the watchdog was not fed; resetting the board")
+            self._end_vm()
+            self._boot(ResetCause.WATCHDOG)
+        else:
+            self._vm.send_postponed_interrupt()
+
+
+def _settings(options: BoardOptions, command: list[str], image: FlashImage) -> VmSettings:
+    ssid, password = options.wifi_network
+    return VmSettings(
+        command=command,
+        heap=options.heap_bytes,
+        frozen=options.frozen or default_frozen(),
+        flash_fd=image.fd,
+        blocks=image.blocks,
+        store=image.store,
+        unique_id=image.unique_id,
+        ssid=ssid,
+        password=password,
+        ntp=options.ntp,
+    )
+
+
+def _log(message: str) -> None:
+    print(f"virtual board: {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,168 @@
+"""One run of the interpreter, from one reset of the board to the next."""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import termios
+import time
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+from e4_tools.virtual_board.registers import Registers
+
+_VM_DIR = Path(__file__).with_name("vm")
+# What the board's own code takes from the heap, and frozen modules per byte of their source; measured.
+_RUNTIME_HEAP = 56 * 1024
+_FROZEN_HEAP_FACTOR = 2
+# The interpreter exits if a second SIGINT arrives before it has seen the first: they are sent this far apart.
+_INTERRUPT_SPACING_S = 1.0
+
+
+class ResetCause(IntEnum):
+    """The values of `machine.reset_cause()` on an ESP32."""
+
+    POWER_ON = 1
+    HARD = 2
+    WATCHDOG = 3
+    DEEP_SLEEP = 4
+    SOFT = 5
+
+
+@dataclass(frozen=True)
+class VmSettings:
+    """What stays the same over all resets."""
+
+    command: list[str]
+    heap: int
+    frozen: Path | None
+    flash_fd: int
+    blocks: int
+    store: Path
+    unique_id: bytes
+    ssid: str
+    password: str
+    ntp: bool
+
+    @property
+    def heap_size(self) -> int:
+        """Bytes of heap to give to the interpreter so that about `heap` of them are free for user code."""
+        frozen = self.frozen.rglob("*.py") if self.frozen else ()
+        return self.heap + _RUNTIME_HEAP + _FROZEN_HEAP_FACTOR * sum(path.stat().st_size for path in frozen)
+
+
+class VmProcess:
+    """A running interpreter. On the pipe `requests` it asks for resets; end of file there is its end."""
+
+    def __init__(
+        self, settings: VmSettings, registers: Registers, terminal_fd: int, cause: ResetCause, raw: bool
+    ) -> None:
+        """Start the interpreter on the terminal `terminal_fd`, in raw REPL mode if `raw`."""
+        self._registers = registers
+        self._interrupted: tuple[float, int] | None = None
+        self._wanted: int | None = None
+        self.requests, requests_end = os.pipe()
+        os.set_blocking(self.requests, False)
+        config_fd, config_end = os.pipe()
+        try:
+            config = _vm_config(settings, registers.fd, requests_end, cause, raw)
+            os.write(config_end, json.dumps(config).encode())
+            inherited = (config_fd, requests_end, registers.fd, settings.flash_fd)
+            self._process = _spawn(settings, config_fd, inherited, terminal_fd)
+        except OSError:
+            os.close(self.requests)
+            raise
+        finally:
+            for fd in (config_end, config_fd, requests_end):
+                os.close(fd)
+
+    def interrupt(self) -> None:
+        """Interrupt user code by SIGINT; if the last one may not have been seen yet, a little later."""
+        generation = self._registers.generation
+        if self._interrupted and self._interrupted[1] == generation and self._time_left() > 0:
+            self._wanted = generation
+            return
+        self._wanted = None
+        if self._signal():
+            self._interrupted = (time.monotonic(), generation)
+
+    def send_postponed_interrupt(self) -> None:
+        """Send an interrupt that had to wait, if its time has come and the same user code still runs."""
+        if self._wanted is None or self._time_left() > 0:
+            return
+        wanted, self._wanted = self._wanted, None
+        if self._registers.generation == wanted and self._registers.interrupt_char is not None:
+            self.interrupt()
+
+    def _time_left(self) -> float:
+        return self._interrupted[0] + _INTERRUPT_SPACING_S - time.monotonic() if self._interrupted else 0.0
+
+    def _signal(self) -> bool:
+        """Send SIGINT, but only while user code runs: the process is stopped for the look at its state."""
+        pid = self._process.pid
+        os.kill(pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        running = self._registers.interrupt_char is not None
+        if running:
+            os.kill(pid, signal.SIGINT)
+        os.kill(pid, signal.SIGCONT)
+        return running
+
+    def kill(self) -> int:
+        """End the process at this instant, as a power cut does; return its exit status."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        status = self._process.wait()
+        os.close(self.requests)
+        return status
+
+
+def _vm_config(
+    settings: VmSettings, registers_fd: int, requests_fd: int, cause: ResetCause, raw: bool
+) -> dict[str, object]:
+    return {
+        "registers": registers_fd,
+        "requests": requests_fd,
+        "flash": settings.flash_fd,
+        "blocks": settings.blocks,
+        "store": str(settings.store),
+        "frozen": str(settings.frozen.resolve()) if settings.frozen else None,
+        "unique_id": settings.unique_id.hex(),
+        "ssid": settings.ssid,
+        "password": settings.password,
+        "ntp": settings.ntp,
+        "cause": int(cause),
+        "raw": raw,
+    }
+
+
+def _spawn(
+    settings: VmSettings, config_fd: int, inherited: tuple[int, ...], terminal_fd: int
+) -> subprocess.Popen[bytes]:
+    environment = {name: value for name, value in os.environ.items() if name not in ("MICROPYPATH", "HOME")}
+    return subprocess.Popen(
+        [
+            *settings.command,
+            "-X",
+            f"heapsize={settings.heap_size}",
+            str(_VM_DIR / "start.py"),
+            str(config_fd),
+        ],
+        stdin=terminal_fd,
+        stdout=terminal_fd,
+        stderr=terminal_fd,
+        pass_fds=inherited,
+        start_new_session=True,
+        preexec_fn=_adopt_terminal,  # noqa: PLW1509 (the supervisor has no threads)
+        umask=0o077,
+        cwd="/",
+        env={**environment, "MICROPYPATH": f"{_VM_DIR}:.frozen"},
+    )
+
+
+def _adopt_terminal() -> None:
+    """Make the terminal the controlling one, so that the interpreter ends when its supervisor does."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
