@@ -9,7 +9,9 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STUBS := build/stubs
 
-.PHONY: demo test unit vm integration lint conformance lock clean
+.PHONY: setup demo test unit vm integration lint conformance lock clean
+
+setup: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(RUN) -m e4_tools.demo $(if $(BROKER),--broker $(BROKER)) $(if $(PORT),--port $(PORT))

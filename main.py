@@ -6,8 +6,8 @@ configured topic, and what arrives is printed, raw and unprotected.
 
 import time
 
-from firmware import Node
 from firmware.console import shown, text
+from firmware.node import Node
 
 READING_TOPIC = None  # such as "sensors/lab/uptime": a reading is published there every minute
 

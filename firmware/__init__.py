@@ -1,3 +1,1 @@
-"""The board application: WiFi, time, broker and console around an `e4.Client`."""
-
-from firmware.node import Node
+"""The board application: WiFi, time, broker and console around an `e4.Client`. Start at `firmware.node`."""

@@ -15,8 +15,8 @@ class LinkDown(OSError):
 class Link:
     """One MQTT session, kept by the broker while the board is away.
 
-    `arrived(topic, payload)` is called with bytes for whatever comes. Any exception from a method but LinkDown
-    means that the connection is of no more use: call `close` and `open` again.
+    `arrived(topic, payload)` is called with bytes for whatever comes. Any exception from a method means that the
+    connection is of no more use: call `close` and `open` again.
     """
 
     def __init__(self, client_id: str, config, arrived) -> None:
@@ -53,9 +53,7 @@ class Link:
         self._client.wait_msg()
 
     def publish(self, topic: bytes, payload: bytes, retain: bool, qos: int) -> None:
-        """Publish; with QoS 1, wait until the broker has it. Raises LinkDown."""
-        if not self._up:
-            raise LinkDown("not connected to the broker; nothing was sent")
+        """Publish; with QoS 1, wait until the broker has it."""
         self._client.publish(topic, payload, retain, qos)
 
     def keep_alive(self) -> None:

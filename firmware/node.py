@@ -114,7 +114,7 @@ class Node:
 
         Raises E4Error (TopicKeyNotFound, ClockNotSet, ...) or LinkDown; then nothing was sent.
         """
-        if self.client is None or self._link is None:
+        if self.client is None or self._link is None or not self._link.up:
             raise LinkDown("not connected to the broker; nothing was sent")
         payload = self.client.protect_message(message, topic)
         self._link.publish(topic.encode(), payload, retain, qos)

@@ -96,7 +96,8 @@ def _create_private(path: str):
 
 def _encode(records: dict, file) -> None:
     """Write magic, records (name size, name, record size, record), CRC-32 of all that."""
-    crc = file.write(_MAGIC) and binascii.crc32(_MAGIC)
+    file.write(_MAGIC)
+    crc = binascii.crc32(_MAGIC)
     for name, record in records.items():
         part = bytes((len(name),)) + name + len(record).to_bytes(2, "little") + record
         crc = binascii.crc32(part, crc)

@@ -66,7 +66,7 @@ class Terminal:
     def read_rest(self) -> bytes:
         """Everything that is still to be read."""
         time.sleep(0.1)
-        rest, self.seen = self.seen + self._serial.read(1_000_000), b""
+        rest, self.seen = self.seen + bytes(self._serial.read(1_000_000)), b""
         return rest
 
     def close(self) -> None:
@@ -105,7 +105,7 @@ def execute(board: VirtualBoard, code: str) -> str:
     transport = SerialTransport(board.device)
     try:
         transport.enter_raw_repl()
-        return transport.exec(code).decode()
+        return str(transport.exec(code).decode())
     finally:
         transport.exit_raw_repl()
         transport.close()

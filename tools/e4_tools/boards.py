@@ -5,7 +5,9 @@ Secrets travel inside the raw REPL, never on a command line, where every user of
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 from types import TracebackType
 
 import serial
@@ -15,6 +17,9 @@ from mpremote.transport_serial import SerialTransport
 from e4_tools.errors import ToolError
 
 _REPLY_SECONDS = 60.0
+_READ_SECONDS = 5.0  # for one read; without it mpremote waits for ever on a pseudo-terminal
+_STOP_SECONDS = (1.5, 3.0, 6.0, 12.0)  # for each attempt to stop a board: while it starts, it hears nothing
+_STOP_READ_SECONDS = 0.2
 
 
 class BoardError(ToolError):
@@ -26,19 +31,21 @@ class BoardError(ToolError):
 
 
 class Board:
-    """A board in its raw REPL. A context manager: whatever ran is interrupted, and `leave` chooses what follows.
+    """A board in its raw REPL. A context manager: whatever ran is interrupted, and started again at the end.
 
-    `port` is a device, or `socket://host:port`. Raises ToolError if it cannot be opened or is no MicroPython.
+    `port` is a device, or `socket://host:port`. With `restart` false the board stays stopped. Raises ToolError if
+    the port cannot be opened or no MicroPython answers.
     """
 
-    def __init__(self, port: str) -> None:
+    def __init__(self, port: str, restart: bool = True) -> None:
         self.port = port
+        self._restart = restart
         self._transport: SerialTransport | None = None
 
     def __enter__(self) -> Board:
         try:
-            self._transport = SerialTransport(self.port, baudrate=115200)
-            self._transport.enter_raw_repl()
+            self._transport = SerialTransport(self.port, baudrate=115200, timeout=_READ_SECONDS)
+            self._stop()
         except (TransportError, serial.SerialException, OSError) as error:
             self.close()
             raise ToolError(
@@ -50,7 +57,23 @@ class Board:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._restart and self._transport is not None:
+            with contextlib.suppress(TransportError, serial.SerialException, OSError):
+                self._transport.exit_raw_repl()
+                self._transport.serial.write(b"\x04")
         self.close()
+
+    def _stop(self) -> None:
+        self.transport.serial.timeout = _STOP_READ_SECONDS
+        for seconds in _STOP_SECONDS:
+            try:
+                with contextlib.redirect_stdout(io.StringIO()):  # it prints what it read
+                    self.transport.enter_raw_repl(timeout_overall=seconds)
+                break
+            except TransportError:
+                if seconds == _STOP_SECONDS[-1]:
+                    raise
+        self.transport.serial.timeout = _READ_SECONDS
 
     def close(self) -> None:
         """Give the serial line back. The board stays as it is."""
@@ -90,5 +113,6 @@ class Board:
         """Reset the board, as its button does; `boot.py` and `main.py` run."""
         try:
             self.transport.exec_raw_no_follow("import machine\nmachine.reset()")
+            self._restart = False  # it does already
         except (TransportError, serial.SerialException, OSError) as error:
             raise ToolError(f"{self.port} could not be reset ({error}); press its button") from None

@@ -20,7 +20,7 @@ from e4_tools import conformance_cases
 from e4_tools.boards import Board
 from e4_tools.compile import ASK_BOARD, Target, module_for, package
 from e4_tools.errors import ToolError
-from e4_tools.passwords import derive_key
+from e4_tools.passwords import derive_keys
 from e4_tools.paths import LIBRARY
 from e4_tools.virtual_board.errors import VirtualBoardError
 from e4_tools.virtual_board.interpreter import find_micropython
@@ -38,9 +38,12 @@ Runner = Callable[[str], str]
 def load(path: Path) -> list[Case]:
     """Return the cases of a vector file. Raises ToolError for a file that is none."""
     try:
-        sections = json.loads(path.read_text())["vectors"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ToolError(f"{path} is no vector file: {error!r}") from None
+        document = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ToolError(f"{path} cannot be read as JSON: {error}") from None
+    sections = document.get("vectors") if isinstance(document, dict) else None
+    if not isinstance(sections, dict) or not all(isinstance(cases, list) for cases in sections.values()):
+        raise ToolError(f'{path} is no vector file: it has no "vectors" with a list for each section')
     known = (*conformance_cases.SECTIONS, *_HOST_SECTIONS, *_OTHER_MODE)
     unknown = [section for section in sections if section not in known]
     if unknown:
@@ -72,11 +75,17 @@ def _note(case: dict[str, Any]) -> str:
     return f" ({case['note']})" if "note" in case else ""
 
 
-def _on_cpython(line: str) -> str:
-    section, case = json.loads(line)
-    if section != "passwords":
-        return str(conformance_cases.run(line))
-    return "ok" if derive_key(case["password"]).hex() == case["symmetric_key"] else "another key"
+def _on_cpython(cases: list[Case]) -> bool:
+    passwords = [case["password"] for section, case in cases if section == "passwords"]
+    derived = dict(zip(passwords, derive_keys(passwords), strict=True))
+
+    def run(line: str) -> str:
+        section, case = json.loads(line)
+        if section != "passwords":
+            return str(conformance_cases.run(line))
+        return "ok" if derived[case["password"]].hex() == case["symmetric_key"] else "another key"
+
+    return _run_all("CPython", cases, run)
 
 
 def _on_vm(cases: list[Case]) -> bool:
@@ -133,7 +142,7 @@ remove("{_FOLDER}")
 
 def _on_board(port: str, cases: list[Case]) -> bool:
     """Copy library and cases to a folder of their own on the board, run them there, and remove the folder again."""
-    with Board(port) as board:
+    with Board(port, restart=False) as board:
         target = Target.from_reply(board.run(ASK_BOARD, "asking the board what it is"))
         board.run(_REMOVE, "removing what an earlier run left")
         try:
@@ -160,7 +169,7 @@ def main(vectors: Path, port: str | None) -> None:
     """Run a vector file through the library under CPython, on the MicroPython VM and, with --port, on a board."""
     try:
         cases = load(vectors)
-        good = _run_all("CPython", cases, _on_cpython)
+        good = _on_cpython(cases)
         try:
             good = _on_vm(cases) and good
         except VirtualBoardError as error:

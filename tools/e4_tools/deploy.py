@@ -29,7 +29,7 @@ def deploy(port: str) -> int:
     Files that the board already has are skipped. Keys and configuration are not touched. The board is left
     stopped: reset it. Raises ToolError.
     """
-    with Board(port) as board:
+    with Board(port, restart=False) as board:
         target = Target.from_reply(board.run(ASK_BOARD, "asking the board what it is"))
         files = dict(board_files(target))
         board.run(_REMOVE_RIVALS.format(paths=list(_rivals(files))), "removing older versions of our modules")

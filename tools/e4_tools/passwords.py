@@ -41,5 +41,8 @@ def derive_key(password: str, processes: int = 1) -> bytes:
 
 def derive_keys(passwords: Iterable[str]) -> list[bytes]:
     """Return the keys of several passwords, as many at a time as there are processors. Raises ToolError."""
+    wanted = list(passwords)
+    if not wanted:
+        return []
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        return list(pool.map(derive_key, passwords))
+        return list(pool.map(derive_key, wanted))

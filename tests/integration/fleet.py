@@ -1,0 +1,72 @@
+"""Parts that the integration tests are made of."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from e4_tools.boards import Board
+from e4_tools.embedded_broker import HOST, free_port
+from e4_tools.virtual_board import VirtualBoard
+
+VECTORS = Path(__file__).resolve().parent.parent / "vectors" / "e4-reference.json"
+
+
+def find_mosquitto() -> str | None:
+    return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+
+
+class Mosquitto:
+    """A mosquitto of the test's own, on loopback; it can be stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self._config = folder / "mosquitto.conf"
+        self._config.write_text(f"listener {self.port} {HOST}\nallow_anonymous true\n")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        program = find_mosquitto()
+        if program is None:
+            raise RuntimeError("mosquitto is not installed")
+        self._process = subprocess.Popen([program, "-c", str(self._config)], stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection((HOST, self.port), 1).close()
+                return
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+def config_for(name: str, port: int, **changes: Any) -> dict[str, Any]:
+    """A configuration for a virtual board and a broker on this machine."""
+    return {
+        "name": name,
+        "wifi": {"ssid": "virtual", "password": "virtual-wifi"},
+        "broker": {"host": HOST, "port": port},
+        "topics": ["/e4go/demo/messages"],
+        **changes,
+    }
+
+
+def write_main(board: VirtualBoard, source: str) -> None:
+    """Put a `main.py` of the test's on a board."""
+    with Board(board.device) as serial:
+        serial.write_file("main.py", source.encode())
+
+
+BoardMaker = Callable[..., VirtualBoard]

@@ -1,0 +1,96 @@
+"""What a board says of its configuration."""
+
+import os
+
+from firmware import config
+
+_GOOD = {
+    "name": "alice",
+    "wifi": {"ssid": "net", "password": "secret-of-the-net"},
+    "broker": {"host": "192.0.2.1", "port": 8883, "user": "u", "password": "secret-of-the-broker"},
+    "topics": ["a/b", "c/#"],
+}
+
+
+class At:
+    """Use a configuration file of the test's own."""
+
+    def __enter__(self):
+        self._before, config.CONFIG_PATH = config.CONFIG_PATH, "e4-test-config"
+
+    def __exit__(self, *error):
+        config.CONFIG_PATH = self._before
+        for path in ("e4-test-config", "e4-test-config.new"):
+            try:
+                os.remove(path)
+            except OSError:
+                pass
+
+
+def _write(text):
+    with open(config.CONFIG_PATH, "w") as file:
+        file.write(text)
+
+
+def test_what_is_saved_is_loaded():
+    with At():
+        config.save(_GOOD)
+        loaded = config.load()
+    assert loaded.problems == []
+    assert (loaded.name, loaded.host, loaded.port, loaded.topics) == ("alice", "192.0.2.1", 8883, ["a/b", "c/#"])
+
+
+def test_optional_entries_have_defaults():
+    loaded = config.Config({"name": "a", "wifi": {"ssid": "net"}, "broker": {"host": "h"}, "topics": []})
+    assert loaded.problems == []
+    assert (loaded.port, loaded.user, loaded.wifi_password, loaded.receiving_topic) == (1883, None, None, None)
+
+
+def test_every_missing_entry_is_named():
+    problems = "\n".join(config.Config({}).problems)
+    for entry in ("name", "wifi", "wifi.ssid", "broker", "broker.host", "topics"):
+        assert '"{}" is missing'.format(entry) in problems
+
+
+def test_every_wrong_entry_is_named():
+    for entry, value in (
+        ("name", 7),
+        ("wifi", "net"),
+        ("broker", {"host": "h", "port": 0}),
+        ("broker", {"host": "h", "port": "1883"}),
+        ("broker", {"host": "h", "port": True}),
+        ("topics", "a/b"),
+        ("topics", [""]),
+        ("topics", [7]),
+        ("topic", ["a/b"]),
+    ):
+        wrong = dict(_GOOD)
+        wrong[entry] = value
+        problems = config.Config(wrong).problems
+        assert problems and entry in problems[0], (entry, problems)
+
+
+def test_no_problem_repeats_a_secret():
+    wrong = dict(_GOOD)
+    wrong["broker"] = {"host": 7, "password": ["secret-of-the-broker"]}
+    assert "secret" not in "\n".join(config.Config(wrong).problems)
+
+
+def test_a_wrong_configuration_is_not_saved():
+    with At():
+        config.save(_GOOD)
+        try:
+            config.save({"name": "bob"})
+        except ValueError as error:
+            assert "wifi" in str(error)
+        else:
+            raise AssertionError("it was saved")
+        assert config.load().name == "alice"
+
+
+def test_a_file_that_is_missing_or_no_json_is_a_problem_and_no_exception():
+    with At():
+        assert "not provisioned" in config.load().problems[0]
+        for text in ("", "{", "[1, 2]", '"name"', "nul"):
+            _write(text)
+            assert config.load().problems, text
