@@ -9,7 +9,7 @@ _PING_MS = 20000
 
 
 class LinkDown(OSError):
-    """There is no connection to the broker. Nothing was sent."""
+    """There is no connection to the broker, or no longer one; the text says what became of the message."""
 
 
 class Link:
@@ -53,8 +53,14 @@ class Link:
         self._client.wait_msg()
 
     def publish(self, topic: bytes, payload: bytes, retain: bool, qos: int) -> None:
-        """Publish; with QoS 1, wait until the broker has it."""
-        self._client.publish(topic, payload, retain, qos)
+        """Publish; with QoS 1, wait until the broker has it. Raises LinkDown."""
+        try:
+            self._client.publish(topic, payload, retain, qos)
+        except Exception as error:  # umqtt raises AssertionError, IndexError, TypeError and more
+            self._up = False  # half a packet may have gone out
+            raise LinkDown(
+                "the connection failed while sending ({!r}); it may not have arrived".format(error)
+            ) from None
 
     def keep_alive(self) -> None:
         now = time.ticks_ms()

@@ -177,7 +177,9 @@ class Node:
                 if stream is link.socket:
                     link.receive()
                 else:
-                    self._read_console()
+                    self._read_console(poller)
+            if not link.up:
+                raise LinkDown("it failed while sending")
             link.keep_alive()
             if not wifi.connected():
                 raise LinkDown("WiFi is gone")
@@ -191,9 +193,7 @@ class Node:
         started = time.ticks_ms()
         while time.ticks_diff(time.ticks_ms(), started) < milliseconds:
             for _ in poller.ipoll(_TICK_MS):
-                self._read_console()
-            if self._console.at_end:
-                time.sleep_ms(_TICK_MS)
+                self._read_console(poller)
 
     def _poller(self, socket):
         poller = select.poll()
@@ -203,8 +203,10 @@ class Node:
             poller.register(socket, select.POLLIN)
         return poller
 
-    def _read_console(self) -> None:
+    def _read_console(self, poller) -> None:
         line = self._console.read_line()
+        if self._console.at_end:  # nobody will ever type: not on a board, but where input comes from a file
+            poller.unregister(self._console.stream)
         if line and self._typed is not None:
             self._call(self._typed, line)
 

@@ -11,6 +11,7 @@ client asks a store for
 
 import binascii
 import os
+from errno import ENOENT
 
 from e4.errors import StoreCorrupt, StoreError
 
@@ -64,7 +65,7 @@ class FileStore(MemoryStore):
             with open(path, "rb") as file:
                 image = file.read()
         except OSError as error:
-            if error.args[0] != 2:  # ENOENT: a new store
+            if error.args[0] != ENOENT:  # a new store
                 raise StoreError("cannot read the store {}: {}".format(path, error)) from None
         else:
             self._records = _decode(image, path)
@@ -83,7 +84,7 @@ def _remove(path: str) -> None:
     try:
         os.remove(path)
     except OSError as error:
-        if error.args[0] != 2:
+        if error.args[0] != ENOENT:
             raise StoreError("cannot remove {}: {}".format(path, error)) from None
 
 
