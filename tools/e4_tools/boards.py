@@ -14,7 +14,7 @@ import serial
 from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 
-from e4_tools.errors import ToolError
+from e4_tools.errors import PortError
 
 _REPLY_SECONDS = 60.0
 _READ_SECONDS = 5.0  # for one read; without it mpremote waits for ever on a pseudo-terminal
@@ -22,7 +22,7 @@ _STOP_SECONDS = (1.5, 3.0, 6.0, 12.0)  # for each attempt to stop a board: while
 _STOP_READ_SECONDS = 0.2
 
 
-class BoardError(ToolError):
+class BoardError(PortError):
     """Code on the board raised; `reply` is the last line of its traceback."""
 
     def __init__(self, doing: str, reply: str) -> None:
@@ -33,7 +33,7 @@ class BoardError(ToolError):
 class Board:
     """A board in its raw REPL. A context manager: whatever ran is interrupted, and started again at the end.
 
-    `port` is a device, or `socket://host:port`. With `restart` false the board stays stopped. Raises ToolError if
+    `port` is a device, or `socket://host:port`. With `restart` false the board stays stopped. Raises PortError if
     the port cannot be opened or no MicroPython answers.
     """
 
@@ -48,7 +48,7 @@ class Board:
             self._stop()
         except (TransportError, serial.SerialException, OSError) as error:
             self.close()
-            raise ToolError(
+            raise PortError(
                 f"no MicroPython answers on {self.port} ({error}); nothing was changed. "
                 "Is the board plugged in, and does another program hold the port?"
             ) from None
@@ -85,7 +85,7 @@ class Board:
     def transport(self) -> SerialTransport:
         """mpremote's transport, for its `fs_*` calls."""
         if self._transport is None:
-            raise ToolError(f"the line to {self.port} is closed")
+            raise PortError(f"the line to {self.port} is closed")
         return self._transport
 
     def run(self, code: str, doing: str) -> str:
@@ -93,21 +93,21 @@ class Board:
         try:
             printed, raised = self.transport.exec_raw(code, timeout=_REPLY_SECONDS)
         except (TransportError, serial.SerialException, OSError) as error:
-            raise ToolError(f"{doing}: the line to {self.port} failed ({error}); run the command again") from None
+            raise PortError(f"{doing}: the line to {self.port} failed ({error}); run the command again") from None
         if raised:
             lines = raised.decode(errors="replace").strip().splitlines()
             raise BoardError(doing, lines[-1] if lines else "nothing")
         return str(printed.decode(errors="replace"))
 
     def write_file(self, path: str, data: bytes) -> None:
-        """Write a file and check what arrived. Raises ToolError."""
+        """Write a file and check what arrived. Raises PortError."""
         try:
             self.transport.fs_writefile(path, data)
             arrived = self.transport.fs_hashfile(path, "sha256")
         except (TransportError, TransportExecError, serial.SerialException, OSError) as error:
-            raise ToolError(f"writing {path} on {self.port} failed: {error}; run the command again") from None
+            raise PortError(f"writing {path} on {self.port} failed: {error}; run the command again") from None
         if arrived != hashlib.sha256(data).digest():
-            raise ToolError(f"{path} on {self.port} is not what was sent; run the command again")
+            raise PortError(f"{path} on {self.port} is not what was sent; run the command again")
 
     def reset(self) -> None:
         """Reset the board, as its button does; `boot.py` and `main.py` run."""
@@ -115,4 +115,4 @@ class Board:
             self.transport.exec_raw_no_follow("import machine\nmachine.reset()")
             self._restart = False  # it does already
         except (TransportError, serial.SerialException, OSError) as error:
-            raise ToolError(f"{self.port} could not be reset ({error}); press its button") from None
+            raise PortError(f"{self.port} could not be reset ({error}); press its button") from None

@@ -10,7 +10,7 @@ from types import TracebackType
 
 import serial
 
-from e4_tools.errors import ToolError
+from e4_tools.errors import PortError, ToolError
 
 _POLL_SECONDS = 0.1
 
@@ -36,7 +36,7 @@ class Console:
         try:
             self._serial = serial.serial_for_url(self.port, baudrate=115200, timeout=_POLL_SECONDS)
         except (serial.SerialException, OSError) as error:
-            raise ToolError(f"the console of {self.name} cannot be opened: {error}") from None
+            raise PortError(f"the console of {self.name} cannot be opened: {error}") from None
         self._thread.start()
         return self
 

@@ -1,0 +1,22 @@
+"""The command `e4`: boards, keys and fleets."""
+
+from __future__ import annotations
+
+import click
+
+from e4_tools.cli.boards import board_commands
+from e4_tools.cli.keys import key_commands
+from e4_tools.virtual_board.cli import board_command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="e4-micropython")
+def main() -> None:
+    """End-to-end encrypted MQTT for ESP32 boards: deploy, provision, command, or run a virtual board.
+
+    Every command takes --json for scripts. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 broker, 4 board or port.
+    """
+
+
+for command in (*board_commands, *key_commands, board_command):
+    main.add_command(command)

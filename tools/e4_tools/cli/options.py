@@ -1,0 +1,56 @@
+"""Options that several commands share, and how they ask for secrets."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from e4_tools.errors import ToolError
+from e4_tools.passwords import derive_key
+
+_MAX_PORT = 65535
+
+
+def parse_broker(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, int]:
+    """Split HOST or HOST:PORT."""
+    host, colon, port = value.partition(":")
+    if not host or (colon and not (port.isdigit() and 1 <= int(port) <= _MAX_PORT)):
+        raise click.BadParameter(f"{value!r} is not HOST or HOST:PORT")
+    return host, int(port) if port else 1883
+
+
+port_option = click.option(
+    "--port", required=True, envvar="E4_PORT", metavar="DEVICE", help="Serial port, or socket://HOST:PORT. [E4_PORT]"
+)
+broker_option = click.option(
+    "--broker",
+    required=True,
+    envvar="E4_BROKER",
+    callback=parse_broker,
+    metavar="HOST[:PORT]",
+    help="The MQTT broker, as boards and this machine reach it. [E4_BROKER]",
+)
+
+
+def secret(variable: str, prompt: str) -> str:
+    """Return a secret from the environment, or ask for it. Never from the command line, which others can read."""
+    value = os.environ.get(variable)
+    return value if value is not None else str(click.prompt(prompt, default="", hide_input=True, show_default=False))
+
+
+def hex_key(text: str, whose: str) -> bytes:
+    """Return the 32 bytes of a key in hexadecimal. Raises ToolError."""
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise ToolError(f"the ID key of {whose} is not 64 hexadecimal digits; nothing was done")
+    return key
+
+
+def password_key(password: str) -> bytes:
+    """Return the key of a password. Takes 20 seconds."""
+    click.echo("Deriving the key from the password takes about 20 seconds ...", err=True)
+    return derive_key(password, processes=2)
