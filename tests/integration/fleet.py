@@ -14,7 +14,8 @@ from e4_tools.boards import Board
 from e4_tools.embedded_broker import HOST, free_port
 from e4_tools.virtual_board import VirtualBoard
 
-VECTORS = Path(__file__).resolve().parent.parent / "vectors" / "e4-reference.json"
+ROOT = Path(__file__).resolve().parents[2]
+VECTORS = ROOT / "tests" / "vectors" / "e4-reference.json"
 
 
 def find_mosquitto() -> str | None:

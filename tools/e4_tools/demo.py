@@ -230,12 +230,6 @@ class Story:
             self._consoles[name].expect(_RAW + TOPIC)
             self._consoles[name].expect(f"^< unprotected message: {re.escape(line)}$")
 
-    def forget_retained(self) -> None:
-        """Take our commands out of the broker's retained slots; a borrowed broker is left as it was."""
-        with Broker(self._place.host, self._place.port) as broker:
-            for name in PASSWORDS:
-                broker.publish(e4.receiving_topic(e4.id_of(name)), b"", retain=True)
-
 
 def _place(broker: str | None, port: str | None, stack: ExitStack) -> Place:
     if port and not broker:
@@ -254,6 +248,22 @@ def _place(broker: str | None, port: str | None, stack: ExitStack) -> Place:
     return Place(host, int(number or 1883), alice_port=port, alice_wifi=wifi)
 
 
+def _live(place: Place, keys: dict[str, bytes], terminal: Terminal) -> int:
+    """Live the story, unplug the boards, and leave the broker as it was; return the number of steps."""
+    try:
+        with ExitStack() as boards:
+            return Story(place, keys, terminal, boards).tell()
+    finally:
+        _forget_retained(place)
+
+
+def _forget_retained(place: Place) -> None:
+    """Take our commands out of the broker's retained slots."""
+    with Broker(place.host, place.port) as broker:
+        for name in PASSWORDS:
+            broker.publish(e4.receiving_topic(e4.id_of(name)), b"", retain=True)
+
+
 @click.command()
 @click.option("--broker", metavar="HOST:PORT", help="A broker of yours, instead of one in this process.")
 @click.option("--port", metavar="DEVICE", help="A real board to be alice; needs --broker, WIFI_SSID, WIFI_PASSWORD.")
@@ -265,11 +275,7 @@ def main(broker: str | None, port: str | None) -> None:
             place = _place(broker, port, stack)
             terminal.print("Keys are derived from the tutorial's passwords, as the Go client does it (about 40 s) ...")
             keys = dict(zip(PASSWORDS, derive_keys(PASSWORDS.values()), strict=True))
-            story = Story(place, keys, terminal, stack)
-            try:
-                steps = story.tell()
-            finally:
-                story.forget_retained()
+            steps = _live(place, keys, terminal)
     except (ToolError, VirtualBoardError) as error:
         terminal.print(f"\n[bold red]The story breaks off:[/bold red] {escape(str(error))}")
         sys.exit(1)
