@@ -12,6 +12,7 @@ from firmware.node import Node
 READING_TOPIC = None  # such as "sensors/lab/uptime": a reading is published there every minute
 
 node = Node()
+CHAT_TOPIC = node.topics[0] if node.topics else None
 
 
 @node.on_raw
@@ -36,8 +37,9 @@ def refused(topic, error):
 
 @node.on_line
 def typed(line):
-    node.publish(node.topics[0], line)
-    print("> message published successfully")
+    if CHAT_TOPIC:
+        node.publish(CHAT_TOPIC, line)
+        print("> message published successfully")
 
 
 @node.every(60)
@@ -46,6 +48,6 @@ def reading():
         node.publish(READING_TOPIC, "up for {} s".format(time.ticks_ms() // 1000))
 
 
-if node.topics:
-    print("> type anything and press enter to send the message to {}:".format(node.topics[0]))
+if CHAT_TOPIC:
+    print("> type anything and press enter to send the message to {}:".format(CHAT_TOPIC))
 node.run()

@@ -13,10 +13,14 @@ three entries, and `port`, `user` and `password` of the broker, may be left out.
 import json
 import os
 
+from firmware.filters import is_valid
+
 CONFIG_PATH = "/e4.json"
 KEYS_PATH = "/e4.keys"
 
 _KNOWN = ("name", "wifi", "broker", "topics", "receiving_topic", "time_server")
+_KNOWN_WIFI = ("ssid", "password")
+_KNOWN_BROKER = ("host", "port", "user", "password")
 _MAX_PORT = 65535
 
 
@@ -28,21 +32,28 @@ class Config:
         if not isinstance(entries, dict):
             self.problems.append("{} is not a JSON object".format(CONFIG_PATH))
             entries = {}
-        for entry in entries:
-            if entry not in _KNOWN:
-                self.problems.append('"{}" is not a known entry'.format(entry))
+        self._check_known(entries, _KNOWN, "")
         self.name = self._text(entries, "name", "")
         wifi = self._object(entries, "wifi")
+        self._check_known(wifi, _KNOWN_WIFI, "wifi.")
         self.ssid = self._text(wifi, "ssid", "wifi.")
         self.wifi_password = self._text(wifi, "password", "wifi.", optional=True)
         broker = self._object(entries, "broker")
+        self._check_known(broker, _KNOWN_BROKER, "broker.")
         self.host = self._text(broker, "host", "broker.")
         self.port = self._port(broker)
         self.user = self._text(broker, "user", "broker.", optional=True)
         self.password = self._text(broker, "password", "broker.", optional=True)
+        if (self.user is None) != (self.password is None):
+            self.problems.append('"broker.user" and "broker.password" go together')
         self.topics = self._topics(entries)
         self.receiving_topic = self._text(entries, "receiving_topic", "", optional=True)
         self.time_server = self._text(entries, "time_server", "", optional=True)
+
+    def _check_known(self, entries: dict, known: tuple, where: str) -> None:
+        for entry in entries:
+            if entry not in known:
+                self.problems.append('"{}{}" is not a known entry'.format(where, entry))
 
     def _object(self, entries: dict, entry: str) -> dict:
         value = entries.get(entry)
@@ -68,10 +79,13 @@ class Config:
 
     def _topics(self, entries: dict) -> list:
         topics = entries.get("topics")
-        if isinstance(topics, list) and all(isinstance(topic, str) and topic for topic in topics):
-            return topics
-        self.problems.append('"topics" is {}'.format("missing" if topics is None else "not a list of topics"))
-        return []
+        if not isinstance(topics, list):
+            self.problems.append('"topics" is {}'.format("missing" if topics is None else "not a list of topics"))
+            return []
+        for topic in topics:
+            if not isinstance(topic, str) or not is_valid(topic):
+                self.problems.append('"topics" has an entry that is no topic filter')
+        return topics
 
 
 def load() -> Config:

@@ -3,7 +3,7 @@
 import sys
 
 _SHOWN = 48  # bytes of a payload that are shown
-_MAX_LINE = 512  # bytes of a line that are kept
+_MAX_LINE = 512  # bytes of a line, or up to 3 more for its last character
 
 
 class Console:
@@ -13,6 +13,7 @@ class Console:
         self.stream = sys.stdin
         self._bytes = sys.stdin.buffer if hasattr(sys.stdin, "buffer") else sys.stdin
         self._line = bytearray()
+        self._rest = 0  # bytes that the character being typed still lacks
         self._after_return = False
         self.at_end = False
 
@@ -31,24 +32,41 @@ class Console:
             if byte == 0x0A and ended_by_return:  # the second half of CR LF
                 return None
             sys.stdout.write("\n")
-            line, self._line = bytes(self._line), bytearray()
-            return text(line)
+            line, self._line, self._rest = bytes(self._line), bytearray(), 0
+            return text(line) if _is_utf8(line) else ""
         if byte in (0x08, 0x7F):
             self._erase()
-        elif byte >= 0x20 and len(self._line) < _MAX_LINE:
-            self._line.append(byte)
-            if byte < 0x80:
-                sys.stdout.write(chr(byte))
-            elif _complete(self._line):
-                sys.stdout.write(_last_character(self._line))
+        elif byte >= 0x20:
+            self._append(byte)
         return None
+
+    def _append(self, byte: int) -> None:
+        """Take a byte of a character; echo the character once it is whole. Beyond the limit none is begun."""
+        if byte & 0xC0 == 0x80:
+            if not self._rest:
+                return
+            self._rest -= 1
+        elif len(self._line) >= _MAX_LINE:
+            return
+        else:
+            self._rest = 0 if byte < 0xC0 else 1 if byte < 0xE0 else 2 if byte < 0xF0 else 3
+        self._line.append(byte)
+        if not self._rest:
+            sys.stdout.write(text(bytes(self._line[_character_start(self._line) :])))
 
     def _erase(self) -> None:
         if self._line:
-            while self._line[-1] & 0xC0 == 0x80 and len(self._line) > 1:  # the tail of a longer character
-                self._line = self._line[:-1]
-            self._line = self._line[:-1]
+            self._line = self._line[: _character_start(self._line)]
+            self._rest = 0
             sys.stdout.write("\b \b")
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+        return True
+    except UnicodeError:
+        return False
 
 
 def _character_start(line: bytearray) -> int:
@@ -56,18 +74,6 @@ def _character_start(line: bytearray) -> int:
     while at > 0 and line[at] & 0xC0 == 0x80:
         at -= 1
     return at
-
-
-def _complete(line: bytearray) -> bool:
-    """Tell whether the line ends with a whole UTF-8 character."""
-    start = _character_start(line)
-    first = line[start]
-    size = 2 if first & 0xE0 == 0xC0 else 3 if first & 0xF0 == 0xE0 else 4 if first & 0xF8 == 0xF0 else 1
-    return len(line) - start == size and size > 1
-
-
-def _last_character(line: bytearray) -> str:
-    return text(bytes(line[_character_start(line) :]))
 
 
 def text(message: bytes) -> str:

@@ -27,6 +27,7 @@ _TICK_MS = 200  # the longest that the loop waits for something to happen
 _RETRY_MS = 1000  # before the second attempt to connect; doubled up to the next
 _RETRY_LIMIT_MS = 60000
 _SYNCHRONISE_MS = 3600 * 1000
+_MAX_WAITING = 64  # calls of handlers that may wait while a message is being sent
 
 
 class Node:
@@ -47,7 +48,10 @@ class Node:
         self._console = console.Console()
         self._handlers: list = []  # (topic filter or None, handler)
         self._raw = self._command = self._refused = self._typed = None
-        self._periodic: list = []  # [handler, period in ms, ticks when last called]
+        self._periodic: list = []  # [handler, period in ms, ms left until the next call]
+        self._last_tick = time.ticks_ms()
+        self._waiting: list = []  # (handler, arguments), of what arrived
+        self._lost = 0
         self._synchronised = time.ticks_ms()
 
     def _load_client(self):
@@ -58,7 +62,8 @@ class Node:
                 self.problems.append("there is no {}: the board has no key".format(config.KEYS_PATH))
                 return None
             name = e4.id_of(self.config.name)
-            return e4.Client(name, None, store, self.clock, self.config.receiving_topic)
+            receiving_topic = self.config.receiving_topic or e4.receiving_topic(name)
+            return e4.Client(name, None, store, self.clock, receiving_topic)
         except e4.E4Error as error:
             self.problems.append("{}: {}".format(type(error).__name__, error))
             return None
@@ -102,7 +107,7 @@ class Node:
         """Register `handler()`, called every so many seconds while the node is connected."""
 
         def register(handler):
-            self._periodic.append([handler, seconds * 1000, time.ticks_ms()])
+            self._periodic.append([handler, seconds * 1000, seconds * 1000])
             return handler
 
         return register
@@ -116,6 +121,8 @@ class Node:
         """
         if self.client is None or self._link is None or not self._link.up:
             raise LinkDown("not connected to the broker; nothing was sent")
+        if "+" in topic or "#" in topic:
+            raise e4.InvalidTopic("a topic filter is for subscribing; nothing was sent")
         payload = self.client.protect_message(message, topic)
         self._link.publish(topic.encode(), payload, retain, qos)
 
@@ -148,11 +155,14 @@ class Node:
         print("* WiFi: {} as {}".format(self.config.ssid, address))
         self._synchronise()
         self.clock()  # without the time no command could be judged, and an acknowledged one does not return
-        subscriptions = self._subscriptions()
-        link.open([topic_filter.encode() for topic_filter in subscriptions])
+        link.open()
         print("* connected to {}:{}".format(self.config.host, self.config.port))
-        for topic_filter in subscriptions:
-            print("> subscribed to MQTT topic", topic_filter)
+        for topic_filter in self._subscriptions():
+            if link.subscribe(topic_filter.encode()):
+                print("> subscribed to MQTT topic", topic_filter)
+            else:
+                print("* the broker refuses our subscription to", topic_filter)
+        self._call_waiting()
 
     def _synchronise(self) -> None:
         try:
@@ -178,6 +188,7 @@ class Node:
                     link.receive()
                 else:
                     self._read_console(poller)
+                self._call_waiting()
             if not link.up:
                 raise LinkDown("it failed while sending")
             link.keep_alive()
@@ -185,7 +196,9 @@ class Node:
                 raise LinkDown("WiFi is gone")
             if time.ticks_diff(time.ticks_ms(), self._synchronised) >= _SYNCHRONISE_MS:
                 self._synchronise()
+            self._count_down()
             self._call_periodic()
+            self._call_waiting()
 
     def _wait(self, milliseconds: int) -> None:
         """Serve the console alone for a while."""
@@ -194,6 +207,7 @@ class Node:
         while time.ticks_diff(time.ticks_ms(), started) < milliseconds:
             for _ in poller.ipoll(_TICK_MS):
                 self._read_console(poller)
+            self._count_down()
 
     def _poller(self, socket):
         poller = select.poll()
@@ -210,11 +224,18 @@ class Node:
         if line and self._typed is not None:
             self._call(self._typed, line)
 
+    def _count_down(self) -> None:
+        """Count the time since the last call off all periods; a period may be longer than ticks can tell apart."""
+        now = time.ticks_ms()
+        passed = time.ticks_diff(now, self._last_tick)
+        self._last_tick = now
+        for entry in self._periodic:
+            entry[2] = max(0, entry[2] - passed)
+
     def _call_periodic(self) -> None:
         for entry in self._periodic:
-            now = time.ticks_ms()
-            if time.ticks_diff(now, entry[2]) >= entry[1]:
-                entry[2] = now
+            if entry[2] == 0:
+                entry[2] = entry[1]
                 self._call(entry[0])
 
     def _call(self, handler, *arguments) -> None:
@@ -229,28 +250,45 @@ class Node:
             print("* a handler failed:")
             sys.print_exception(error)
 
-    def _arrived(self, topic: bytes, payload: bytes) -> None:
-        """Handle one delivery: apply a command, or unprotect a message and hand it out."""
-        if self.client is None:
+    def _later(self, handler, *arguments) -> None:
+        """Have a handler called once nothing is being sent: it may want to send something itself."""
+        if handler is None:
             return
+        if len(self._waiting) < _MAX_WAITING:
+            self._waiting.append((handler, arguments))
+        else:
+            self._lost += 1
+
+    def _call_waiting(self) -> None:
+        """Call the handlers of what has arrived, in order; those of what arrives meanwhile as well."""
+        while self._waiting:
+            handler, arguments = self._waiting.pop(0)
+            self._call(handler, *arguments)
+        if self._lost:
+            print("* too much arrived at once: {} calls of handlers were left out".format(self._lost))
+            self._lost = 0
+
+    def _arrived(self, topic: bytes, payload: bytes | None, size: int) -> None:
+        """Apply a command at once; unprotect a message at once and have it handed out later."""
         name = console.text(topic)
-        if self._raw is not None:
-            self._call(self._raw, name, payload)
+        if self.client is None or payload is None:
+            print("* skipped on {}: {} bytes are too much for this board".format(name, size))
+            return
+        self._later(self._raw, name, payload)
         try:
             message = self.client.unprotect(payload, topic)
-        except e4.E4Error as error:
-            if self._refused is not None:
-                self._call(self._refused, name, error)
-            else:
-                print("* refused on {}: {}".format(name, _described(error)))
+        except (e4.E4Error, MemoryError) as error:
+            self._later(self._refused or self._print_refused, name, error)
             return
         if message is None:
-            if self._command is not None:
-                self._call(self._command)
+            self._later(self._command)
             return
         for topic_filter, handler in self._handlers:
             if topic_filter is None or matches(topic_filter, name):
-                self._call(handler, name, message)
+                self._later(handler, name, message)
+
+    def _print_refused(self, name: str, error) -> None:
+        print("* refused on {}: {}".format(name, _described(error)))
 
 
 def _client_id(client) -> str:

@@ -18,7 +18,7 @@ def main() -> int:
         command = find_micropython()
     except VirtualBoardError as error:
         print(f"The tests were NOT run on MicroPython: {error}")
-        return 0
+        return 1 if "MICROPYTHON" in os.environ else 0
     command += ["-X", f"heapsize={_HEAP}", str(_TESTS / "unit" / "run_on_vm.py"), str(_TESTS / "unit")]
     path = f"{_ROOT / 'lib'}:{_ROOT}:.frozen"
     with TemporaryDirectory() as folder:

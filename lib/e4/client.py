@@ -1,8 +1,8 @@
 """An E4 client in symmetric-key mode: its keys, what it protects and unprotects, the commands it obeys."""
 
-from e4 import commands, protection
-from e4.errors import InvalidKey, NotAuthentic, StoreError, TopicKeyNotFound
-from e4.names import check_id, receiving_topic, topic_bytes, topic_hash
+from e4 import commands, names, protection
+from e4.errors import InvalidKey, NotAuthentic, StoreCorrupt, StoreError, TopicKeyNotFound
+from e4.names import check_id, topic_bytes, topic_hash
 from e4.sha3 import sha3_256
 from e4.siv import KEY_SIZE, SIV, check_key
 
@@ -11,6 +11,7 @@ _READY_TOPICS = 4  # topics whose hash and cipher are kept ready; each takes abo
 
 # Records of the store: one for the identity, one for each topic.
 _IDENTITY = b"id"  # ID (16), ID key (32), fingerprint of the first ID key (8), custom receiving topic (rest)
+_CUSTOM = 56
 _TOPIC = b"t"  # then the topic hash; key (32), and after a change the previous key (32), its end of use (8)
 
 
@@ -50,10 +51,13 @@ class Client:
             identity = self._new_identity(key)
         self._check_identity(identity, key)
         if receiving_topic is not None:
-            identity = identity[:56] + topic_bytes(receiving_topic)
+            identity = identity[:_CUSTOM] + topic_bytes(receiving_topic)
+        siv = SIV(identity[16:48])
         if identity != store.get(_IDENTITY):
             store.commit({_IDENTITY: identity})
-        self._take_identity(identity)
+        self._siv = siv
+        self._receiving = identity[_CUSTOM:] or names.receiving_topic(self.id).encode()
+        self.receiving_topic = self._receiving.decode()
 
     def _new_identity(self, key: bytes | None) -> bytes:
         if key is None:
@@ -61,17 +65,15 @@ class Client:
         return self.id + check_key(key) + sha3_256(key)[:8]
 
     def _check_identity(self, identity: bytes, key: bytes | None) -> None:
+        if len(identity) < _CUSTOM or not any(identity[16:48]):
+            raise StoreCorrupt("the store's record of the client is damaged; it was left as found")
         if identity[:16] != self.id:
             raise StoreError("the store belongs to another client")
+        if len(identity) > _CUSTOM:
+            topic_bytes(identity[_CUSTOM:])
         if key is None or check_key(key) == identity[16:48] or sha3_256(key)[:8] == identity[48:56]:
             return
         raise InvalidKey("the store holds another ID key for this client; replace the store to use a new one")
-
-    def _take_identity(self, identity: bytes) -> None:
-        self._siv = SIV(identity[16:48])
-        custom = identity[56:]
-        self.receiving_topic = custom.decode() if custom else receiving_topic(self.id)
-        self._receiving = self.receiving_topic.encode()
 
     def protect_message(self, message: bytes | str, topic: str | bytes) -> bytes:
         """Return `message` as it may be published on `topic`: 24 bytes longer, under the topic's current key.
@@ -128,6 +130,8 @@ class Client:
             record = self._store.get(_TOPIC + hashed)
             if record is None:
                 raise TopicKeyNotFound("topic key not found")
+            if len(record) not in (KEY_SIZE, 2 * KEY_SIZE + 8):
+                raise StoreCorrupt("the store's record of this topic is damaged; it was left as found")
             ready = (hashed, record, SIV(record[:KEY_SIZE]))
             if len(self._ready) >= _READY_TOPICS:
                 self._ready.clear()
@@ -145,13 +149,13 @@ class Client:
         """Apply an authentic command: check it, change the store, and only then what is in memory."""
         opcode, key, hashed = commands.parse(command)
         changes = _CHANGES[opcode](self, key, hashed)
+        siv = SIV(key) if opcode == commands.SET_ID_KEY else self._siv
         self._store.commit(changes)
         self._ready.clear()
-        if _IDENTITY in changes:
-            self._take_identity(changes[_IDENTITY])
+        self._siv = siv
 
     def _remove_topic(self, _key, hashed: bytes) -> dict:
-        return {_TOPIC + hashed: None}
+        return {_TOPIC + hashed: None} if self._store.get(_TOPIC + hashed) is not None else {}
 
     def _reset_topics(self, _key, _hashed) -> dict:
         return {name: None for name in self._store.names() if name.startswith(_TOPIC)}

@@ -33,6 +33,8 @@ class MemoryStore:
         return list(self._records)
 
     def commit(self, changes: dict) -> None:
+        if all(self._records.get(name) == record for name, record in changes.items()):
+            return  # nothing differs: spare the flash
         after = dict(self._records)
         for name, record in changes.items():
             if record is None:
@@ -71,6 +73,7 @@ class FileStore(MemoryStore):
             self._records = _decode(image, path)
 
     def _persist(self, records: dict) -> None:
+        _remove(self._next)  # of a change that was interrupted in this very program
         try:
             with _create_private(self._next) as file:
                 _encode(records, file)
@@ -121,6 +124,8 @@ def _decode(image: bytes, path: str) -> dict:
     while at < end:
         name, at = _field(image, at + 1, image[at])
         records[name], at = _field(image, at + 2, int.from_bytes(image[at : at + 2], "little"))
+    if at != end:
+        raise StoreCorrupt("{} is damaged (its records do not fit); it was left as found".format(path))
     return records
 
 

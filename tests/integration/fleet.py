@@ -28,7 +28,9 @@ class Mosquitto:
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} {HOST}\nallow_anonymous true\n")
+        self._config.write_text(
+            f"listener {self.port} {HOST}\nallow_anonymous true\nuser root\n"
+        )  # or it could not read our files
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -45,6 +47,12 @@ class Mosquitto:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
+
+    def configure(self, line: str) -> None:
+        """Add a line to the configuration, and start again."""
+        self.stop()
+        self._config.write_text(self._config.read_text() + line + "\n")
+        self.start()
 
     def stop(self) -> None:
         if self._process is not None:

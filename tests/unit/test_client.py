@@ -3,6 +3,7 @@
 from support import Clock, Dice, raises
 
 import e4
+from e4 import client as module
 from e4 import commands
 
 _ID = e4.id_of("board")
@@ -267,3 +268,60 @@ def test_any_bytes_give_an_e4_error():
                     continue
                 raise AssertionError("noise was accepted")
     assert bench.records() == before
+
+
+def test_a_failure_before_the_store_is_asked_changes_nothing():
+    # Whatever can fail for want of memory must come before the commit.
+    bench = _granted(_KEY_A)
+
+    real = module.SIV
+
+    def exhausted(*_keys):
+        raise MemoryError("no memory for a cipher")
+
+    payload = e4.protect(commands.set_id_key(_KEY_C), _ID_KEY, bench.clock.now)
+    module.SIV = exhausted
+    try:
+        bench.refused(MemoryError, payload, bench.client.receiving_topic)
+    finally:
+        module.SIV = real
+    assert bench.client.unprotect(payload, bench.client.receiving_topic) is None
+
+
+def test_the_standard_receiving_topic_can_be_restored():
+    bench = _granted(_KEY_A, receiving_topic="plant/7/commands")
+    again = e4.Client(_ID, None, bench.store, bench.clock, receiving_topic=e4.receiving_topic(_ID))
+    assert again.receiving_topic == e4.receiving_topic(_ID)
+
+
+def test_damaged_records_are_told_apart_and_kept():
+    for name, record in ((b"id", _ID), (b"id", _ID + bytes(40)), (b"t" + e4.topic_hash(_TOPIC), b"short")):
+        bench = _granted(_KEY_A)
+        bench.store.commit({name: record})
+        before = bench.records()
+        try:
+            client = e4.Client(_ID, None, bench.store, bench.clock)
+            raises(e4.StoreCorrupt, client.protect_message, b"x", _TOPIC)
+        except e4.StoreCorrupt:
+            pass
+        assert bench.records() == before
+
+
+class CountingStore(e4.MemoryStore):
+    """Counts what would be written to flash."""
+
+    written = 0
+
+    def _persist(self, records):
+        self.written += 1
+
+
+def test_commands_that_change_nothing_write_nothing():
+    clock, store = Clock(), CountingStore()
+    client = e4.Client(_ID, _ID_KEY, store, clock)
+    for plain in (commands.set_topic_key(_KEY_A, _TOPIC), commands.set_id_key(_ID_KEY)):
+        for _ in range(3):
+            client.unprotect(e4.protect(plain, _ID_KEY, clock.now), client.receiving_topic)
+    for plain in (commands.remove_topic("absent"), commands.set_id_key(_ID_KEY)):
+        client.unprotect(e4.protect(plain, _ID_KEY, clock.now), client.receiving_topic)
+    assert store.written == 2  # the identity, and the topic key

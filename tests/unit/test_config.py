@@ -62,6 +62,9 @@ def test_every_wrong_entry_is_named():
         ("topics", "a/b"),
         ("topics", [""]),
         ("topics", [7]),
+        ("topics", ["a/#/b"]),
+        ("wifi", {"ssid": "x", "passwd": "y"}),
+        ("broker", {"host": "h", "user": "u"}),
         ("topic", ["a/b"]),
     ):
         wrong = dict(_GOOD)

@@ -25,6 +25,12 @@ def test_control_characters_are_not_taken():
 def test_a_line_without_end_stays_bounded():
     (line,) = _type(b"x" * 5000 + b"\r")
     assert len(line) == 512
+    (line,) = _type(b"a" + "é".encode() * 600 + b"\r")
+    assert line == "a" + "é" * 256
+
+
+def test_a_line_that_is_no_text_is_dropped():
+    assert _type(b"\xff\xfe\r") == [""]
 
 
 def test_text_for_a_person_has_no_terminal_commands():

@@ -1,6 +1,6 @@
 """MQTT topic filters: the examples of MQTT 3.1.1 section 4.7."""
 
-from firmware.filters import matches
+from firmware.filters import is_valid, matches
 
 
 def test_the_standards_examples():
@@ -34,3 +34,10 @@ def test_what_the_standard_says_does_not_match():
         ("a/b/", "a/b"),
     ):
         assert not matches(topic_filter, topic), (topic_filter, topic)
+
+
+def test_what_is_a_topic_filter():
+    for topic_filter in ("a", "/", "a//b", "#", "+", "a/#", "+/b/+/#", "$SYS/#", "q" * 512):
+        assert is_valid(topic_filter), topic_filter
+    for topic_filter in ("", "a/#/b", "a#", "#/a", "a+/b", "a/b+", "q" * 513, "é" * 257, "a\0b"):
+        assert not is_valid(topic_filter), topic_filter

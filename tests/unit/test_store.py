@@ -1,5 +1,6 @@
 """The store in a file: what is written is read again, and what is damaged is neither used nor overwritten."""
 
+import binascii
 import os
 
 from support import raises
@@ -119,4 +120,20 @@ def test_other_users_may_not_read_it():
         return  # MicroPython knows no other users
     _filled()
     assert os.stat(_PATH).st_mode & 0o077 == 0
+    _clean()
+
+
+def test_records_that_do_not_fit_are_noticed_although_the_checksum_fits():
+    for tail in (b"\x01", b"\x03ab", b"\x01a\x09\x00b"):
+        image = b"E4 store 1\n" + tail
+        _write(image + binascii.crc32(image).to_bytes(4, "little"))
+        raises(e4.StoreCorrupt, e4.FileStore, _PATH)
+    _clean()
+
+
+def test_a_leftover_of_this_very_program_does_not_stop_the_next_change():
+    store = _filled()
+    _write(b"interrupted", _PATH + ".new")
+    store.commit({b"one": b"2"})
+    assert e4.FileStore(_PATH).get(b"one") == b"2"
     _clean()

@@ -1,0 +1,158 @@
+"""The link against what `umqtt.simple` alone does not survive, on a virtual board with a real broker."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from fleet import Mosquitto
+
+import e4
+from e4_tools.c2 import Broker
+from e4_tools.console import Console
+from e4_tools.embedded_broker import HOST
+from e4_tools.virtual_board import VirtualBoard
+
+_KEY = b"0123456789abcdef0123456789ABCDEF"
+_TOPIC_KEY = b"t" * 32
+_TOPIC = "/e4go/demo/messages"
+
+StartNode = Callable[..., tuple[VirtualBoard, Console]]
+
+_ECHO = """
+from firmware.node import Node
+
+node = Node()
+
+@node.on()
+def echo(topic, message):
+    if not message.startswith(b"echo"):
+        node.publish(topic, b"echo of " + message)
+        print("echoed", message.decode())
+
+node.run()
+"""
+
+
+def _grant(port: int, topic: str = _TOPIC) -> None:
+    with Broker(HOST, port) as broker:
+        broker.command(e4.id_of("alice"), _KEY, e4.commands.set_topic_key(_TOPIC_KEY, topic))
+    time.sleep(0.5)  # until the board has applied it; not every application prints that
+
+
+def _say(port: int, *messages: bytes, topic: str = _TOPIC) -> None:
+    with Broker(HOST, port) as broker:
+        for message in messages:
+            broker.publish(topic, e4.protect(message, _TOPIC_KEY, int(time.time())), retain=False)
+
+
+def test_a_handler_that_publishes_keeps_up_with_a_burst(start_node: StartNode, mosquitto: Mosquitto) -> None:
+    _, console = start_node("alice", _KEY, mosquitto.port, _ECHO)
+    _grant(mosquitto.port)
+    _say(mosquitto.port, *(b"m%d" % i for i in range(20)))
+    for i in range(20):
+        console.expect(f"^echoed m{i}$", 10)
+
+
+def test_a_backlog_with_a_handler_that_publishes(start_node: StartNode, mosquitto: Mosquitto) -> None:
+    board, console = start_node("alice", _KEY, mosquitto.port, _ECHO)
+    _grant(mosquitto.port)
+    board.cut_power()
+    _say(mosquitto.port, b"while you were away", b"and another")
+    board.power_on()
+    console.expect("^echoed while you were away$", 10)
+    console.expect("^echoed and another$", 10)
+
+
+def test_a_huge_message_is_skipped_and_does_not_return(start_node: StartNode, mosquitto: Mosquitto) -> None:
+    board, console = start_node("alice", _KEY, mosquitto.port)
+    _grant(mosquitto.port)
+    with Broker(HOST, mosquitto.port) as broker:
+        broker.publish(_TOPIC, bytes(1_000_000), retain=False)
+    console.expect("skipped on /e4go/demo/messages: 1000000 bytes")
+    _say(mosquitto.port, b"after it")
+    console.expect("unprotected message: after it")
+    board.cut_power()
+    board.power_on()
+    console.expect(f"subscribed to MQTT topic {_TOPIC}")
+    _say(mosquitto.port, b"again")
+    console.expect("unprotected message: again")
+    assert sum("1000000" in line for line in console.lines) == 1
+
+
+def test_the_largest_message_goes_through(start_node: StartNode, mosquitto: Mosquitto) -> None:
+    main = """
+from firmware.node import Node
+node = Node()
+@node.on()
+def received(topic, message):
+    print("got", len(message))
+node.run()
+"""
+    _, console = start_node("alice", _KEY, mosquitto.port, main)
+    _grant(mosquitto.port)
+    _say(mosquitto.port, bytes(8192 - 24), bytes(8192 - 23), b"x")
+    console.expect("^got 8168$")
+    console.expect("skipped")
+    console.expect("^got 1$")
+
+
+def test_packet_identifiers_begin_again(start_node: StartNode, mosquitto: Mosquitto) -> None:
+    main = """
+from firmware.node import Node
+node = Node()
+@node.on_line
+def typed(line):
+    node._link._client.pid = 0xFFEE
+    for i in range(5):
+        node.publish(node.topics[0], str(i))
+        print("sent", i, node._link._client.pid)
+node.run()
+"""
+    _, console = start_node("alice", _KEY, mosquitto.port, main)
+    _grant(mosquitto.port)
+    console.type("go")
+    console.expect("^sent 4 3$", 10)
+
+
+def test_topics_of_any_length(start_node: StartNode, mosquitto: Mosquitto) -> None:
+    topic = "ä/" + "q" * 500
+    _, console = start_node("alice", _KEY, mosquitto.port, topics=["x" * 123, "y" * 512, topic, _TOPIC])
+    _grant(mosquitto.port, topic)
+    _say(mosquitto.port, b"at length", topic=topic)
+    console.expect("unprotected message: at length")
+
+
+def _refuse_first_topic(server: socket.socket) -> None:
+    """Be a broker that grants the first and third subscription, refuses the second, and then only listens."""
+    connection, _ = server.accept()
+    with connection:
+        connection.settimeout(30)
+        connection.recv(1024)
+        connection.sendall(b"\x20\x02\x00\x00")
+        for granted in (0x01, 0x80, 0x01):
+            packet = connection.recv(1024)
+            assert packet[0] == 0x82
+            connection.sendall(b"\x90\x03" + packet[2:4] + bytes([granted]))
+        with contextlib.suppress(OSError):
+            connection.recv(1024)
+
+
+def test_a_refused_subscription_is_named_and_the_rest_works(start_node: StartNode) -> None:
+    with socket.create_server((HOST, 0)) as server:
+        broker = threading.Thread(target=_refuse_first_topic, args=(server,), daemon=True)
+        broker.start()
+        port = server.getsockname()[1]
+        board, console = start_node("alice", _KEY, port, topics=["forbidden/topic", _TOPIC], ready=False)
+        console.expect("broker refuses our subscription to forbidden/topic", 30)
+        console.expect(f"subscribed to MQTT topic {_TOPIC}")
+        board.cut_power()
+        broker.join(5)
+
+
+def test_a_user_with_a_name_that_is_not_ascii(start_node: StartNode, mosquitto: Mosquitto) -> None:
+    broker = {"host": HOST, "port": mosquitto.port, "user": "müller", "password": "pässwörd"}
+    start_node("alice", _KEY, mosquitto.port, broker=broker)
