@@ -138,7 +138,8 @@ class Supervisor:
                 poller.register(line.fileno(), events)
         if not any(line.pending for line in attached):
             poller.register(self._console, select.POLLIN)
-        ready = {fd for fd, _ in poller.poll(_TICK_S * 1000)}
+        pending = self._vm is not None and self._vm.interrupt_pending
+        ready = {fd for fd, _ in poller.poll(1 if pending else _TICK_S * 1000)}
 
         if self._console in ready:
             self._read_console()
@@ -176,7 +177,7 @@ class Supervisor:
 
     def _feed_input(self) -> None:
         """Hand the interpreter what it can take of the bytes held; nothing while it starts."""
-        if self._held and self._vm is not None and not self._booting:
+        if self._held and self._vm is not None and not self._booting and not self._vm.interrupt_pending:
             with contextlib.suppress(BlockingIOError):
                 self._held = self._held[os.write(self._console, self._held) :]
 

@@ -20,6 +20,7 @@ _RUNTIME_HEAP = 56 * 1024
 _FROZEN_HEAP_FACTOR = 2
 # The interpreter exits if a second SIGINT arrives before it has seen the first: they are sent this far apart.
 _INTERRUPT_SPACING_S = 1.0
+_PATIENCE_S = 0.5
 
 
 class ResetCause(IntEnum):
@@ -64,6 +65,7 @@ class VmProcess:
         self._registers = registers
         self._interrupted: tuple[float, int] | None = None
         self._wanted: int | None = None
+        self._patience: float | None = None  # until when an interrupt waits for its moment
         self.requests, requests_end = os.pipe()
         os.set_blocking(self.requests, False)
         config_fd, config_end = os.pipe()
@@ -80,7 +82,23 @@ class VmProcess:
                 os.close(fd)
 
     def interrupt(self) -> None:
-        """Interrupt user code by SIGINT; if the last one may not have been seen yet, a little later."""
+        """Interrupt user code by SIGINT, at a moment when the interpreter stands it.
+
+        It raises the exception right in the signal handler, wherever it is: in the middle of a compilation that may
+        leave its tables in a state in which it never returns from a look-up. So wait, not for long, until it waits
+        itself: for input, a socket or a time.
+        """
+        if self._patience is None:
+            self._patience = time.monotonic() + _PATIENCE_S
+        self.send_postponed_interrupt()
+
+    @property
+    def interrupt_pending(self) -> bool:
+        """True while an interrupt waits for its moment; what was typed after it has to wait as well."""
+        return self._patience is not None
+
+    def _interrupt_now(self) -> None:
+        """Send SIGINT; if the last one may not have been seen yet, a little later."""
         generation = self._registers.generation
         if self._interrupted and self._interrupted[1] == generation and self._time_left() > 0:
             self._wanted = generation
@@ -91,11 +109,22 @@ class VmProcess:
 
     def send_postponed_interrupt(self) -> None:
         """Send an interrupt that had to wait, if its time has come and the same user code still runs."""
+        if self._patience is not None and (self._is_waiting() or time.monotonic() > self._patience):
+            self._patience = None
+            self._interrupt_now()
         if self._wanted is None or self._time_left() > 0:
             return
         wanted, self._wanted = self._wanted, None
         if self._registers.generation == wanted and self._registers.interrupt_char is not None:
             self.interrupt()
+
+    def _is_waiting(self) -> bool:
+        """Tell whether the interpreter sleeps in a system call."""
+        try:
+            stat = Path(f"/proc/{self._process.pid}/stat").read_text()
+        except OSError:
+            return True  # it has ended, or this system does not tell
+        return stat.rpartition(")")[2].split()[0] == "S"
 
     def _time_left(self) -> float:
         return self._interrupted[0] + _INTERRUPT_SPACING_S - time.monotonic() if self._interrupted else 0.0

@@ -18,10 +18,6 @@ _WINDOW = const(128)
 _RUNTIME = __file__[: -len("repl.py")]
 
 
-class SoftResetRequest(Exception):
-    """Asked for by Ctrl-D or by a SystemExit of user code."""
-
-
 class Repl:
     """The console of one board: `raw` tells which of the two REPLs it is in."""
 
@@ -41,8 +37,6 @@ class Repl:
                 else:
                     self._editor.friendly_repl(self)
                 self.raw = not self.raw
-            except SoftResetRequest:
-                self.soft_reset()
             except KeyboardInterrupt:
                 continue
             except MemoryError as error:
@@ -51,10 +45,7 @@ class Repl:
 
     def run_file(self, name):
         """Run boot.py or main.py; False if it failed. A SystemExit resets the board."""
-        try:
-            return self.run(lambda: execfile(name, self._namespace))  # noqa: F821 (built in)
-        except SoftResetRequest:
-            return self.soft_reset()
+        return self.run(lambda: execfile(name, self._namespace))  # noqa: F821 (built in)
 
     def run_source(self, source, mode, eof=""):
         """Compile and run the only item of the list `source`, taking it out so that its memory can be reused.
@@ -64,7 +55,11 @@ class Repl:
         return self.run(lambda: exec(compile(source.pop(), "<stdin>", mode), self._namespace), eof)  # noqa: S102 (a REPL)
 
     def run(self, action, eof=""):
-        """Call `action` as user code; False if it raised, which is printed. SystemExit: SoftResetRequest."""
+        """Call `action` as user code; False if it raised, which is printed. SystemExit: soft reset, no return.
+
+        No exception leaves this method. (A caller's `except` that an interrupt reached would be entered for ever:
+        the VM, after an exception that came between two instructions, may take the wrong handler.)
+        """
         error = None
         try:
             self._link.enter_user_code()
@@ -79,7 +74,7 @@ class Repl:
             self._print_error(error)
         sys.stdout.write(eof)
         if isinstance(error, SystemExit):
-            raise SoftResetRequest
+            self.soft_reset()
         return error is None
 
     def _print_error(self, error):
@@ -123,7 +118,7 @@ class Repl:
         sys.stdout.write("OK")
         if not line:
             print()
-            raise SoftResetRequest
+            self.soft_reset()
         self.run_source([bytes(line)], "exec", "\x04")
 
     def _raw_paste(self, command):
