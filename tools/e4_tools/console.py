@@ -29,12 +29,13 @@ class Console:
         self._heard = heard
         self._changed = threading.Condition()
         self._next = 0  # the first line that no `expect` has passed
+        self.lost = False  # the line has failed
         self._running = True
         self._thread = threading.Thread(target=self._read, name=f"console of {name}", daemon=True)
 
     def __enter__(self) -> Console:
         try:
-            self._serial = serial.serial_for_url(self.port, baudrate=115200, timeout=_POLL_SECONDS)
+            self._serial = serial.serial_for_url(self.port, baudrate=115200, timeout=_POLL_SECONDS, exclusive=True)
         except (serial.SerialException, OSError) as error:
             raise PortError(f"the console of {self.name} cannot be opened: {error}") from None
         self._thread.start()
@@ -53,6 +54,7 @@ class Console:
             try:
                 rest += self._serial.read(self._serial.in_waiting or 1)
             except (serial.SerialException, OSError) as error:
+                self.lost = True
                 self._add(f"(the line is lost: {error})")
                 return
             *whole, rest = rest.split(b"\n")
@@ -66,8 +68,11 @@ class Console:
             self._changed.notify_all()
 
     def type(self, line: str) -> None:
-        """Type a line and press enter."""
-        self._serial.write(line.encode() + b"\r")
+        """Type a line and press enter. Raises PortError."""
+        try:
+            self._serial.write(line.encode() + b"\r")
+        except (serial.SerialException, OSError) as error:
+            raise PortError(f"the line to {self.name} failed ({error}); the line was not typed") from None
 
     def expect(self, pattern: str, seconds: float = 20.0) -> str:
         """Return the next line that contains the regular expression. Raises ConsoleError if there is none in time."""

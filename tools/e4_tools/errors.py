@@ -17,3 +17,21 @@ class PortError(ToolError):
     """No board answers at the port, the port is taken, or the line failed."""
 
     exit_code = 4
+
+
+class KeyStoreError(ToolError):
+    """The key store cannot be opened, is locked, damaged, or of another version, or its secret is wrong."""
+
+    exit_code = 5
+
+
+class UnknownName(ToolError):
+    """The key store has no client or topic of this name."""
+
+    exit_code = 6
+
+
+class NameTaken(ToolError):
+    """The key store, or a file, of this name is there already."""
+
+    exit_code = 6

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 import e4
 from e4_tools.boards import Board, BoardError
 from e4_tools.errors import ToolError
+
+
+class NotDeployedError(ToolError):
+    """The board has not our files, or those of another version."""
 
 
 def provision(port: str, config: dict[str, Any], key: bytes, replace: bool = False) -> None:
@@ -17,23 +22,62 @@ def provision(port: str, config: dict[str, Any], key: bytes, replace: bool = Fal
     `config` is as `firmware/config.py` describes it. Running it again with the same key changes nothing that the
     board has learnt since. The board is reset afterwards. Raises ToolError: then what the board held, it holds.
     """
-    wanted = (json.dumps(config), key.hex(), replace)
-    nonce = secrets.token_bytes(16)
     with Board(port) as board:
-        try:
-            board.run("from firmware import provision", "looking for our files")
-            board.run("provision.install({!r}, {!r}, {!r})".format(*wanted), "provisioning")
-            proof = board.run(f"print(provision.prove({nonce.hex()!r}))", "asking for a proof of the key")
-        except BoardError as error:
-            raise ToolError(_explained(error)) from None
-        if bytes.fromhex(proof) != e4.proof_of_key(key, nonce):
-            raise ToolError("the board holds another ID key than the one just written; was it replaced by C2 before?")
+        install(board, config, key, replace)
         board.reset()
 
 
-def _explained(error: BoardError) -> str:
-    if error.reply.startswith("ImportError"):
-        return "our files are not on this board, or not all of them; deploy them first. Nothing was changed."
-    if error.reply.startswith(("InvalidKey", "StoreError")):
-        return f"{error}. Its keys were left as they are; --replace gives it this identity and forgets the old one."
-    return str(error)
+def install(
+    board: Board, config: dict[str, Any], key: bytes, replace: bool = False, proved: Callable[[], None] | None = None
+) -> None:
+    """Do what `provision` does, on an open board that is not reset.
+
+    `proved` is called when the board has proved the key, and before the key is final: it tells the user the key, or
+    notes it. If it does not return, running all of this again may bring another key, and nobody has to say
+    `replace`. Raises ToolError.
+    """
+    nonce = secrets.token_bytes(16)
+    wanted = (json.dumps(config), key.hex(), replace)
+    _call(board, "provision.install({!r}, {!r}, {!r})".format(*wanted), "provisioning")
+    proof = _call(board, f"print(provision.prove({nonce.hex()!r}))", "asking for a proof of the key")
+    try:
+        shown = bytes.fromhex(proof)
+    except ValueError:
+        raise ToolError("the board's proof of its key is garbled; run the command again") from None
+    if not secrets.compare_digest(shown, e4.proof_of_key(key, nonce)):
+        raise ToolError("the board holds another ID key than the one just written; was it replaced by C2 before?")
+    if proved is not None:
+        proved()
+    _call(board, "provision.confirm()", "making the key final")
+
+
+def reconfigure(board: Board, config: dict[str, Any]) -> None:
+    """Write a configuration of the same name, and leave the ID key as it is. Raises ToolError."""
+    _call(board, f"provision.install({json.dumps(config)!r}, None)", "configuring")
+
+
+def holds(board: Board, name: str) -> bool:
+    """Tell whether a board holds an ID key of the client `name` that was proved before. Raises ToolError."""
+    return _call(board, f"print(provision.holds({name!r}))", "asking whose key the board holds").strip() == "True"
+
+
+def _call(board: Board, code: str, doing: str) -> str:
+    try:
+        return board.run("from firmware import provision\n" + code, doing)
+    except BoardError as error:
+        raise _explained(error) from None
+
+
+def _explained(error: BoardError) -> ToolError:
+    if error.reply.startswith(("ImportError", "AttributeError")):
+        return NotDeployedError(
+            "our files are not on this board, or those of another version; deploy them first (e4 deploy). "
+            "Its keys are as they were."
+        )
+    if error.reply.startswith(("InvalidKey", "StoreError", "StoreCorrupt")):
+        return ToolError(
+            f"{error}. Its keys were left as they are; --replace gives it this identity and forgets the old one."
+        )
+    if error.reply.startswith("OSError: 28"):
+        return ToolError("the board's flash is full; its keys are as they were. Remove files that it does not need.")
+    return ToolError(str(error))

@@ -1,92 +1,155 @@
-"""Commands for a board at a serial port."""
+"""Commands that look at a board, put our files on it, and take its identity off."""
 
 from __future__ import annotations
 
-import secrets
-import sys
-import time
+from dataclasses import asdict
 
 import click
 
-import e4
+from e4_tools import wiping
 from e4_tools.boards import Board
-from e4_tools.cli.options import broker_option, hex_key, password_key, port_option, secret
+from e4_tools.cli.options import board_port
 from e4_tools.cli.output import Report, reports
-from e4_tools.console import Console
-from e4_tools.deploy import deploy as deploy_to
-from e4_tools.provisioning import provision as provision_board
+from e4_tools.deploy import Options, Plan, carry_out, checkout_version, plan_for
+from e4_tools.errors import ToolError
+from e4_tools.inspection import About, Node, about, node
+from e4_tools.ports import Found, Port, candidates, look
+
+_OF_OTHERS = "another version than this checkout's"
 
 
-@click.command()
-@port_option
+@click.command(epilog="\b\nExamples:\n  e4 ports\n  e4 ports socket://127.0.0.1:5555 --json")
+@click.argument("devices", metavar="[PORT]...", nargs=-1)
 @reports
-def deploy(report: Report, port: str) -> None:
-    """Copy library, application, boot.py and main.py to a board that runs MicroPython, and reset it.
+def ports(report: Report, devices: tuple[str, ...]) -> None:
+    """List the boards that are found: chip, MicroPython, and whether our files are on them.
 
-    Keys and configuration on the board stay.
+    Looks at USB serial ports and at links named *.port, here and in build, to virtual boards; or at each PORT that is
+    given. What runs on the boards is interrupted for a moment, and started again.
     """
-    files = deploy_to(port)
+    wanted = [Port(device, "") for device in devices] or candidates()
+    report.say(ports=[])
+    for found in look(wanted):
+        report.add("ports", _port_facts(found), _port_line(found))
+    if not wanted:
+        report.say("No board is plugged in, or its USB driver is missing. e4 board starts a virtual one.")
+
+
+def _port_facts(found: Found) -> dict[str, object]:
+    facts = {"port": found.port.device, "what": found.port.what}
+    if found.board is None:
+        return {**facts, "problem": found.problem}
+    return {**facts, "chip": found.board.chip, **asdict(found.board)}
+
+
+def _port_line(found: Found) -> str:
+    if found.board is None:
+        return f"{found.port.device}: {found.port.what}: no MicroPython answers (e4 flash installs it)".replace(
+            ": :", ":"
+        )
+    board = found.board
+    return f"{found.port.device}: {board.chip}, MicroPython {board.micropython}, {_ours(board)}, {board.mac}"
+
+
+def _ours(board: About) -> str:
+    if not board.ours:
+        return "nothing of ours"
+    version = f"E4 {board.version or 'of unknown version'}"
+    return version if board.version == checkout_version() else f"{version} ({_OF_OTHERS})"
+
+
+@click.command(
+    epilog="\b\nExamples:\n  e4 deploy\n  e4 deploy --port /dev/ttyUSB0 --dry-run\n  e4 deploy --source --keep-main"
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
+@click.option("--source", is_flag=True, help="Send .py files. They need 5 times the memory to load.")
+@click.option("--keep-main", is_flag=True, help="Leave the board's main.py as it is, if it has one.")
+@reports
+@board_port
+def deploy(report: Report, port: str, dry_run: bool, source: bool, keep_main: bool) -> None:
+    """Bring library, application, boot.py and main.py on a board up to date, and reset it.
+
+    Only what differs is sent, and checked on the board before it takes the place of what was there. Cut short at any
+    point, the board has the old version or the new one; running it again finishes the work. Keys and configuration
+    on the board stay.
+    """
     with Board(port) as board:
-        board.reset()
-    report.say(f"{port} has all {files} files and has been reset.", files=files)
-
-
-@click.command()
-@click.argument("name")
-@port_option
-@broker_option
-@click.option("--topic", "topics", multiple=True, required=True, help="Topic filter to subscribe to; repeatable.")
-@click.option("--wifi", "ssid", required=True, metavar="SSID", help="WiFi network; its password is asked for.")
-@click.option("--from-password", is_flag=True, help="Derive the ID key from a password, which is asked for.")
-@click.option("--replace", is_flag=True, help="Give a provisioned board another identity; its keys are forgotten.")
-@reports
-def provision(  # noqa: PLR0913 (one parameter for each option)
-    report: Report,
-    name: str,
-    port: str,
-    broker: tuple[str, int],
-    topics: tuple[str, ...],
-    ssid: str,
-    from_password: bool,
-    replace: bool,
-) -> None:
-    """Give a board its NAME, ID key, WiFi, broker and topics, have it prove the key, and reset it.
-
-    The WiFi password comes from a prompt or from WIFI_PASSWORD; the ID key from a prompt (64 hexadecimal digits, or
-    nothing to have a random one made and shown once) or from E4_KEY; with --from-password from a prompt or
-    E4_PASSWORD.
-    """
-    wifi_password = secret("WIFI_PASSWORD", "WiFi password (empty for an open network)")
-    key, made = _id_key(name, from_password)
-    wifi = {"ssid": ssid, **({"password": wifi_password} if wifi_password else {})}
-    config = {"name": name, "wifi": wifi, "broker": {"host": broker[0], "port": broker[1]}, "topics": list(topics)}
-    provision_board(port, config, key, replace)
-    receiving = e4.receiving_topic(e4.id_of(name))
-    report.say(f"{name} holds its key and listens on {receiving}.", name=name, receiving_topic=receiving)
-    if made:
-        report.say(f"Its ID key, which C2 needs and nobody else may have: {key.hex()}", id_key=key.hex())
-
-
-def _id_key(name: str, from_password: bool) -> tuple[bytes, bool]:
-    """Return the ID key to write, and whether it was made here."""
-    if from_password:
-        return password_key(secret("E4_PASSWORD", f"Password of {name}")), False
-    given = secret("E4_KEY", f"ID key of {name} in hexadecimal (empty: make one)")
-    return (hex_key(given, name), False) if given else (secrets.token_bytes(32), True)
-
-
-@click.command()
-@port_option
-@reports
-def console(report: Report, port: str) -> None:
-    """Watch a board's console and type to it, line by line, until Ctrl-C or Ctrl-D."""
-    with Console(port, port, report.say) as board:
-        try:
-            for line in sys.stdin:
-                board.type(line.rstrip("\n"))
-            time.sleep(1)
-        except KeyboardInterrupt:
+        plan = plan_for(board, Options(source, keep_main))
+        report.say(
+            files=len(plan.files), write=plan.write, remove=plan.remove, bytes=plan.size, version=checkout_version()
+        )
+        if dry_run:
+            _tell_plan(report, port, plan)
             return
+        carry_out(board, plan, lambda path, size: report.say(f"  {path}, {size} bytes"))
+        board.reset()
+    done = f"{len(plan.write)} of {len(plan.files)} files were changed" if plan.changes else "all files were there"
+    report.say(f"{port} has E4 {checkout_version()}: {done}. It has been reset.")
 
 
-board_commands = [deploy, provision, console]
+def _tell_plan(report: Report, port: str, plan: Plan) -> None:
+    for path in plan.write:
+        there = " (on the board already, under a temporary name)" if path in plan.staged else ""
+        report.say(f"  write  {path}, {len(plan.files[path])} bytes{there}")
+    for path in (*plan.remove, *plan.leftovers):
+        report.say(f"  remove {path}")
+    what = f"{plan.size} bytes would be sent" if plan.changes else "there is nothing to do"
+    report.say(f"{port}: {what}. Nothing was changed.", dry_run=True)
+
+
+@click.command(epilog="\b\nExamples:\n  e4 status\n  e4 status --port build/my.port --json")
+@reports
+@board_port
+def status(report: Report, port: str) -> None:
+    """Tell what a board is, what is on it, who it is, and what is wrong with it. No secret is read.
+
+    What runs on the board is interrupted for a moment, and started again.
+    """
+    with Board(port) as board:
+        what = about(board)
+        member = node(board) if what.ours else Node()
+    report.say(**{**asdict(what), "chip": what.chip, "node": asdict(member) if what.ours else None})
+    report.say(f"board          {what.machine}, {what.mac}")
+    report.say(f"MicroPython    {what.micropython}, {what.heap_free} bytes of memory free")
+    if what.flash_size:
+        report.say(f"flash          {what.flash_free} of {what.flash_size} bytes free")
+    report.say(f"our files      {_ours(what)}" + (f", {member.backend} loops" if member.backend else ""))
+    if what.ours:
+        _tell_node(report, member)
+
+
+def _tell_node(report: Report, member: Node) -> None:
+    if member.name:
+        report.say(f"name           {member.name}, ID {member.id}")
+        report.say(f"listens on     {member.receiving_topic or 'nothing: it has no keys'}")
+        report.say(f"broker         {member.broker}")
+        report.say(f"topics         {len(member.topics)}, with a key for {len(member.topics_with_key)}")
+    for problem in member.problems:
+        report.say(f"problem        {problem}")
+
+
+@click.command(epilog="\b\nExamples:\n  e4 wipe\n  e4 wipe --fill --yes --port /dev/ttyUSB0")
+@click.option("--yes", is_flag=True, help="Do not ask whether you mean it.")
+@click.option("--fill", is_flag=True, help="Then fill the free flash once, so that old blocks are used again.")
+@reports
+@board_port
+def wipe(report: Report, port: str, yes: bool, fill: bool) -> None:
+    """Remove keys and configuration from a board, say what its flash may still hold, and reset it.
+
+    Our files stay. C2 still trusts the name: tell it that this board is gone.
+    """
+    if not yes and not click.confirm(f"Remove all keys from the board at {port}?", err=True):
+        raise ToolError("nothing was done")
+    with Board(port) as board:
+        removed = wiping.wipe(board)
+        report.say(f"Removed: {', '.join(removed) or 'nothing, there were no keys'}.", removed=removed)
+        if fill:
+            report.say("Filling the free flash; that takes a minute or two on a board ...")
+            wiping.fill(board, lambda said: click.echo(said.replace(b"\x04", b""), nl=False, err=True))
+            click.echo(err=True)
+        board.reset()
+    left = wiping.FILLED if fill else wiping.UNFILLED
+    report.say(left, filled=fill, left=left)
+
+
+board_commands = [ports, deploy, status, wipe]

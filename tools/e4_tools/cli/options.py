@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import click
 
 from e4_tools.errors import ToolError
 from e4_tools.passwords import derive_key
+from e4_tools.ports import choose
 
 _MAX_PORT = 65535
 
@@ -31,6 +35,25 @@ broker_option = click.option(
     metavar="HOST[:PORT]",
     help="The MQTT broker, as boards and this machine reach it. [E4_BROKER]",
 )
+
+
+def board_port(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the option --port, which may be left out while there is one board only.
+
+    Belongs below `reports`, which reports what is wrong with the choice.
+    """
+
+    @click.option(
+        "--port",
+        envvar="E4_PORT",
+        metavar="DEVICE",
+        help="Serial port, or socket://HOST:PORT. May be left out while one board is plugged in. [E4_PORT]",
+    )
+    @wraps(command)
+    def wrapped(*arguments: Any, port: str | None, **options: Any) -> None:
+        command(*arguments, port=choose(port), **options)
+
+    return wrapped
 
 
 def secret(variable: str, prompt: str) -> str:

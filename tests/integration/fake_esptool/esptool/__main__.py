@@ -1,0 +1,80 @@
+"""As much of `python -m esptool` (5.x) as `e4 flash` uses, with the chip and its flash in a folder.
+
+FAKE_CHIP is a folder with a file `chip` (such as ESP32-S3) and a file `flash`. Refused as by the real one: unknown
+commands and options, a `--chip` that is not the chip there, an image for another chip, one that does not fit. A
+file `worn` in the folder makes a byte of what is written wrong, as worn flash does; then writing fails, unless
+`unnoticed` is there too.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+_IDS = {"ESP32": 0, "ESP32-S2": 2, "ESP32-C3": 5, "ESP32-S3": 9, "ESP32-C6": 13}
+
+
+def fail(text: str) -> None:
+    print(f"\nA fatal error occurred: {text}")
+    sys.exit(2)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--chip", default="auto")
+    parser.add_argument("--port", required=True)
+    parser.add_argument("--baud", type=int)
+    parser.add_argument("--after", choices=["hard-reset", "soft-reset", "no-reset", "no-reset-stub", "watchdog-reset"])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("read-mac")
+    for name in ("write-flash", "verify-flash"):
+        command = commands.add_parser(name)
+        command.add_argument("address", type=lambda text: int(text, 0))
+        command.add_argument("file", type=Path)
+        if name == "write-flash":
+            command.add_argument("--erase-all", action="store_true")
+    return parser.parse_args()
+
+
+def write(wanted: argparse.Namespace, folder: Path, chip: str) -> None:
+    flash, data = bytearray((folder / "flash").read_bytes()), wanted.file.read_bytes()
+    if data[0] != 0xE9 or int.from_bytes(data[12:14], "little") != _IDS[chip]:
+        fail(f"'{wanted.file}' is not an {chip} image. Use the force argument to flash anyway.")
+    if wanted.address + len(data) > len(flash):
+        fail(f"File '{wanted.file}' (length {len(data)}) will not fit in {len(flash)} bytes of flash.")
+    if wanted.erase_all:
+        flash[:] = b"\xff" * len(flash)
+    flash[wanted.address : wanted.address + len(data)] = data
+    if (folder / "worn").exists():
+        flash[wanted.address + 100] ^= 1
+    (folder / "flash").write_bytes(flash)
+    print(f"Wrote {len(data)} bytes at {wanted.address:#010x}.")
+    if (folder / "worn").exists() and not (folder / "unnoticed").exists():
+        fail("MD5 of file does not match data in flash!")
+    print("Hash of data verified.")
+
+
+def verify(wanted: argparse.Namespace, folder: Path) -> None:
+    data = wanted.file.read_bytes()
+    if (folder / "flash").read_bytes()[wanted.address : wanted.address + len(data)] != data:
+        print("Verification failed (digest mismatch).")
+        fail("Verification failed.")
+    print("Verification successful (digest matched).")
+
+
+def main() -> None:
+    wanted, folder = arguments(), Path(os.environ["FAKE_CHIP"])
+    print(f"esptool v5.6.0\nSerial port {wanted.port}:\nConnecting....")
+    if not (folder / "chip").exists():
+        fail("Failed to connect to Espressif device: No serial data received.")
+    chip = (folder / "chip").read_text()
+    if wanted.chip not in ("auto", chip.lower().replace("-", "")):
+        fail(f"This chip is {chip}, not {wanted.chip.upper()}. Wrong chip argument?")
+    print(f"Connected to {chip} on {wanted.port}:\nChip type:          {chip}-D0WD-V3 (revision v3.1)")
+    if wanted.command == "write-flash":
+        write(wanted, folder, chip)
+    elif wanted.command == "verify-flash":
+        verify(wanted, folder)
+
+
+main()

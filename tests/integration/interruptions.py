@@ -1,0 +1,126 @@
+"""The command `e4` as a process that can be killed, boards whose power can be cut, and where secrets may not be."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from e4_tools.boards import Board
+from e4_tools.virtual_board import VirtualBoard
+
+WIFI_PASSWORD = "virtual-wifi"  # noqa: S105 (of an access point that is not there)
+
+_HASHES = """
+import os, hashlib, binascii, json
+found = {}
+for folder in ('/lib/e4', '/firmware', '/'):
+    try:
+        for entry in os.ilistdir(folder):
+            if entry[1] & 0x8000:
+                path = (folder + '/' + entry[0]).replace('//', '/')
+                with open(path, 'rb') as f:
+                    found[path[1:]] = binascii.hexlify(hashlib.sha256(f.read()).digest()).decode()
+    except OSError:
+        pass
+print(json.dumps(found))
+"""
+
+
+def on_board(board: VirtualBoard, code: str) -> str:
+    """Run code on a board that then stays stopped."""
+    with Board(board.device, restart=False) as serial:
+        return serial.run(code, "a test").strip()
+
+
+def hashes(board: VirtualBoard) -> dict[str, str]:
+    """SHA-256 by path of all files in the root and in our folders."""
+    found: dict[str, str] = json.loads(on_board(board, _HASHES))
+    return found
+
+
+class E4:
+    """Runs `e4` in a folder of its own, where its home and its temporary files are too; keeps what it prints."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder = folder
+        (folder / "tmp").mkdir(parents=True, exist_ok=True)
+        self._environment = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(folder),
+            "TMPDIR": str(folder / "tmp"),
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+            "WIFI_PASSWORD": WIFI_PASSWORD,
+            **environment,
+        }
+        self.printed = ""
+        self.command_lines: set[bytes] = set()
+
+    def start(self, *arguments: str, typed: str | None = None) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "e4_tools.cli", *arguments],
+            env=self._environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL if typed is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, code: int = 0, typed: str | None = None) -> str:
+        """Return what it prints, errors last. Fails if it ends with another exit code."""
+        process = self.start(*arguments, typed=typed)
+        out, error = process.communicate(typed, timeout=120)
+        self.printed += out + error
+        assert process.returncode == code, out + error
+        return out + error
+
+    def kill(self, seconds: float, *arguments: str, board: VirtualBoard | None = None) -> None:
+        """Start it and kill it after a time; with a board, after its power was cut. Looks at all command lines."""
+        process = self.start(*arguments)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and process.poll() is None:
+            self.command_lines |= command_lines()
+            time.sleep(0.02)
+        if board is not None:
+            board.cut_power()
+        process.send_signal(signal.SIGKILL)
+        out, error = process.communicate()
+        self.printed += out + error
+        if board is not None:
+            board.power_on()
+
+    def seconds(self, *arguments: str) -> float:
+        """Run it, and return how long that took."""
+        begin = time.monotonic()
+        self.run(*arguments)
+        return time.monotonic() - begin
+
+    def traces_of(self, *secrets: bytes) -> list[str]:
+        """Return where one of these bytes, or their hexadecimal digits, are: printed, in a command line, in a file."""
+        forms = [form for secret in secrets for form in (secret, secret.hex().encode())]
+        places = {"printed": self.printed.encode(), "command line": b"\n".join(self.command_lines)}
+        places.update({str(path): path.read_bytes() for path in self.folder.rglob("*") if path.is_file()})
+        return [place for place, content in places.items() if any(form in content for form in forms)]
+
+
+def command_lines() -> set[bytes]:
+    """The command lines of all processes."""
+    lines = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.add(path.read_bytes())
+        except OSError:  # it has ended
+            continue
+    return lines
+
+
+def moments(number: int, longest: float) -> list[float]:
+    """Random times up to `longest` seconds; before a quarter of it, Python is still importing."""
+    step = longest * 0.75 / number
+    return [longest * 0.25 + step * (index + random.random()) for index in range(number)]  # noqa: S311

@@ -1,0 +1,47 @@
+"""The command that puts MicroPython on a board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from e4_tools.cli.options import board_port
+from e4_tools.cli.output import Report, reports
+from e4_tools.errors import ToolError
+from e4_tools.firmware_image import find_image, read_image
+from e4_tools.flashing import check_erasable, started
+from e4_tools.flashing import flash as flash_board
+
+
+@click.command(
+    epilog="\b\nExamples:\n  e4 flash --erase                                 a new board, image here or in build\n"
+    "  e4 flash ESP32_GENERIC-20251209-v1.27.0.bin --port /dev/ttyUSB0"
+)
+@click.argument("image", type=click.Path(path_type=Path), required=False)
+@click.option("--erase", is_flag=True, help="Erase the whole flash first, keys included.")
+@click.option("--keep", is_flag=True, help="Write beside what is there, also if the board is provisioned.")
+@reports
+@board_port
+def flash(report: Report, image: Path | None, port: str, erase: bool, keep: bool) -> None:
+    """Put MicroPython on a board with esptool: check that IMAGE is for its chip, write it, and read it back.
+
+    Without IMAGE the only file ESP32_GENERIC-*.bin here or in build is taken. A board that is provisioned, or that
+    cannot be asked, is left alone unless --erase or --keep says what you want.
+    """
+    if erase and keep:
+        raise click.UsageError("--erase and --keep exclude each other")
+    firmware = read_image(image if image is not None else find_image())
+    report.say(f"{firmware.path}: {firmware.chip}, {firmware.size} bytes", image=str(firmware.path), chip=firmware.chip)
+    check_erasable(port, erase, keep)
+    flash_board(port, firmware, erase, lambda said: click.echo(said, nl=False, err=True))
+    board = started(port)
+    report.say(erased=erase, verified=True, micropython=board.micropython if board else None)
+    if board is None:
+        raise ToolError(
+            "the image was written and verified, but no MicroPython answers; press the board's reset button"
+        )
+    report.say(f"{port} runs MicroPython {board.micropython} on {board.machine}. Next: e4 deploy")
+
+
+flash_commands = [flash]

@@ -1,0 +1,52 @@
+"""The command that watches a board's console and types to it."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+
+import click
+
+from e4_tools.cli.options import board_port
+from e4_tools.cli.output import Report, reports
+from e4_tools.console import Console
+from e4_tools.errors import PortError
+
+_LOOK_SECONDS = 0.2
+_LAST_WORDS_SECONDS = 1.0
+
+
+@click.command(epilog="\b\nExamples:\n  e4 console\n  echo 21.5 | e4 console --seconds 5 --port build/my.port")
+@click.option("--seconds", type=click.FloatRange(min=0), help="End after this time, also when the input ends.")
+@reports
+@board_port
+def console(report: Report, port: str, seconds: float | None) -> None:
+    """Watch a board's console and type to it, line by line, until Ctrl-C or Ctrl-D."""
+    with Console(port, port, lambda line: report.add("lines", line, line)) as board:
+        try:
+            _pass_on(board, None if seconds is None else time.monotonic() + seconds)
+        except KeyboardInterrupt:
+            return
+    if board.lost:
+        raise PortError(f"the line to {port} is lost; what was typed before may not have arrived")
+
+
+def _pass_on(board: Console, deadline: float | None) -> None:
+    """Type what comes on our standard input, until it ends, the line is lost, or the deadline."""
+    typed, ended = b"", False
+    while not board.lost and (deadline is None or time.monotonic() < deadline):
+        if ended:
+            time.sleep(_LOOK_SECONDS)
+        elif select.select([sys.stdin], [], [], _LOOK_SECONDS)[0]:
+            data = os.read(sys.stdin.fileno(), 4096)
+            *lines, typed = (typed + (data or b"\n" * bool(typed))).split(b"\n")
+            for line in lines:
+                board.type(line.decode(errors="replace"))
+            ended = not data
+            if ended and deadline is None:
+                deadline = time.monotonic() + _LAST_WORDS_SECONDS
+
+
+console_commands = [console]

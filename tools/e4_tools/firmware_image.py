@@ -1,0 +1,78 @@
+"""A file with MicroPython for an ESP32: what chip it is for, and whether it is the whole firmware."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from e4_tools.errors import ToolError
+
+# Chip IDs of ESP-IDF's `esp_chip_id_t`, and where the second-stage bootloader, with which a file begins, belongs.
+_CHIPS = {
+    0: ("ESP32", 0x1000),
+    2: ("ESP32-S2", 0x1000),
+    5: ("ESP32-C3", 0),
+    9: ("ESP32-S3", 0),
+    12: ("ESP32-C2", 0),
+    13: ("ESP32-C6", 0),
+    16: ("ESP32-H2", 0),
+    18: ("ESP32-P4", 0x2000),
+    23: ("ESP32-C5", 0x2000),
+}
+_HEADER = struct.Struct("<BBBBIB3xH")  # magic, segments, mode, size and frequency, entry; WP pin, drive, chip ID
+_MAGIC = 0xE9
+_PARTITIONS_AT = 0x8000  # in flash
+_PARTITION_MAGIC = b"\xaa\x50"
+_MAX_SEGMENTS = 16
+
+IMAGE_NAME = "ESP32_GENERIC-20251209-v1.27.0.bin"
+IMAGE_PAGE = "https://micropython.org/download/ESP32_GENERIC/"
+_FOLDERS = (Path(), Path("build"))
+
+
+@dataclass(frozen=True)
+class FirmwareImage:
+    """A whole firmware: bootloader, partition table and application. `offset` is where in flash it begins."""
+
+    path: Path
+    chip: str
+    offset: int
+    size: int
+
+
+def read_image(path: Path) -> FirmwareImage:
+    """Check a file and tell what it is. Raises ToolError."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ToolError(
+            f"the image {path} cannot be read ({error.strerror}); nothing was done. {_where_from()}"
+        ) from None
+    if len(content) < _HEADER.size or content[0] != _MAGIC or not 1 <= content[1] <= _MAX_SEGMENTS:
+        raise ToolError(f"{path} is no firmware for an ESP32; nothing was done. {_where_from()}")
+    chip_id = _HEADER.unpack_from(content)[-1]
+    if chip_id not in _CHIPS:
+        raise ToolError(f"{path} is for a chip that is not known here (ID {chip_id}); nothing was done")
+    chip, offset = _CHIPS[chip_id]
+    at = _PARTITIONS_AT - offset
+    if content[at : at + 2] != _PARTITION_MAGIC:
+        raise ToolError(
+            f"{path} is not a whole firmware (it has no partition table), but perhaps an update (.app-bin) of one; "
+            f"nothing was done. {_where_from()}"
+        )
+    return FirmwareImage(path, chip, offset, len(content))
+
+
+def find_image() -> Path:
+    """Return the only image of MicroPython here or in `build`. Raises ToolError that says where to get one."""
+    found = sorted(path for folder in _FOLDERS for path in folder.glob("ESP32_GENERIC-*.bin"))
+    if not found:
+        raise ToolError(f"there is no image of MicroPython here or in build; nothing was done. {_where_from()}")
+    if len(found) > 1:
+        raise ToolError(f"several images are here, say which: {', '.join(map(str, found))}; nothing was done")
+    return found[0]
+
+
+def _where_from() -> str:
+    return f"For an ESP32, get {IMAGE_NAME} from {IMAGE_PAGE}; for other chips, the file of the same version."

@@ -1,0 +1,116 @@
+"""What was issued to which board: a file that only grows, a JSON object a line, with no key in it.
+
+An entry `begun` is written before a board gets its key, and `issued` when it has proved it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+import e4
+from e4_tools.errors import ToolError
+
+BEGUN = "begun"
+ISSUED = "issued"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line. `time` is UTC, `key_fingerprint` the first 8 bytes of the key's SHA3-256."""
+
+    event: str
+    time: str
+    name: str
+    id: str
+    mac: str
+    firmware: str
+    key_fingerprint: str
+
+
+def fingerprint(key: bytes) -> str:
+    """Return 16 digits by which a key is recognised, and that tell nothing else of a random key."""
+    return e4.sha3.sha3_256(key)[:8].hex()
+
+
+class Ledger:
+    """An open ledger; a context manager. One process at a time has it. Raises ToolError."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.entries: list[Entry] = []
+
+    def __enter__(self) -> Ledger:
+        try:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ToolError(f"the ledger {self._path} cannot be opened ({error.strerror}); nothing was done") from None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._read()
+        except BlockingIOError:
+            os.close(self._file)
+            raise ToolError(f"another process is using the ledger {self._path}; nothing was done") from None
+        except ToolError:
+            os.close(self._file)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._file)
+
+    def _read(self) -> None:
+        content = self._path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if whole != content:  # a line that a crash cut short: what it was about is done again
+            os.ftruncate(self._file, len(whole))
+        for number, line in enumerate(whole.splitlines(), 1):
+            try:
+                self.entries.append(Entry(**json.loads(line)))
+            except (ValueError, TypeError):
+                raise ToolError(f"{self._path}, line {number}, is no entry of a ledger; nothing was done") from None
+
+    def note(self, event: str, name: str, mac: str, firmware: str, key: bytes) -> None:
+        """Append an entry. It is safe from crashes when this returns."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        entry = Entry(event, now, name, e4.id_of(name).hex(), mac, firmware, fingerprint(key))
+        try:
+            os.write(self._file, json.dumps(asdict(entry)).encode() + b"\n")
+            os.fsync(self._file)
+        except OSError as error:
+            raise ToolError(f"the ledger {self._path} cannot be written: {error.strerror}; run it again") from None
+        self.entries.append(entry)
+
+    def issued(self) -> set[str]:
+        """Return the names that were issued."""
+        return {entry.name for entry in self.entries if entry.event == ISSUED}
+
+    def check(self, name: str, mac: str, replace: bool) -> bool:
+        """Tell whether this name was begun with another board, which may hold its key: then it needs a new one.
+
+        Raises ToolError for a name that was issued; without `replace` also for one that was begun with another
+        board, and for a board that has another name.
+        """
+        for entry in self.entries:
+            if entry.name == name and entry.event == ISSUED:
+                raise ToolError(
+                    f"{name} was issued already, on {entry.time} to board {entry.mac}; nothing was done. To give its "
+                    f"key to a spare board: e4 provision {name} --keys, without --factory."
+                )
+        begun = [entry for entry in self.entries if (entry.name == name) != (entry.mac == mac)]
+        if begun and not replace:
+            last = begun[-1]
+            was = f"this board, {mac}, is {last.name}" if last.mac == mac else f"{name} was begun with board {last.mac}"
+            raise ToolError(f"{was} ({last.time}); nothing was done. Plug in the right board, or say --replace.")
+        return any(entry.name == name for entry in begun)
+
+    def knows(self, name: str, mac: str) -> bool:
+        """Tell whether this name was begun with this board."""
+        return any(entry.name == name and entry.mac == mac for entry in self.entries)

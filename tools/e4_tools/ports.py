@@ -1,0 +1,82 @@
+"""Which serial ports may have a board, and which of them is meant."""
+
+from __future__ import annotations
+
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from serial.tools import list_ports
+
+from e4_tools.boards import Board
+from e4_tools.errors import PortError, ToolError
+from e4_tools.inspection import About, about
+
+_LINK_FOLDERS = (Path(), Path("build"))  # where `e4 board` is told to link the ports of virtual boards
+_LINKS = "*.port"
+
+
+class WhichPort(ToolError):
+    """Several boards, and nobody said which."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Port:
+    """A serial port. `what` is what USB says of it."""
+
+    device: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """A port, and the board there or why none was found."""
+
+    port: Port
+    board: About | None
+    problem: str | None = None
+
+
+def candidates() -> list[Port]:
+    """Return USB serial ports, and links named `*.port` to virtual boards, here and in `build`."""
+    usb = [Port(info.device, info.description) for info in list_ports.comports() if info.vid is not None]
+    links = sorted(path for folder in _LINK_FOLDERS for path in folder.glob(_LINKS) if _is_terminal(path))
+    return sorted(usb, key=lambda port: port.device) + [Port(str(path), "virtual board") for path in links]
+
+
+def _is_terminal(path: Path) -> bool:
+    try:
+        return path.is_symlink() and stat.S_ISCHR(path.stat().st_mode) and os.access(path, os.R_OK | os.W_OK)
+    except OSError:  # a link to a board that has ended
+        return False
+
+
+def choose(given: str | None) -> str:
+    """Return the port that was given, or the only one there is. Raises WhichPort, PortError."""
+    if given:
+        return given
+    ports = candidates()
+    if not ports:
+        raise PortError("no board is plugged in, or its USB driver is missing; nothing was done. --port names one.")
+    if len(ports) > 1:
+        listed = ", ".join(f"{port.device} ({port.what})" for port in ports)
+        raise WhichPort(f"several boards are there, and nothing was done. Say which with --port: {listed}")
+    return ports[0].device
+
+
+def look(ports: list[Port]) -> list[Found]:
+    """Ask the board at each port what it is. What runs there is interrupted, and started again."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return list(pool.map(_look_at, ports))
+
+
+def _look_at(port: Port) -> Found:
+    try:
+        with Board(port.device, brief=True) as board:
+            return Found(port, about(board))
+    except ToolError as error:
+        return Found(port, None, str(error))
