@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fleet import ROOT
@@ -28,7 +29,7 @@ def test_the_library_in_ten_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     command = e4.protect(e4.commands.set_topic_key(topic_key, topic), id_key, int(time.time()))
     first = e4.Client(e4.id_of("alice"), id_key, e4.FileStore("alice.keys"), time.time)
     first.unprotect(command, first.receiving_topic)
-    names = {"id_key": id_key, "topic_key": topic_key, "topic": topic}
+    names: dict[str, Any] = {"id_key": id_key, "topic_key": topic_key, "topic": topic}
     names["payload"] = e4.protect(b"what arrives", topic_key, int(time.time()))
     exec(_block_after("The library in ten lines"), names)  # noqa: S102 (our own README)
     assert names["message"] == b"what arrives"

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from types import TracebackType
+from typing import TypeVar
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -13,30 +17,51 @@ import e4
 from e4_tools.errors import BrokerError
 
 _SECONDS = 10.0
+_WINDOW = 100  # messages that may wait for the broker's confirmation; paho keeps 20 of them on the wire
+
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class Message:
+    """What is to be published, QoS 2."""
+
+    topic: str
+    payload: bytes
+    retain: bool
 
 
 class Broker:
-    """A connection to a broker: a context manager. Raises BrokerError if the broker cannot be reached."""
+    """A connection to a broker: a context manager. Raises BrokerError if the broker cannot be reached.
 
-    def __init__(self, host: str, port: int) -> None:
+    `user` and `password` are the broker's, if it wants any.
+    """
+
+    def __init__(self, host: str, port: int, user: str | None = None, password: str | None = None) -> None:
         self.address = f"{host}:{port}"
         self._host, self._port = host, port
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        if user:
+            self._client.username_pw_set(user, password)
         self._connected = threading.Event()
         self._refusal = ""
         self._client.on_connect = self._on_connect
+        self._subscriptions: list[str] = []
 
-    def _on_connect(self, _client: object, _data: object, _flags: object, reason: object, _properties: object) -> None:
+    def _on_connect(self, client: mqtt.Client, _data: object, _flags: object, reason: object, _more: object) -> None:
         self._refusal = "" if str(reason) == "Success" else str(reason)
+        if not self._refusal and self._subscriptions:
+            client.subscribe([(topic, 1) for topic in self._subscriptions])
         self._connected.set()
 
     def __enter__(self) -> Broker:
         try:
             self._client.connect(self._host, self._port)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise BrokerError(f"broker {self.address} cannot be reached ({error}); nothing was sent") from None
         self._client.loop_start()
         if not self._connected.wait(_SECONDS) or self._refusal:
+            self._client.disconnect()
             self._client.loop_stop()
             raise BrokerError(f"broker {self.address} refuses us: {self._refusal or 'no answer'}; nothing was sent")
         return self
@@ -47,15 +72,59 @@ class Broker:
         self._client.disconnect()
         self._client.loop_stop()
 
+    def listen(self, topics: Iterable[str], arrived: Callable[[str, bytes, bool], None]) -> None:
+        """Subscribe, QoS 1; `arrived(topic, payload, retained)` is called in a thread of the connection's own.
+
+        A lost connection is made again, and so are its subscriptions. Raises BrokerError if there is no confirmation.
+        """
+        confirmed = threading.Event()
+        self._client.on_subscribe = lambda *_: confirmed.set()
+        self._client.on_message = lambda _client, _data, message: arrived(
+            message.topic, bytes(message.payload), message.retain
+        )
+        self._subscriptions = list(topics)
+        self._client.subscribe([(topic, 1) for topic in self._subscriptions])
+        if not confirmed.wait(_SECONDS):
+            raise BrokerError(f"broker {self.address} does not confirm our subscription")
+
     def publish(self, topic: str, payload: bytes, retain: bool) -> None:
         """Publish with QoS 2 and wait until the broker has it. Raises BrokerError."""
-        sent = self._client.publish(topic, payload, qos=2, retain=retain)
+        failure = self._wait(self._client.publish(topic, payload, qos=2, retain=retain))
+        if failure:
+            raise BrokerError(f"broker {self.address}: {failure}; it may not have the message for {topic}")
+
+    def publish_all(self, messages: Iterable[tuple[Key, Message]], settled: Callable[[Key, str | None], None]) -> None:
+        """Publish many, in order, without waiting for each.
+
+        `settled(key, None)` is called when the broker has confirmed a message, `settled(key, why)` when it has not in
+        time. Raises BrokerError when the connection is gone; messages that were not settled may not have arrived.
+        """
+        waiting: deque[tuple[Key, mqtt.MQTTMessageInfo]] = deque()
+        for key, message in messages:
+            waiting.append((key, self._client.publish(message.topic, message.payload, qos=2, retain=message.retain)))
+            if len(waiting) >= _WINDOW:
+                self._settle(waiting, settled)
+        while waiting:
+            self._settle(waiting, settled)
+
+    def _settle(
+        self, waiting: deque[tuple[Key, mqtt.MQTTMessageInfo]], settled: Callable[[Key, str | None], None]
+    ) -> None:
+        """Wait for the oldest message."""
+        key, info = waiting.popleft()
+        failure = self._wait(info)
+        if failure and not self._client.is_connected():
+            raise BrokerError(f"the connection to broker {self.address} is lost ({failure})")
+        settled(key, failure)
+
+    @staticmethod
+    def _wait(info: mqtt.MQTTMessageInfo) -> str | None:
+        """Wait for the broker's confirmation; return why there is none."""
         try:
-            sent.wait_for_publish(_SECONDS)
+            info.wait_for_publish(_SECONDS)
+            return None if info.is_published() else f"no confirmation within {_SECONDS:.0f} s"
         except (RuntimeError, ValueError) as error:
-            raise BrokerError(f"broker {self.address}: {error}; it may not have the message for {topic}") from None
-        if not sent.is_published():
-            raise BrokerError(f"broker {self.address} did not confirm; it may not have the message for {topic}")
+            return str(error)
 
     def command(self, client_id: bytes, id_key: bytes, command: bytes) -> None:
         """Protect a plain command under a client's ID key and publish it, retained, on its receiving topic.

@@ -5,7 +5,13 @@ from __future__ import annotations
 import click
 
 from e4_tools.cli.boards import board_commands
+from e4_tools.cli.clients import client_group
+from e4_tools.cli.flashing import flash_commands
+from e4_tools.cli.fleet import fleet_commands
 from e4_tools.cli.keys import key_commands
+from e4_tools.cli.messages import message_commands
+from e4_tools.cli.provisioning import provision_commands
+from e4_tools.cli.serial_console import console_commands
 from e4_tools.virtual_board.cli import board_command
 
 
@@ -14,9 +20,22 @@ from e4_tools.virtual_board.cli import board_command
 def main() -> None:
     """End-to-end encrypted MQTT for ESP32 boards: deploy, provision, command, or run a virtual board.
 
-    Every command takes --json for scripts. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 broker, 4 board or port.
+    Every command takes --json for scripts. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 broker, 4 board or port,
+    5 key store or its passphrase, 6 a name that is unknown or taken.
+
+    Completion in bash: eval "$(_E4_COMPLETE=bash_source e4)"; zsh_source and fish_source for those shells.
     """
 
 
-for command in (*board_commands, *key_commands, board_command):
+for command in (
+    *board_commands,
+    *flash_commands,
+    *provision_commands,
+    *console_commands,
+    *key_commands,
+    client_group,
+    *fleet_commands,
+    *message_commands,
+    board_command,
+):
     main.add_command(command)

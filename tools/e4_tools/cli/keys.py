@@ -1,15 +1,37 @@
-"""Commands for keys and for the clients that hold them."""
+"""`e4 keygen` and `e4 init-keys`: keys without a key store, as the Go tools make and send them."""
 
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 
 import click
 
 import e4
-from e4_tools.c2 import Broker
 from e4_tools.cli.options import broker_option, hex_key, password_key, secret
 from e4_tools.cli.output import Report, reports
+from e4_tools.cli.sending import connect
+from e4_tools.errors import BrokerError
+from e4_tools.keyfiles import TYPES, make_key, write_keys
+
+
+@click.command()
+@click.option("--type", "kind", type=click.Choice(TYPES), default=TYPES[0], show_default=True, help="What for.")
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
+@click.option("--force", is_flag=True, help="Overwrite files that exist.")
+@reports
+def keygen(report: Report, kind: str, out: Path, force: bool) -> None:
+    """Make a key and write it to a file that only you can read, with the bytes that the Go tool e4keygen writes.
+
+    With ed25519 and curve25519 the public key goes to FILE.pub, for everybody to read.
+
+    \b
+      e4 keygen --out alice.key
+      e4 keygen --type curve25519 --out c2
+    """
+    private, public = make_key(kind)
+    files = [str(path) for path in write_keys(out, private, public, force)]
+    report.say(f"A {kind} key has been written: {', '.join(files)}", type=kind, files=files)
 
 
 @click.command("init-keys")
@@ -21,16 +43,24 @@ from e4_tools.cli.output import Report, reports
 def init_keys(
     report: Report, topic: str, clients: tuple[str, ...], broker: tuple[str, int], from_password: bool
 ) -> None:
-    """Make a key for TOPIC and send it to CLIENTS, as the tutorial's initKeys does.
+    """Make a key for TOPIC and send it to CLIENTS, as the tutorial's initKeys does. The key is not kept.
 
     Each client's ID key comes from a prompt or from E4_KEY_NAME; with --from-password its password from a prompt or
-    from E4_PASSWORD_NAME.
+    from E4_PASSWORD_NAME. To add a client later, or to rotate, have a key store: see e4 client and e4 topic.
+
+    \b
+      e4 init-keys --broker 192.0.2.10 /e4go/demo/messages alice bob
     """
     keys = {name: _key_of(name, from_password) for name in clients}
     command = e4.commands.set_topic_key(secrets.token_bytes(32), topic)
-    with Broker(*broker) as connection:
+    sent: list[str] = []
+    with connect(broker) as connection:
         for name, key in keys.items():
-            connection.command(e4.id_of(name), key, command)
+            try:
+                connection.command(e4.id_of(name), key, command)
+            except BrokerError as error:
+                raise BrokerError(f"{error}. It was sent to {', '.join(sent) or 'nobody'}; run this again") from None
+            sent.append(name)
             report.add("sent", name, f"Topic key has been sent to {name}.")
 
 
@@ -40,4 +70,4 @@ def _key_of(name: str, from_password: bool) -> bytes:
     return hex_key(secret(f"E4_KEY_{name}", f"ID key of {name} in hexadecimal"), name)
 
 
-key_commands = [init_keys]
+key_commands = [keygen, init_keys]

@@ -17,13 +17,13 @@ class Report:
     """What a command has to say. With --json nothing is printed until the end, and then one object."""
 
     def __init__(self, as_json: bool) -> None:
-        self._as_json = as_json
+        self.as_json = as_json
         self._facts: dict[str, Any] = {}
 
     def say(self, text: str = "", **facts: Any) -> None:
         """Print `text` for a person; keep `facts` for a script."""
         self._facts.update(facts)
-        if text and not self._as_json:
+        if text and not self.as_json:
             click.echo(text)
 
     def add(self, name: str, item: Any, text: str = "") -> None:
@@ -33,7 +33,7 @@ class Report:
 
     def finish(self, error: ToolError | None = None) -> None:
         """Print the JSON object, if that is wanted, or the error, and set the exit code."""
-        if self._as_json:
+        if self.as_json:
             ended = {"ok": error is None, **({"error": str(error)} if error else {})}
             click.echo(json.dumps({**ended, **self._facts}))
         elif error:

@@ -1,0 +1,211 @@
+"""`e4 client`: the clients of the fleet and their ID keys."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy import func, select
+
+import e4
+from e4_tools.cli.options import broker_option, hex_key, password_key, secret
+from e4_tools.cli.output import Report, reports
+from e4_tools.cli.rekeying import confirm_client, rekey_client
+from e4_tools.cli.sending import change_and_send
+from e4_tools.cli.store import StoreAccess, client_argument, store_options
+from e4_tools.fleet import Fleet
+from e4_tools.keyfiles import read_key
+from e4_tools.keystore import KeyStore
+from e4_tools.keystore.finding import find_client
+from e4_tools.keystore.models import CURRENT, PENDING, PREVIOUS, Client, IdKey, Outgoing
+
+_ORDER = (CURRENT, PENDING, PREVIOUS)
+
+
+@click.group("client")
+def client_group() -> None:
+    """Clients: who there is, and their ID keys.
+
+    \b
+      e4 client add alice --key-file alice.key
+      e4 client list
+      e4 client rekey alice --broker 192.0.2.10
+    """
+
+
+@client_group.command("add")
+@click.argument("name")
+@click.option("--key-file", type=click.Path(path_type=Path, dir_okay=False), help="The ID key is in this file.")
+@click.option("--ask", is_flag=True, help="The ID key, in hexadecimal, comes from a prompt or from E4_KEY.")
+@click.option("--from-password", is_flag=True, help="The ID key comes from a password: a prompt or E4_PASSWORD.")
+@click.option("--receiving-topic", help="Where the client gets its commands, if not on e4/ and its ID.")
+@store_options
+@reports
+def add_client(  # noqa: PLR0913 (one parameter for each option)
+    report: Report,
+    access: StoreAccess,
+    name: str,
+    key_file: Path | None,
+    ask: bool,
+    from_password: bool,
+    receiving_topic: str | None,
+) -> None:
+    """Add a client with the ID key that it holds, or with a random one. Nothing is sent.
+
+    A random key is to be given to the client: e4 client show NAME --reveal prints it.
+
+    \b
+      e4 client add alice                        a random key
+      e4 client add alice --key-file alice.key   as e4 keygen wrote it
+      e4 client add alice --from-password        as the Go client derives it
+    """
+    if (key_file is not None) + ask + from_password > 1:
+        raise click.UsageError("--key-file, --ask and --from-password exclude each other")
+    store = access.open_or_make(report)
+    key = _given_key(name, key_file, ask, from_password)
+    with store.sending():
+        client_id = Fleet(store).add_client(name, key, receiving_topic)
+    facts = {"name": name, "id": client_id, "fingerprint": _fingerprint(key)}
+    report.say(f"{name} has been added; its ID key has the fingerprint {facts['fingerprint']}.", **facts)
+
+
+def _given_key(name: str, key_file: Path | None, ask: bool, from_password: bool) -> bytes:
+    if key_file is not None:
+        return read_key(key_file)
+    if ask:
+        return hex_key(secret("E4_KEY", f"ID key of {name} in hexadecimal"), name)
+    if from_password:
+        return password_key(secret("E4_PASSWORD", f"Password of {name}"))
+    return secrets.token_bytes(32)
+
+
+@client_group.command("list")
+@store_options
+@reports
+def list_clients(report: Report, access: StoreAccess) -> None:
+    """List the clients, their topics, and what waits to be sent or confirmed. No secret is asked for."""
+    store = access.read()
+    with store.transaction() as session:
+        counted = session.execute(select(Outgoing.client_id, func.count()).group_by(Outgoing.client_id))
+        unsent = {client_id: count for client_id, count in counted}
+        report.say(clients=[])
+        for client in session.scalars(select(Client).order_by(Client.name)):
+            facts = {**_facts(client), "unsent": unsent.get(client.id, 0)}
+            report.add("clients", facts, _line(facts))
+
+
+@client_group.command("show")
+@client_argument
+@click.option("--reveal", is_flag=True, help="Print the ID key itself. Whoever sees it can be this client.")
+@store_options
+@reports
+def show_client(report: Report, access: StoreAccess, name: str, reveal: bool) -> None:
+    """Show a client: its topics, the fingerprints of its ID keys, and what waits to be sent.
+
+    \b
+      e4 client show alice
+      e4 client show alice --reveal --json
+    """
+    store = access.open()
+    with store.transaction() as session:
+        client = find_client(session, name)
+        for fact, value in _facts(client).items():
+            report.say(f"{fact.replace('_', ' ')}: {_shown(value)}", **{fact: value})
+        for key in sorted(client.keys, key=lambda key: (_ORDER.index(key.state), -key.since)):
+            _show_key(report, store, key, reveal)
+        for row in session.scalars(select(Outgoing).where(Outgoing.client_id == client.id).order_by(Outgoing.seq)):
+            item = {"command": row.opcode, "queued_at": row.queued_at, "failure": row.failure}
+            report.add("unsent", item, f"unsent: command {row.opcode} of {_time(row.queued_at)} {row.failure or ''}")
+
+
+@client_group.command("remove")
+@client_argument
+@broker_option
+@store_options
+@reports
+def remove_client(report: Report, access: StoreAccess, name: str, broker: tuple[str, int]) -> None:
+    """Take all topic keys from a client, rotate its topics for those who stay, and forget it."""
+    change_and_send(report, access, broker, lambda store: Fleet(store).remove_client(name))
+    report.say(f"{name} is gone; its topics have new keys for those who stay.", name=name)
+
+
+@client_group.command("forget")
+@client_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@store_options
+@reports
+def forget_client(report: Report, access: StoreAccess, name: str, yes: bool) -> None:
+    """Delete a client and its keys here, and send nothing: it keeps what it has, and cannot be reached again."""
+    if not yes:
+        click.confirm(f"Delete {name} and its ID keys for good?", abort=True, err=True)
+    store = access.open()
+    with store.sending():
+        Fleet(store).forget_client(name)
+    report.say(f"{name} is forgotten; nothing was sent.", name=name)
+
+
+@client_group.command("reset")
+@client_argument
+@broker_option
+@store_options
+@reports
+def reset_client(report: Report, access: StoreAccess, name: str, broker: tuple[str, int]) -> None:
+    """Have a client forget all topic keys, and withdraw its grants. Its topics keep their keys: see e4 revoke."""
+    change_and_send(report, access, broker, lambda store: Fleet(store).reset(name))
+    report.say(f"{name} has been told to forget all topic keys, and has no topics now.", name=name)
+
+
+client_group.add_command(rekey_client)
+client_group.add_command(confirm_client)
+
+
+# What is shown
+
+
+def _fingerprint(key: bytes) -> str:
+    return e4.sha3.sha3_256(key)[:8].hex()
+
+
+def _facts(client: Client) -> dict[str, Any]:
+    return {
+        "name": client.name,
+        "id": client.id,
+        "receiving_topic": client.receiving_topic,
+        "mode": client.mode,
+        "state": client.state,
+        "topics": sorted(grant.topic.name for grant in client.grants),
+        "topics_not_sent": sorted(grant.topic.name for grant in client.grants if grant.sent_at is None),
+        "pending": client.key(PENDING) is not None,
+    }
+
+
+def _line(facts: dict[str, Any]) -> str:
+    notes = [f"{facts['unsent']} unsent"] if facts["unsent"] else []
+    notes += ["ID key to be confirmed"] if facts["pending"] else []
+    notes += ["leaving"] if facts["state"] != "member" else []
+    return (
+        f"{facts['name']}  {facts['id']}  {' '.join(facts['topics'])}{'  (' + ', '.join(notes) + ')' if notes else ''}"
+    )
+
+
+def _show_key(report: Report, store: KeyStore, key: IdKey, reveal: bool) -> None:
+    secret_key = store.vault.open(key.key, *key.place)
+    facts = {"state": key.state, "since": key.since, "fingerprint": _fingerprint(secret_key)}
+    text = f"{key.state} ID key: fingerprint {facts['fingerprint']}, since {_time(key.since)}"
+    if reveal:
+        facts["key"] = secret_key.hex()
+        text += f", {facts['key']}"
+    report.add("keys", facts, text)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
+    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+def _time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "seconds")

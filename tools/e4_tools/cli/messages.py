@@ -1,0 +1,127 @@
+"""`e4 send` and `e4 listen`: the host as an E4 client."""
+
+from __future__ import annotations
+
+import json
+import queue
+import sys
+import time
+from datetime import datetime
+from typing import Any
+
+import click
+
+import e4
+from e4_tools.cli.options import broker_option
+from e4_tools.cli.output import Report, reports
+from e4_tools.cli.sending import connect
+from e4_tools.cli.store import StoreAccess, complete_topics, store_options, topic_argument
+from e4_tools.errors import ToolError, UnknownName
+from e4_tools.messages import Reader, protect
+
+_POLL_SECONDS = 0.5  # how long Ctrl-C may wait
+
+
+@click.command()
+@topic_argument
+@click.argument("message")
+@click.option("--retain", is_flag=True, help="Have the broker keep it for those who come later.")
+@broker_option
+@store_options
+@reports
+def send(  # noqa: PLR0913 (one parameter for each option)
+    report: Report, access: StoreAccess, topic: str, message: str, retain: bool, broker: tuple[str, int]
+) -> None:
+    """Protect MESSAGE with the key of TOPIC and publish it, QoS 2. With - it is read from standard input.
+
+    Other users of this machine can see a message that is given as an argument.
+
+    \b
+      e4 send sensors/lab "21.5 C" --broker 192.0.2.10
+      e4 send sensors/lab - --broker 192.0.2.10 < reading.bin
+    """
+    content = sys.stdin.buffer.read() if message == "-" else message.encode()
+    payload = protect(access.open(), content, topic)
+    with connect(broker) as connection:
+        connection.publish(topic, payload, retain)
+    report.say(f"{len(content)} bytes have been published on {topic}.", topic=topic, bytes=len(content))
+
+
+@click.command()
+@click.argument("topics", metavar="[TOPIC]...", nargs=-1, shell_complete=complete_topics)
+@click.option("--hex", "as_hex", is_flag=True, help="Print messages in hexadecimal.")
+@click.option("--count", type=click.IntRange(min=1), help="Stop after this many messages.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Stop after this many seconds.")
+@broker_option
+@store_options
+@reports
+def listen(  # noqa: PLR0913 (one parameter for each option)
+    report: Report,
+    access: StoreAccess,
+    topics: tuple[str, ...],
+    as_hex: bool,
+    count: int | None,
+    timeout: float | None,
+    broker: tuple[str, int],
+) -> None:
+    """Print what arrives on TOPICs, unprotected, until Ctrl-C; without TOPICs, on all of the key store.
+
+    With --json each message is one line with "topic" and "message" (or "hex"), each refused one a line with "topic"
+    and "refused", and the last line is the result. With --count, fewer messages in time is exit code 1.
+
+    \b
+      e4 listen sensors/lab --broker 192.0.2.10
+      e4 listen --count 1 --timeout 30 --json --broker 192.0.2.10
+    """
+    reader = Reader(access.open(), topics)
+    arrived: queue.Queue[tuple[str, bytes]] = queue.Queue()
+    deadline = time.monotonic() + timeout if timeout else None
+    heard = 0
+    with connect(broker) as connection:
+        connection.listen(reader.topics, lambda topic, payload, _retained: arrived.put((topic, payload)))
+        if not report.as_json:
+            click.echo(f"Listening on {', '.join(reader.topics)}; Ctrl-C ends.", err=True)
+        try:
+            while (count is None or heard < count) and (deadline is None or time.monotonic() < deadline):
+                heard += _next(report, reader, arrived, deadline, as_hex)
+        except KeyboardInterrupt:
+            count = None
+    report.say(messages=heard)
+    if count is not None and heard < count:
+        raise ToolError(f"{heard} of {count} messages came within {timeout:g} s")
+
+
+def _next(
+    report: Report, reader: Reader, arrived: queue.Queue[tuple[str, bytes]], deadline: float | None, as_hex: bool
+) -> int:
+    """Print the next message, if one comes soon; return the number of messages unprotected."""
+    left = _POLL_SECONDS if deadline is None else min(_POLL_SECONDS, max(0.0, deadline - time.monotonic()))
+    try:
+        topic, payload = arrived.get(timeout=left)
+    except queue.Empty:
+        return 0
+    try:
+        message = reader.unprotect(payload, topic)
+    except (e4.E4Error, UnknownName) as error:
+        _print(report, topic, {"refused": str(error)}, f"refused: {error}", to_stderr=True)
+        return 0
+    text = message.hex() if as_hex else _printable(message)
+    _print(report, topic, {"hex" if as_hex else "message": text}, text)
+    return 1
+
+
+def _print(report: Report, topic: str, facts: dict[str, Any], text: str, to_stderr: bool = False) -> None:
+    if report.as_json:
+        print(json.dumps({"topic": topic, "time": int(time.time()), **facts}), flush=True)
+    else:
+        line = f"{datetime.now():%H:%M:%S} {_printable(topic.encode())}: {text}"
+        print(line, file=sys.stderr if to_stderr else sys.stdout, flush=True)
+
+
+def _printable(message: bytes) -> str:
+    """Return text that cannot steer a terminal: what is not printable is escaped."""
+    text = message.decode(errors="backslashreplace")
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+message_commands = [send, listen]

@@ -1,0 +1,88 @@
+"""`e4 client rekey` and `e4 client confirm`: a new ID key for a client."""
+
+from __future__ import annotations
+
+import click
+
+from e4_tools.cli.options import broker_option
+from e4_tools.cli.output import Report, reports
+from e4_tools.cli.sending import change_and_send
+from e4_tools.cli.store import StoreAccess, client_argument, store_options
+from e4_tools.errors import ToolError
+from e4_tools.keyproof import which_key
+from e4_tools.keystore import KeyStore
+from e4_tools.keystore.finding import find_client
+from e4_tools.keystore.models import PENDING
+from e4_tools.rekeying import Rekeying
+
+
+@click.command("rekey")
+@client_argument
+@broker_option
+@store_options
+@reports
+def rekey_client(report: Report, access: StoreAccess, name: str, broker: tuple[str, int]) -> None:
+    """Send a client a new ID key, and keep the old one until you confirm the new one.
+
+    Nothing in E4 acknowledges a command. Until "e4 client confirm" says that the new key works, every command goes out
+    under both keys, and running this again sends the same new key again.
+
+    \b
+      e4 client rekey alice --broker 192.0.2.10
+      e4 client confirm alice --port /dev/ttyUSB0
+    """
+    change_and_send(report, access, broker, lambda store: Rekeying(store).rekey(name))
+    report.say(
+        f"{name} has been sent a new ID key. Commands go out under both keys until e4 client confirm {name}.",
+        name=name,
+        pending=True,
+    )
+
+
+@click.command("confirm")
+@client_argument
+@click.option("--port", envvar="E4_PORT", metavar="DEVICE", help="The board is at this serial port: have it prove.")
+@click.option("--undo", is_flag=True, help="The last confirmation was wrong: use both keys again.")
+@store_options
+@reports
+def confirm_client(report: Report, access: StoreAccess, name: str, port: str | None, undo: bool) -> None:
+    """Say that a client holds its new ID key; the old one is used no more, but kept until a board proves the new one.
+
+    What shows that it does: a board proves it over its serial port (--port), without the key leaving it. Over the air
+    nothing does: no command is acknowledged, a message of the client is protected under a topic's key, in which its ID
+    key has no part, and while a key is pending commands reach it under either. Without --port it is your word. If you
+    are not sure, leave the key pending: it costs one more message for each command.
+
+    \b
+      e4 client confirm alice --port /dev/ttyUSB0
+      e4 client confirm alice
+      e4 client confirm alice --undo
+    """
+    store = access.open()
+    with store.sending():
+        keys = Rekeying(store)
+        if port:
+            _confirm_by_proof(report, store, name, port)
+        elif undo:
+            keys.unconfirm(name)
+            report.say(f"{name}: the old ID key counts again, and the new one is pending.", pending=True)
+        else:
+            keys.confirm(name)
+            report.say(f"{name}: the new ID key counts from now on.", pending=False)
+
+
+def _confirm_by_proof(report: Report, store: KeyStore, name: str, port: str) -> None:
+    """Ask the board which of the client's keys it holds, and have that one count."""
+    with store.transaction() as session:
+        client = find_client(session, name)
+        keys = {key.uid: store.vault.open(key.key, *key.place) for key in client.keys}
+    uid = which_key(port, keys)
+    if uid is None:
+        raise ToolError(f"the board at {port} holds none of the ID keys known for {name}; nothing was changed")
+    was = Rekeying(store).proved(name, uid)
+    with store.transaction() as session:
+        pending = find_client(session, name).key(PENDING) is not None
+    text = (
+        "still holds an old ID key; e4 client rekey sends the new one again" if pending else "holds its newest ID key"
+    )
+    report.say(f"{name} {text}.", name=name, held=was, pending=pending)

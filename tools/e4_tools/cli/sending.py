@@ -1,0 +1,67 @@
+"""How commands connect to the broker, record what is wanted, send it, and say what became of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+
+from e4_tools.c2 import Broker
+from e4_tools.cli.output import Report
+from e4_tools.cli.store import StoreAccess
+from e4_tools.delivery import Delivery
+from e4_tools.errors import ToolError
+from e4_tools.keystore import KeyStore
+
+_NAMED = 10  # failed clients that a person is told by name; --json has them all
+_WORTH_A_BAR = 50  # commands
+
+
+def connect(broker: tuple[str, int]) -> Broker:
+    """Return a connection with the broker's user and password from the environment, if they are there."""
+    return Broker(*broker, os.environ.get("E4_BROKER_USER"), os.environ.get("E4_BROKER_PASSWORD"))
+
+
+def change_and_send(
+    report: Report,
+    access: StoreAccess,
+    broker: tuple[str, int],
+    change: Callable[[KeyStore], Collection[str] | None],
+) -> None:
+    """Connect, record a change in the store, and send what is unsent for its clients; None: for all there are.
+
+    The broker comes first: if it cannot be reached, nothing is recorded. Raises ToolError.
+    """
+    store = access.open()
+    with store.sending(), connect(broker) as connection:
+        deliver(report, store, connection, change(store))
+
+
+def deliver(report: Report, store: KeyStore, connection: Broker, clients: Collection[str] | None) -> None:
+    """Send what is unsent for these clients (IDs). Raises ToolError if some were not reached."""
+    with _progress(report) as progress:
+        outcome = Delivery(store, connection).send(clients, progress)
+    failed = outcome.failures
+    report.say(sent=outcome.sent, failed=failed)
+    if failed:
+        named = "; ".join(f"{name}: {why}" for name, why in list(failed.items())[:_NAMED])
+        more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
+        raise ToolError(
+            f"{outcome.sent} commands were sent; not reached: {named}{more}. "
+            "What is unsent is kept; e4 sync sends only that"
+        )
+
+
+@contextmanager
+def _progress(report: Report) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar for long deliveries, on a terminal."""
+    if report.as_json or not sys.stderr.isatty():
+        yield lambda done, of: None
+        return
+    from rich.console import Console  # noqa: PLC0415 (loaded only where there is a terminal)
+    from rich.progress import Progress  # noqa: PLC0415
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Sending", visible=False)
+        yield lambda done, of: bar.update(task, completed=done, total=of, visible=of >= _WORTH_A_BAR)

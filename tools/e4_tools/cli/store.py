@@ -1,0 +1,132 @@
+"""Options for the key store, and how its secret is asked for."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from e4_tools.cli.options import secret
+from e4_tools.cli.output import Report
+from e4_tools.errors import KeyStoreError
+from e4_tools.keyfiles import read_key
+from e4_tools.keystore import (
+    KEY_FILE,
+    LEAST_PASSPHRASE,
+    PASSPHRASE,
+    KeyStore,
+    make_store,
+    open_store,
+    read_store,
+    store_exists,
+)
+
+
+def default_store() -> str:
+    """Return where the key store is if nobody says otherwise: in the user's data folder (XDG base directories)."""
+    return str(Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "e4" / "e4-store.db")
+
+
+@dataclass(frozen=True)
+class StoreAccess:
+    """Which key store, and what opens it."""
+
+    place: str
+    key_file: Path | None
+
+    def read(self) -> KeyStore:
+        """Return the store, locked; nothing is asked for. Raises KeyStoreError."""
+        return read_store(self.place)
+
+    def open(self) -> KeyStore:
+        """Return the store, unlocked. Raises KeyStoreError."""
+        return open_store(self.place, self._secret)
+
+    def open_or_make(self, report: Report) -> KeyStore:
+        """Return the store, unlocked, and make it if there is none. Raises KeyStoreError."""
+        if store_exists(self.place):
+            return self.open()
+        kind = KEY_FILE if self.key_file else PASSPHRASE
+        store = make_store(self.place, kind, self.new_secret())
+        report.say(f"A new key store has been made: {store.place}", new_store=store.place)
+        return store
+
+    def new_secret(self, variable: str = "E4_PASSPHRASE") -> bytes:
+        """Return the key file's key, or a passphrase, typed twice. Raises KeyStoreError, ToolError."""
+        if self.key_file:
+            return read_key(self.key_file)
+        passphrase = _ask(variable, "New passphrase for the key store")
+        if variable not in os.environ and _ask(variable, "The same again") != passphrase:
+            raise KeyStoreError("the two passphrases differ; nothing was done")
+        if len(passphrase) < LEAST_PASSPHRASE:
+            raise KeyStoreError(f"a passphrase has at least {LEAST_PASSPHRASE} bytes; nothing was done")
+        return passphrase
+
+    def _secret(self, kind: str) -> bytes:
+        if kind == PASSPHRASE:
+            return _ask("E4_PASSPHRASE", "Passphrase of the key store")
+        if self.key_file is None:
+            raise KeyStoreError(
+                "this key store opens with a key file: --store-key-file or E4_KEYFILE; nothing was done"
+            )
+        return read_key(self.key_file)
+
+
+def _ask(variable: str, prompt: str) -> bytes:
+    try:
+        return secret(variable, prompt).encode()
+    except click.Abort:
+        raise KeyStoreError(f"no passphrase was given, at a prompt or in {variable}; nothing was done") from None
+
+
+def store_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options for the key store, and the argument `access`."""
+
+    @click.option(
+        "--store",
+        envvar="E4_STORE",
+        metavar="PATH|URL",
+        help="The key store. [E4_STORE; else e4/e4-store.db in ~/.local/share]",
+    )
+    @click.option(
+        "--store-key-file",
+        envvar="E4_KEYFILE",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Key file that opens the store, instead of a passphrase from a prompt or E4_PASSPHRASE. [E4_KEYFILE]",
+    )
+    @wraps(command)
+    def wrapped(*arguments: Any, store: str | None, store_key_file: Path | None, **options: Any) -> None:
+        command(*arguments, access=StoreAccess(store or default_store(), store_key_file), **options)
+
+    return wrapped
+
+
+def _names(table: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Return a completion that offers the names in a table. It asks for no secret; a server is not asked at all."""
+
+    def complete(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+        path = Path(context.params.get("store") or os.environ.get("E4_STORE") or default_store())
+        try:
+            connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.2)
+            try:
+                rows = connection.execute(f"SELECT name FROM {table} ORDER BY name").fetchall()  # noqa: S608 (ours)
+            finally:
+                connection.close()
+        except sqlite3.Error:
+            return []
+        return [CompletionItem(name) for (name,) in rows if name.startswith(typed)]
+
+    return complete
+
+
+complete_clients = _names("clients")
+complete_topics = _names("topics")
+client_argument = click.argument("name", metavar="CLIENT", shell_complete=complete_clients)
+topic_argument = click.argument("topic", shell_complete=complete_topics)

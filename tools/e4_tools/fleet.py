@@ -1,0 +1,178 @@
+"""What an operator wants of a fleet, written into the key store: who exists, who may read what, what is to be sent.
+
+Nothing here sends: a change and the commands that follow from it are recorded in one transaction, `delivery.Delivery`
+sends what is recorded, and whatever a crash leaves unsent is sent by the next command for that client.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable
+
+from sqlalchemy.orm import Session
+
+import e4
+from e4_tools.errors import NameTaken, ToolError, UnknownName
+from e4_tools.keystore import KeyStore
+from e4_tools.keystore.finding import find_client, find_topic
+from e4_tools.keystore.models import CURRENT, LEAVING, MEMBER, Client, Grant, Topic
+from e4_tools.keystore.outbox import Outbox
+from e4_tools.rekeying import add_id_key
+
+SYMMETRIC = "symmetric"
+_KEY_SIZE = 32
+
+
+class Fleet:
+    """The operations. Each takes names, is one transaction, and returns the IDs of the clients with something to send.
+
+    All raise UnknownName, NameTaken, E4Error (a bad name, topic or key) and KeyStoreError; then nothing has changed.
+    """
+
+    def __init__(self, store: KeyStore) -> None:
+        self._store = store
+        self._outbox = Outbox(store.vault)
+
+    def ids_of(self, names: Iterable[str]) -> list[str]:
+        """Return the IDs of clients."""
+        with self._store.transaction() as session:
+            return [find_client(session, name).id for name in names]
+
+    # Clients
+
+    def add_client(self, name: str, key: bytes, receiving_topic: str | None = None) -> str:
+        """Add a client that holds the 32-byte ID key `key`; return its ID."""
+        client_id = e4.id_of(name).hex()
+        topic = receiving_topic or e4.receiving_topic(bytes.fromhex(client_id))
+        _check_publishable(topic)
+        e4.siv.check_key(key)
+        with self._store.transaction() as session:
+            if session.get(Client, client_id) is not None:
+                raise NameTaken(f"the key store has a client {name} already; nothing was done")
+            now = _now()
+            client = Client(id=client_id, name=name, receiving_topic=topic, mode=SYMMETRIC, state=MEMBER, added_at=now)
+            session.add(client)
+            session.flush()
+            add_id_key(session, self._store.vault, client, CURRENT, key)
+        return client_id
+
+    def remove_client(self, name: str) -> list[str]:
+        """Take everything from a client: ResetTopics to it, new keys for those who shared a topic with it.
+
+        The client is forgotten once its last command is with the broker.
+        """
+        with self._store.transaction() as session:
+            client = find_client(session, name)
+            client.state = LEAVING
+            topics = [grant.topic for grant in client.grants]
+            client.grants.clear()
+            self._outbox.queue(session, client, e4.commands.reset_topics())
+            session.flush()
+            return [client.id, *(stayed for topic in topics for stayed in self._rotate(session, topic))]
+
+    def forget_client(self, name: str) -> None:
+        """Delete a client, its keys and what has not been sent to it, and send nothing."""
+        with self._store.transaction() as session:
+            session.delete(find_client(session, name))
+
+    def reset(self, name: str) -> list[str]:
+        """Have a client forget all topic keys, and withdraw its grants; the topics keep their keys."""
+        with self._store.transaction() as session:
+            client = find_client(session, name)
+            client.grants.clear()
+            self._outbox.queue(session, client, e4.commands.reset_topics())
+            return [client.id]
+
+    def resend(self, name: str) -> list[str]:
+        """Send a client the current keys of all its topics again."""
+        with self._store.transaction() as session:
+            client = find_client(session, name)
+            for grant in client.grants:
+                self._queue_key(session, grant)
+            return [client.id]
+
+    # Topics
+
+    def add_topic(self, name: str, key: bytes | None = None) -> None:
+        """Add a topic with the 32-byte key `key`, or a random one."""
+        hashed = e4.topic_hash(name).hex()
+        _check_publishable(name)
+        secret = e4.siv.check_key(secrets.token_bytes(_KEY_SIZE) if key is None else key)
+        with self._store.transaction() as session:
+            if session.get(Topic, hashed) is not None:
+                raise NameTaken(f"the key store has a topic {name} already; nothing was done")
+            topic = Topic(hash=hashed, name=name, added_at=_now())
+            topic.key = self._store.vault.seal(secret, *topic.place("key"))
+            session.add(topic)
+
+    def rotate(self, name: str) -> list[str]:
+        """Give a topic a new key, and all its clients that key."""
+        with self._store.transaction() as session:
+            return self._rotate(session, find_topic(session, name))
+
+    def remove_topic(self, name: str) -> list[str]:
+        """Forget a topic and its key, and have its clients forget it."""
+        with self._store.transaction() as session:
+            topic = find_topic(session, name)
+            clients = [grant.client for grant in topic.grants]
+            for client in clients:
+                self._outbox.queue(session, client, e4.commands.remove_topic(name))
+            session.delete(topic)
+            return [client.id for client in clients]
+
+    def grant(self, client_name: str, topic_name: str) -> list[str]:
+        """Let a client have a topic's key, or send it again."""
+        with self._store.transaction() as session:
+            client, topic = find_client(session, client_name), find_topic(session, topic_name)
+            if client.state == LEAVING:
+                raise UnknownName(f"{client_name} has been removed; nothing was done. e4 sync ends its removal")
+            grant = session.get(Grant, (client.id, topic.hash))
+            if grant is None:
+                grant = Grant(client=client, topic=topic, granted_at=_now())
+                session.add(grant)
+            self._queue_key(session, grant)
+            return [client.id]
+
+    def revoke(self, client_name: str, topic_name: str) -> list[str]:
+        """Have a client forget a topic, and give those who stay a new key: a thief ignores RemoveTopic."""
+        with self._store.transaction() as session:
+            client, topic = find_client(session, client_name), find_topic(session, topic_name)
+            grant = session.get(Grant, (client.id, topic.hash))
+            if grant is not None:
+                topic.grants.remove(grant)
+            self._outbox.queue(session, client, e4.commands.remove_topic(topic_name))
+            session.flush()
+            return [client.id, *self._rotate(session, topic)]
+
+    # What they are made of
+
+    def _rotate(self, session: Session, topic: Topic) -> list[str]:
+        vault, key = self._store.vault, secrets.token_bytes(_KEY_SIZE)
+        before = vault.open(topic.key, *topic.place("key"))
+        topic.previous_key = vault.seal(before, *topic.place("previous_key"))
+        topic.key = vault.seal(key, *topic.place("key"))
+        topic.rotated_at = _now()
+        command = e4.commands.set_topic_key(key, topic.name)
+        self._outbox.drop(session, topic.hash, [grant.client_id for grant in topic.grants])
+        for grant in topic.grants:
+            grant.sent_at = None
+            self._outbox.add(session, grant.client_id, command, topic.hash)
+        return [grant.client_id for grant in topic.grants]
+
+    def _queue_key(self, session: Session, grant: Grant) -> None:
+        topic = grant.topic
+        grant.sent_at = None
+        key = self._store.vault.open(topic.key, *topic.place("key"))
+        self._outbox.queue(session, grant.client, e4.commands.set_topic_key(key, topic.name))
+
+
+def _now() -> int:
+    return int(time.time())
+
+
+def _check_publishable(topic: str) -> None:
+    """Refuse what MQTT does not let anybody publish on (MQTT 3.1.1 section 4.7). Raises ToolError, E4Error."""
+    e4.names.topic_bytes(topic)
+    if set(topic) & set("#+\0"):
+        raise ToolError("a topic to publish on has no #, + or NUL in it; nothing was done")

@@ -1,0 +1,106 @@
+"""The database under a key store: one SQLite file, or a server's, and its schema."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+
+from e4_tools.errors import KeyStoreError
+from e4_tools.keystore.models import SCHEMA
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_BUSY_SECONDS = 30
+
+
+def store_url(place: str) -> URL:
+    """Return the database URL of a path, or of a URL. Raises KeyStoreError."""
+    try:
+        return make_url(place) if "://" in place else URL.create("sqlite", database=str(Path(place).expanduser()))
+    except ArgumentError:
+        raise KeyStoreError("the key store is neither a path nor the URL of a database") from None
+
+
+def shown(url: URL) -> str:
+    """Return how a person knows the store: its path, or its URL without the password."""
+    path = sqlite_path(url)
+    return str(path) if path else url.render_as_string(hide_password=True)
+
+
+def sqlite_path(url: URL) -> Path | None:
+    """Return the file of a store in SQLite, or None for a server."""
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+
+def make_file(path: Path) -> None:
+    """Make an empty file that nobody else may read; SQLite gives its journal the same permissions."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise KeyStoreError(f"no key store can be made at {path}: {error.strerror}") from None
+
+
+def make_engine(url: URL) -> Engine:
+    """Return the engine for a store. Raises KeyStoreError if there is no driver for the URL."""
+    try:
+        engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
+    except (NoSuchModuleError, ImportError, ArgumentError):
+        raise KeyStoreError(f"no driver is installed for {url.drivername}") from None
+    if sqlite_path(url):
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # transactions are begun by us, so that a change of schema is in one too
+    for pragma in (f"busy_timeout = {_BUSY_SECONDS * 1000}", "foreign_keys = ON", "secure_delete = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def explained(place: str) -> Iterator[None]:
+    """Turn what a database raises into KeyStoreError, with no statement or value in it."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or type(error).__name__)
+        raise KeyStoreError(f"the key store {place}: {reason}; the last change to it was not made") from None
+
+
+def schema_of(connection: Connection) -> str | None:
+    """Return the number of the schema that a database has, or None if it has none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    number = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return str(number)
+
+
+def upgrade(connection: Connection, migrations: Path = MIGRATIONS, to: str = SCHEMA) -> None:
+    """Bring the database to the schema `to`, in the connection's transaction. Raises KeyStoreError if it is newer."""
+    found = schema_of(connection)
+    if found == to:
+        return
+    if found is not None and found > to:
+        raise KeyStoreError(
+            f"the key store was made by a later e4 (schema {found}, ours is {to}); it was left as found"
+        )
+    from alembic import command  # noqa: PLC0415 (half a second, seldom needed)
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, to)

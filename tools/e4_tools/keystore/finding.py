@@ -1,0 +1,34 @@
+"""Clients and topics by their names."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from e4_tools.errors import UnknownName
+from e4_tools.keystore.models import Client, Topic
+
+
+def find_client(session: Session, name: str) -> Client:
+    """Return a client by its name. Raises UnknownName, which names those that are spelt alike."""
+    found = session.scalars(select(Client).where(Client.name == name)).one_or_none()
+    if found is None:
+        raise _unknown("client", name, session.scalars(select(Client.name)))
+    return found
+
+
+def find_topic(session: Session, name: str) -> Topic:
+    """Return a topic by its name. Raises UnknownName, which names those that are spelt alike."""
+    found = session.scalars(select(Topic).where(Topic.name == name)).one_or_none()
+    if found is None:
+        raise _unknown("topic", name, session.scalars(select(Topic.name)))
+    return found
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
+    alike = difflib.get_close_matches(name, list(known), n=3)
+    hint = f"did you mean {' or '.join(alike)}?" if alike else f"e4 {kind} list shows all, e4 {kind} add makes one"
+    return UnknownName(f"the key store has no {kind} {name}; nothing was done. {hint}")

@@ -1,0 +1,78 @@
+"""The host as an E4 client: it protects and unprotects messages with the topic keys of its key store."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+import e4
+from e4.client import KEY_TRANSITION
+from e4_tools.errors import UnknownName
+from e4_tools.keystore import KeyStore
+from e4_tools.keystore.finding import find_topic
+from e4_tools.keystore.models import Topic
+
+
+@dataclass(frozen=True)
+class _Keys:
+    current: bytes
+    previous: bytes | None
+    rotated_at: int
+
+
+class Reader:
+    """Unprotects what arrives on some topics, or on all that the store has when it is made.
+
+    Keys are read anew when a message does not verify: another process may have rotated them. Raises UnknownName,
+    KeyStoreError.
+    """
+
+    def __init__(self, store: KeyStore, topics: tuple[str, ...] = ()) -> None:
+        self._store = store
+        with store.transaction() as session:
+            names = topics or tuple(session.scalars(select(Topic.name).order_by(Topic.name)))
+            self._keys = {name: self._load(session, name) for name in names}
+        if not names:
+            raise UnknownName("the key store has no topics; e4 topic add makes one")
+
+    @property
+    def topics(self) -> list[str]:
+        return list(self._keys)
+
+    def _load(self, session: Session, name: str) -> _Keys:
+        topic, vault = find_topic(session, name), self._store.vault
+        before = vault.open(topic.previous_key, *topic.place("previous_key")) if topic.previous_key else None
+        return _Keys(vault.open(topic.key, *topic.place("key")), before, topic.rotated_at or 0)
+
+    def unprotect(self, payload: bytes, topic: str) -> bytes:
+        """Return the message. Raises E4Error; UnknownName if the topic has been removed; KeyStoreError."""
+        try:
+            return _unprotect(payload, self._keys[topic])
+        except e4.NotAuthentic:
+            with self._store.transaction() as session:
+                found = self._load(session, topic)
+            if found == self._keys[topic]:
+                raise
+        self._keys[topic] = found
+        return _unprotect(payload, found)
+
+
+def _unprotect(payload: bytes, keys: _Keys) -> bytes:
+    now = int(time.time())
+    try:
+        return e4.unprotect(payload, keys.current, now)
+    except e4.NotAuthentic:
+        if keys.previous is None or now - keys.rotated_at > KEY_TRANSITION:
+            raise
+    return e4.unprotect(payload, keys.previous, now)
+
+
+def protect(store: KeyStore, message: bytes, topic: str) -> bytes:
+    """Return `message` protected for a topic. Raises UnknownName, KeyStoreError, E4Error."""
+    with store.transaction() as session:
+        found = find_topic(session, topic)
+        key = store.vault.open(found.key, *found.place("key"))
+    return e4.protect(message, key, int(time.time()))
