@@ -77,6 +77,8 @@ def _note(case: dict[str, Any]) -> str:
 
 def _on_cpython(cases: list[Case]) -> bool:
     passwords = [case["password"] for section, case in cases if section == "passwords"]
+    if passwords:
+        print(f"Deriving {len(passwords)} keys from passwords, about 10 seconds each ...", flush=True)
     derived = dict(zip(passwords, derive_keys(passwords), strict=True))
 
     def run(line: str) -> str:

@@ -125,6 +125,8 @@ def _make_link(link: Path, target: str) -> None:
     """Create or replace the symbolic link in one step."""
     if link.exists() and not link.is_symlink():
         raise VirtualBoardError(f"port {link}: there is a file of that name already")
+    if link.exists():
+        raise VirtualBoardError(f"port {link}: it is the port of a board that runs; remove it if that is long gone")
     try:
         with tempfile.TemporaryDirectory(dir=link.parent, prefix=".port-") as folder:
             fresh = Path(folder) / "link"
