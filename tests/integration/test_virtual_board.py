@@ -622,3 +622,14 @@ def test_missing_interpreter_is_explained(image: Path, monkeypatch: pytest.Monke
 def test_impossible_settings_are_refused(image: Path, settings: dict[str, object]) -> None:
     with pytest.raises(VirtualBoardError):
         VirtualBoard(image, **settings)  # type: ignore[arg-type]
+
+
+def test_source_that_is_no_text_is_refused_and_the_board_lives_on(board: VirtualBoard) -> None:
+    transport = SerialTransport(board.device)
+    try:
+        transport.enter_raw_repl()
+        _, raised = transport.exec_raw(b"\xff\xfe\n")
+        assert raised
+        assert transport.exec(b"print(6 * 7)") == b"42\r\n"
+    finally:
+        transport.close()

@@ -84,7 +84,7 @@ class Repl:
             for line in text.getvalue().split("\n")[:-1]:
                 if ('File "' + _RUNTIME) not in line:
                     print(line.replace(self._frozen, ""))
-        except MemoryError:
+        except (MemoryError, UnicodeError):  # the message quotes bytes that are no text
             sys.print_exception(error)
 
     def soft_reset(self):
