@@ -17,6 +17,8 @@ import e4
 from e4_tools.errors import BrokerError
 
 _SECONDS = 10.0
+_MQTT_PORT = 1883
+_MAX_PORT = 65535
 _WINDOW = 100  # messages that may wait for the broker's confirmation; paho keeps 20 of them on the wire
 
 Key = TypeVar("Key")
@@ -29,6 +31,14 @@ class Message:
     topic: str
     payload: bytes
     retain: bool
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Return host and port of a broker given as HOST or HOST:PORT. Raises ValueError."""
+    host, colon, port = text.partition(":")
+    if not host or (colon and not (port.isdecimal() and 1 <= int(port) <= _MAX_PORT)):
+        raise ValueError(f"{text!r} is not HOST or HOST:PORT")
+    return host, int(port) if port else _MQTT_PORT
 
 
 class Broker:

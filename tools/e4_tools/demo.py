@@ -25,7 +25,7 @@ from rich.console import Console as Terminal
 from rich.markup import escape
 
 import e4
-from e4_tools.c2 import Broker
+from e4_tools.c2 import Broker, parse_address
 from e4_tools.console import Console
 from e4_tools.deploy import deploy
 from e4_tools.embedded_broker import HOST, EmbeddedBroker
@@ -242,10 +242,11 @@ def _place(broker: str | None, port: str | None, stack: ExitStack) -> Place:
         wifi = {"ssid": ssid, **({"password": password} if password else {})}
     if not broker:
         return Place(HOST, stack.enter_context(EmbeddedBroker()).port, embedded=True)
-    host, _, number = broker.partition(":")
-    if not host or not (number or "1883").isdigit():
-        raise ToolError(f"BROKER={broker} is not host:port")
-    return Place(host, int(number or 1883), alice_port=port, alice_wifi=wifi)
+    try:
+        host, number = parse_address(broker)
+    except ValueError as error:
+        raise ToolError(f"BROKER: {error}") from None
+    return Place(host, number, alice_port=port, alice_wifi=wifi)
 
 
 def _live(place: Place, keys: dict[str, bytes], terminal: Terminal) -> int:

@@ -9,24 +9,20 @@ from typing import Any
 
 import click
 
+from e4_tools.c2 import parse_address
 from e4_tools.errors import ToolError
 from e4_tools.passwords import derive_key
 from e4_tools.ports import choose
 
-_MAX_PORT = 65535
-
 
 def parse_broker(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, int]:
     """Split HOST or HOST:PORT."""
-    host, colon, port = value.partition(":")
-    if not host or (colon and not (port.isdigit() and 1 <= int(port) <= _MAX_PORT)):
-        raise click.BadParameter(f"{value!r} is not HOST or HOST:PORT")
-    return host, int(port) if port else 1883
+    try:
+        return parse_address(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
-port_option = click.option(
-    "--port", required=True, envvar="E4_PORT", metavar="DEVICE", help="Serial port, or socket://HOST:PORT. [E4_PORT]"
-)
 broker_option = click.option(
     "--broker",
     required=True,
