@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from e4_tools.boards import Board
+from e4_tools.console import Console
 from e4_tools.embedded_broker import HOST, free_port
 from e4_tools.virtual_board import VirtualBoard
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = ROOT / "tests" / "vectors" / "e4-reference.json"
+KEY = b"0123456789abcdef0123456789ABCDEF"  # the ID key of the boards under test
+TOPIC_KEY = b"t" * 32
+TOPIC = "/e4go/demo/messages"
 
 
 def find_mosquitto() -> str | None:
@@ -79,3 +83,4 @@ def write_main(board: VirtualBoard, source: str) -> None:
 
 
 BoardMaker = Callable[..., VirtualBoard]
+StartNode = Callable[..., tuple[VirtualBoard, Console]]

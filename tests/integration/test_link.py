@@ -6,21 +6,12 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable
 
-from fleet import Mosquitto
+from fleet import KEY, TOPIC, TOPIC_KEY, Mosquitto, StartNode
 
 import e4
 from e4_tools.c2 import Broker
-from e4_tools.console import Console
 from e4_tools.embedded_broker import HOST
-from e4_tools.virtual_board import VirtualBoard
-
-_KEY = b"0123456789abcdef0123456789ABCDEF"
-_TOPIC_KEY = b"t" * 32
-_TOPIC = "/e4go/demo/messages"
-
-StartNode = Callable[..., tuple[VirtualBoard, Console]]
 
 _ECHO = """
 from firmware.node import Node
@@ -37,20 +28,20 @@ node.run()
 """
 
 
-def _grant(port: int, topic: str = _TOPIC) -> None:
+def _grant(port: int, topic: str = TOPIC) -> None:
     with Broker(HOST, port) as broker:
-        broker.command(e4.id_of("alice"), _KEY, e4.commands.set_topic_key(_TOPIC_KEY, topic))
+        broker.command(e4.id_of("alice"), KEY, e4.commands.set_topic_key(TOPIC_KEY, topic))
     time.sleep(0.5)  # until the board has applied it; not every application prints that
 
 
-def _say(port: int, *messages: bytes, topic: str = _TOPIC) -> None:
+def _say(port: int, *messages: bytes, topic: str = TOPIC) -> None:
     with Broker(HOST, port) as broker:
         for message in messages:
-            broker.publish(topic, e4.protect(message, _TOPIC_KEY, int(time.time())), retain=False)
+            broker.publish(topic, e4.protect(message, TOPIC_KEY, int(time.time())), retain=False)
 
 
 def test_a_handler_that_publishes_keeps_up_with_a_burst(start_node: StartNode, mosquitto: Mosquitto) -> None:
-    _, console = start_node("alice", _KEY, mosquitto.port, _ECHO)
+    _, console = start_node("alice", KEY, mosquitto.port, _ECHO)
     _grant(mosquitto.port)
     _say(mosquitto.port, *(b"m%d" % i for i in range(20)))
     for i in range(20):
@@ -58,7 +49,7 @@ def test_a_handler_that_publishes_keeps_up_with_a_burst(start_node: StartNode, m
 
 
 def test_a_backlog_with_a_handler_that_publishes(start_node: StartNode, mosquitto: Mosquitto) -> None:
-    board, console = start_node("alice", _KEY, mosquitto.port, _ECHO)
+    board, console = start_node("alice", KEY, mosquitto.port, _ECHO)
     _grant(mosquitto.port)
     board.cut_power()
     _say(mosquitto.port, b"while you were away", b"and another")
@@ -68,16 +59,16 @@ def test_a_backlog_with_a_handler_that_publishes(start_node: StartNode, mosquitt
 
 
 def test_a_huge_message_is_skipped_and_does_not_return(start_node: StartNode, mosquitto: Mosquitto) -> None:
-    board, console = start_node("alice", _KEY, mosquitto.port)
+    board, console = start_node("alice", KEY, mosquitto.port)
     _grant(mosquitto.port)
     with Broker(HOST, mosquitto.port) as broker:
-        broker.publish(_TOPIC, bytes(1_000_000), retain=False)
+        broker.publish(TOPIC, bytes(1_000_000), retain=False)
     console.expect("skipped on /e4go/demo/messages: 1000000 bytes")
     _say(mosquitto.port, b"after it")
     console.expect("unprotected message: after it")
     board.cut_power()
     board.power_on()
-    console.expect(f"subscribed to MQTT topic {_TOPIC}")
+    console.expect(f"subscribed to MQTT topic {TOPIC}")
     _say(mosquitto.port, b"again")
     console.expect("unprotected message: again")
     assert sum("1000000" in line for line in console.lines) == 1
@@ -92,7 +83,7 @@ def received(topic, message):
     print("got", len(message))
 node.run()
 """
-    _, console = start_node("alice", _KEY, mosquitto.port, main)
+    _, console = start_node("alice", KEY, mosquitto.port, main)
     _grant(mosquitto.port)
     _say(mosquitto.port, bytes(8192 - 24), bytes(8192 - 23), b"x")
     console.expect("^got 8168$")
@@ -112,7 +103,7 @@ def typed(line):
         print("sent", i, node._link._client.pid)
 node.run()
 """
-    _, console = start_node("alice", _KEY, mosquitto.port, main)
+    _, console = start_node("alice", KEY, mosquitto.port, main)
     _grant(mosquitto.port)
     console.type("go")
     console.expect("^sent 4 3$", 10)
@@ -120,7 +111,7 @@ node.run()
 
 def test_topics_of_any_length(start_node: StartNode, mosquitto: Mosquitto) -> None:
     topic = "ä/" + "q" * 500
-    _, console = start_node("alice", _KEY, mosquitto.port, topics=["x" * 123, "y" * 512, topic, _TOPIC])
+    _, console = start_node("alice", KEY, mosquitto.port, topics=["x" * 123, "y" * 512, topic, TOPIC])
     _grant(mosquitto.port, topic)
     _say(mosquitto.port, b"at length", topic=topic)
     console.expect("unprotected message: at length")
@@ -146,13 +137,13 @@ def test_a_refused_subscription_is_named_and_the_rest_works(start_node: StartNod
         broker = threading.Thread(target=_refuse_first_topic, args=(server,), daemon=True)
         broker.start()
         port = server.getsockname()[1]
-        board, console = start_node("alice", _KEY, port, topics=["forbidden/topic", _TOPIC], ready=False)
+        board, console = start_node("alice", KEY, port, topics=["forbidden/topic", TOPIC], ready=False)
         console.expect("broker refuses our subscription to forbidden/topic", 30)
-        console.expect(f"subscribed to MQTT topic {_TOPIC}")
+        console.expect(f"subscribed to MQTT topic {TOPIC}")
         board.cut_power()
         broker.join(5)
 
 
 def test_a_user_with_a_name_that_is_not_ascii(start_node: StartNode, mosquitto: Mosquitto) -> None:
     broker = {"host": HOST, "port": mosquitto.port, "user": "müller", "password": "pässwörd"}
-    start_node("alice", _KEY, mosquitto.port, broker=broker)
+    start_node("alice", KEY, mosquitto.port, broker=broker)

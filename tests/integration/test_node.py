@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
-from fleet import BoardMaker, Mosquitto, config_for, write_main
+from fleet import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, StartNode, config_for, write_main
 
 import e4
 from e4_tools.boards import Board
@@ -14,12 +13,6 @@ from e4_tools.console import Console
 from e4_tools.embedded_broker import HOST, free_port
 from e4_tools.provisioning import provision
 from e4_tools.virtual_board import VirtualBoard
-
-_KEY = b"0123456789abcdef0123456789ABCDEF"
-_TOPIC_KEY = b"t" * 32
-_TOPIC = "/e4go/demo/messages"
-
-StartNode = Callable[..., tuple[VirtualBoard, Console]]
 
 _APPLICATION = """
 from firmware.node import Node
@@ -40,18 +33,18 @@ node.run()
 """
 
 
-def _command(port: int, name: str, command: bytes, key: bytes = _KEY) -> None:
+def _command(port: int, name: str, command: bytes, key: bytes = KEY) -> None:
     with Broker(HOST, port) as broker:
         broker.command(e4.id_of(name), key, command)
 
 
-def _say(port: int, message: bytes, topic: str = _TOPIC, key: bytes = _TOPIC_KEY) -> None:
+def _say(port: int, message: bytes, topic: str = TOPIC, key: bytes = TOPIC_KEY) -> None:
     with Broker(HOST, port) as broker:
         broker.publish(topic, e4.protect(message, key, int(time.time())), retain=False)
 
 
-def _grant(port: int, name: str, console: Console, topic: str = _TOPIC) -> None:
-    _command(port, name, e4.commands.set_topic_key(_TOPIC_KEY, topic))
+def _grant(port: int, name: str, console: Console, topic: str = TOPIC) -> None:
+    _command(port, name, e4.commands.set_topic_key(TOPIC_KEY, topic))
     console.expect("received raw message on e4/")
 
 
@@ -80,7 +73,7 @@ def test_a_misconfigured_board_names_what_is_wrong(make_board: BoardMaker) -> No
 
 def test_a_board_without_its_keys_says_so(make_board: BoardMaker) -> None:
     board = make_board()
-    provision(board.device, config_for("alice", 1), _KEY)
+    provision(board.device, config_for("alice", 1), KEY)
     with Board(board.device) as serial:
         serial.run("import os; os.remove('/e4.keys')", "a test")
     with _reset_and_watch(board) as console:
@@ -89,7 +82,7 @@ def test_a_board_without_its_keys_says_so(make_board: BoardMaker) -> None:
 
 def test_damaged_keys_are_reported_and_left_as_found(make_board: BoardMaker) -> None:
     board = make_board()
-    provision(board.device, config_for("alice", 1), _KEY)
+    provision(board.device, config_for("alice", 1), KEY)
     with Board(board.device) as serial:
         serial.run("f = open('/e4.keys', 'ab'); f.write(b'x'); f.close()", "a test")
     with _reset_and_watch(board) as console:
@@ -100,25 +93,25 @@ def test_damaged_keys_are_reported_and_left_as_found(make_board: BoardMaker) -> 
 
 def test_a_wrong_wifi_password_is_named_and_tried_again(start_node: StartNode) -> None:
     wifi = {"ssid": "virtual", "password": "not-the-password"}
-    _, console = start_node("alice", _KEY, 1, ready=False, wifi=wifi)
+    _, console = start_node("alice", KEY, 1, ready=False, wifi=wifi)
     console.expect('WiFi "virtual": wrong password', 40)
     console.expect("trying again in 1 s")
     assert "not-the-password" not in "\n".join(console.lines)
 
 
 def test_a_broker_that_comes_and_goes_is_found_again(start_node: StartNode, mosquitto: Mosquitto) -> None:
-    _, console = start_node("alice", _KEY, mosquitto.port)
+    _, console = start_node("alice", KEY, mosquitto.port)
     mosquitto.stop()
     console.expect("connection lost")
     mosquitto.start()
-    console.expect(f"subscribed to MQTT topic {_TOPIC}", 40)
+    console.expect(f"subscribed to MQTT topic {TOPIC}", 40)
     _grant(mosquitto.port, "alice", console)
     _say(mosquitto.port, b"good to hear you")
     console.expect("unprotected message: good to hear you")
 
 
 def test_a_broker_that_is_not_there_is_tried_again(start_node: StartNode) -> None:
-    _, console = start_node("alice", _KEY, free_port(), ready=False)
+    _, console = start_node("alice", KEY, free_port(), ready=False)
     console.expect("trying again in 1 s")
     console.expect("trying again in 2 s")
     console.type("a line for nobody")
@@ -126,20 +119,20 @@ def test_a_broker_that_is_not_there_is_tried_again(start_node: StartNode) -> Non
 
 
 def test_wifi_that_goes_is_joined_again(start_node: StartNode, mosquitto: Mosquitto) -> None:
-    board, console = start_node("alice", _KEY, mosquitto.port)
+    board, console = start_node("alice", KEY, mosquitto.port)
     board.wifi(False)
     console.expect("WiFi is gone")
     board.wifi(True)
-    console.expect(f"subscribed to MQTT topic {_TOPIC}", 60)
+    console.expect(f"subscribed to MQTT topic {TOPIC}", 60)
 
 
 def test_commands_sent_while_the_board_was_away_all_arrive(start_node: StartNode, mosquitto: Mosquitto) -> None:
-    board, console = start_node("alice", _KEY, mosquitto.port)
+    board, console = start_node("alice", KEY, mosquitto.port)
     board.cut_power()
-    for topic in ("one", "two", _TOPIC):
-        _command(mosquitto.port, "alice", e4.commands.set_topic_key(_TOPIC_KEY, topic))
+    for topic in ("one", "two", TOPIC):
+        _command(mosquitto.port, "alice", e4.commands.set_topic_key(TOPIC_KEY, topic))
     board.power_on()
-    console.expect(f"subscribed to MQTT topic {_TOPIC}", 30)
+    console.expect(f"subscribed to MQTT topic {TOPIC}", 30)
     for _ in range(3):
         console.expect("^< unprotected message:$")
     _say(mosquitto.port, b"x")
@@ -147,10 +140,10 @@ def test_commands_sent_while_the_board_was_away_all_arrive(start_node: StartNode
 
 
 def test_an_application_with_handlers(start_node: StartNode, mosquitto: Mosquitto) -> None:
-    _, console = start_node("alice", _KEY, mosquitto.port, _APPLICATION, ready=False)
+    _, console = start_node("alice", KEY, mosquitto.port, _APPLICATION, ready=False)
     console.expect("subscribed to MQTT topic sensors/\\+/limit", 30)
     console.expect("not done: topic key not found")  # the periodic reading, before there is a key
-    _command(mosquitto.port, "alice", e4.commands.set_topic_key(_TOPIC_KEY, "sensors/7/limit"))
+    _command(mosquitto.port, "alice", e4.commands.set_topic_key(TOPIC_KEY, "sensors/7/limit"))
     time.sleep(0.5)
     _say(mosquitto.port, b"fail", "sensors/7/limit")
     console.expect("limit of sensors/7/limit is b'fail'")
@@ -160,11 +153,11 @@ def test_an_application_with_handlers(start_node: StartNode, mosquitto: Mosquitt
 
 
 def test_payloads_from_strangers_do_not_stop_the_node(start_node: StartNode, mosquitto: Mosquitto) -> None:
-    _, console = start_node("alice", _KEY, mosquitto.port)
+    _, console = start_node("alice", KEY, mosquitto.port)
     _grant(mosquitto.port, "alice", console)
     receiving = e4.receiving_topic(e4.id_of("alice"))
     with Broker(HOST, mosquitto.port) as broker:
-        for topic in (_TOPIC, receiving):
+        for topic in (TOPIC, receiving):
             for payload in (b"", b"plain text", bytes(24), bytes(200), b"\xff" * 3000):
                 broker.publish(topic, payload, retain=False)
     _say(mosquitto.port, b"still here")
@@ -172,8 +165,8 @@ def test_payloads_from_strangers_do_not_stop_the_node(start_node: StartNode, mos
 
 
 def test_a_custom_receiving_topic(start_node: StartNode, mosquitto: Mosquitto) -> None:
-    _, console = start_node("alice", _KEY, mosquitto.port, receiving_topic="plant/7/commands")
-    command = e4.protect(e4.commands.set_topic_key(_TOPIC_KEY, _TOPIC), _KEY, int(time.time()))
+    _, console = start_node("alice", KEY, mosquitto.port, receiving_topic="plant/7/commands")
+    command = e4.protect(e4.commands.set_topic_key(TOPIC_KEY, TOPIC), KEY, int(time.time()))
     with Broker(HOST, mosquitto.port) as broker:
         broker.publish("plant/7/commands", command, retain=False)
     console.expect("^< unprotected message:$")
@@ -184,6 +177,6 @@ def test_a_custom_receiving_topic(start_node: StartNode, mosquitto: Mosquitto) -
 def test_main_py_of_the_application_is_kept_by_provisioning(make_board: BoardMaker) -> None:
     board = make_board()
     write_main(board, "print('mine')")
-    provision(board.device, config_for("alice", 1), _KEY)
+    provision(board.device, config_for("alice", 1), KEY)
     with _reset_and_watch(board) as console:
         console.expect("^mine$")
