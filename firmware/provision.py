@@ -7,6 +7,7 @@ before may have lost it, so that a pending key, and only that, gives way to anot
 import binascii
 import json
 import os
+from errno import ENOENT
 
 import e4
 from e4.siv import check_key
@@ -100,5 +101,5 @@ def _remove(path: str) -> None:
     try:
         os.remove(path)
     except OSError as error:
-        if error.errno != 2:  # there is none
+        if error.errno != ENOENT:
             raise

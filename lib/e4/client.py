@@ -12,7 +12,7 @@ _READY_TOPICS = 4  # topics whose hash and cipher are kept ready; each takes abo
 # Records of the store: one for the identity, one for each topic.
 _IDENTITY = b"id"  # ID (16), ID key (32), fingerprint of the first ID key (8), custom receiving topic (rest)
 _CUSTOM = 56
-_TOPIC = b"t"  # then the topic hash; key (32), and after a change the previous key (32), its end of use (8)
+_TOPIC = b"t"  # then the topic hash; key (32), and after a change the previous key (32), the time of the change (8)
 
 
 class Client:
