@@ -15,6 +15,7 @@ from e4.errors import (
     InvalidName,
     InvalidTopic,
     NotAuthentic,
+    Replayed,
     StoreCorrupt,
     StoreError,
     TimestampInFuture,
@@ -23,6 +24,7 @@ from e4.errors import (
     TopicKeyNotFound,
     UnsupportedCommand,
 )
+from e4.filestore import FileStore
 from e4.names import id_of, receiving_topic, topic_hash
 from e4.protection import proof_of_key, protect, unprotect
-from e4.store import FileStore, MemoryStore
+from e4.store import MemoryStore

@@ -17,6 +17,10 @@ class TimestampInFuture(E4Error):
     """The payload is stamped later than the clock plus the tolerance for the future."""
 
 
+class Replayed(E4Error):
+    """A message that was accepted before or cannot be told from one, or a command older than the last one applied."""
+
+
 class NotAuthentic(E4Error):
     """The tag does not verify: another key, or an altered payload."""
 

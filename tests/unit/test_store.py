@@ -16,6 +16,26 @@ def _clean():
             os.remove(path)
         except OSError:
             pass
+    for path in _record_files():
+        os.remove(path)
+
+
+def _record_files():
+    """Return the paths of all files of records."""
+    found = []
+    folders = [_PATH + ".d"]
+    for folder in folders:
+        try:
+            entries = os.listdir(folder)
+        except OSError:
+            continue
+        for entry in entries:
+            path = folder + "/" + entry
+            if os.stat(path)[0] & 0x4000:
+                folders.append(path)
+            else:
+                found.append(path)
+    return sorted(found)
 
 
 def _read():
@@ -97,7 +117,7 @@ def test_a_change_that_cannot_be_written_changes_nothing():
 def test_oversized_records_are_refused_whole():
     store = _filled()
     before = _read()
-    raises(e4.StoreError, store.commit, {b"one": b"new", b"big": bytes(65536)})
+    raises(e4.StoreError, store.commit, {b"one": b"new", b"big": bytes(16385)})
     raises(e4.StoreError, store.commit, {b"": b"nameless"})
     assert store.get(b"one") == b"1"
     assert _read() == before
@@ -124,10 +144,110 @@ def test_other_users_may_not_read_it():
 
 
 def test_records_that_do_not_fit_are_noticed_although_the_checksum_fits():
-    for tail in (b"\x01", b"\x03ab", b"\x01a\x09\x00b"):
-        image = b"E4 store 1\n" + tail
+    for tail in (b"\x01", b"\x01\x09\x00ab", b"\x05\x00\x00ab"):
+        image = b"E4\x00\x02gen!\x00" + tail
         _write(image + binascii.crc32(image).to_bytes(4, "little"))
         raises(e4.StoreCorrupt, e4.FileStore, _PATH)
+    _clean()
+
+
+def test_a_damaged_record_is_noticed_and_left_as_found():
+    _filled()
+    (path,) = [path for path in _record_files() if path.endswith(binascii.hexlify(b"two").decode())]
+    with open(path, "rb") as file:
+        image = file.read()
+    for damaged in (image[:-1], image[:20], b"", image[:30] + b"\xff" + image[31:], b"a" * 40):
+        _write(damaged, path)
+        _settled()  # or the root would mend it
+        _write(damaged, path)
+        again = e4.FileStore(_PATH)
+        raises(e4.StoreCorrupt, again.get, b"two")
+        assert again.get(b"one") == b"1"
+        assert again.tidy(100) is False
+        with open(path, "rb") as file:
+            assert file.read() == damaged
+    e4.FileStore(_PATH).commit({b"two": b"2"})
+    assert e4.FileStore(_PATH).get(b"two") == b"2"
+    _clean()
+
+
+def _settled():
+    """Have the root hold another change than the one that a test is about."""
+    e4.FileStore(_PATH).commit({b"xyz": b"?"})
+
+
+def test_a_record_under_another_name_is_noticed():
+    _filled().commit({b"ten": b"10"})
+    two, ten = [
+        next(path for path in _record_files() if path.endswith(binascii.hexlify(name).decode()))
+        for name in (b"two", b"ten")
+    ]
+    _settled()
+    os.remove(ten)
+    os.rename(two, ten)
+    raises(e4.StoreCorrupt, e4.FileStore(_PATH).get, b"ten")
+    _clean()
+
+
+def test_an_interrupted_change_is_carried_out_when_the_store_is_opened():
+    _filled().commit({b"two": b"2", b"one": None})
+    paths = _record_files()
+    for path in paths:
+        _write(b"E4 torn", path)
+    again = e4.FileStore(_PATH)
+    assert again.get(b"two") == b"2"
+    assert again.get(b"one") is None
+    _clean()
+
+
+def test_what_is_cleared_is_gone_at_once_and_removed_in_steps():
+    store = _filled()
+    for i in range(20):
+        store.commit({b"t" + bytes((i * 13,)) * 16: bytes((i,))})
+    store.commit({b"two": b"kept", b"c": b"now"}, True)
+    for _ in range(2):
+        assert sorted(store.names()) == [b"c", b"two"]
+        store = e4.FileStore(_PATH)
+    assert len(_record_files()) > 20
+    store.commit({b"t" + bytes(16): b"again"})
+    steps = 0
+    while store.tidy(2):
+        steps += 1
+    assert steps >= 5
+    assert len(_record_files()) == 2
+    assert store.get(b"t" + bytes(16)) == b"again"
+    assert store.get(b"two") == b"kept"
+    assert store.tidy() is False
+    _clean()
+
+
+def test_a_fresh_store_replaces_the_old_one_in_one_step():
+    _filled()
+    fresh = e4.FileStore(_PATH, True)
+    assert fresh.names() == []
+    assert e4.FileStore(_PATH).get(b"one") == b"1"
+    fresh.commit({b"new": b"1"})
+    for store in (fresh, e4.FileStore(_PATH)):
+        assert store.names() == [b"new"]
+        assert store.get(b"two") is None
+    _write(b"no store at all")
+    fresh = e4.FileStore(_PATH, True)
+    fresh.commit({b"newer": b"1"})
+    assert e4.FileStore(_PATH).names() == [b"newer"]
+    _clean()
+
+
+def test_the_size_of_a_change_does_not_depend_on_what_is_stored():
+    _clean()
+    store = e4.FileStore(_PATH)
+    sizes = []
+    for i in range(60):
+        store.commit({b"t" + bytes((i * 4,)) * 16: bytes(72), b"c": bytes(16)})
+        sizes.append(len(_read()))
+    assert len(set(sizes)) == 1
+    assert sizes[0] <= 128  # what littlefs keeps inside a directory
+    for path in _record_files():
+        assert os.stat(path)[6] <= 128
     _clean()
 
 

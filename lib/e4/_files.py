@@ -1,0 +1,84 @@
+"""What the store asks of a file system: whole small files, on littlefs under MicroPython or on a PC.
+
+Every function raises StoreError for whatever fails, except `write`, which lets the OSError through.
+"""
+
+import os
+from errno import ENOENT
+
+from e4.errors import StoreError
+
+_ENOSPC = 28  # MicroPython's `errno` does not have these two
+_ENOTDIR = 20
+
+
+def described(error: OSError) -> str:
+    return "no space is left" if error.args[0] == _ENOSPC else str(error)
+
+
+def read(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        if error.args[0] == ENOENT:
+            return None
+        raise StoreError("cannot read {}: {}".format(path, described(error))) from None
+
+
+def write(path: str, image) -> None:
+    with _open_private(path) as file:
+        file.write(image)
+        file.flush()
+        if hasattr(os, "fsync"):
+            os.fsync(file.fileno())
+
+
+def _open_private(path: str):
+    """Open a file for writing that, where the system has users, only its owner may read."""
+    if not hasattr(os, "O_CREAT"):  # MicroPython: one user
+        return open(path, "wb")
+    return os.fdopen(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb")  # type: ignore[attr-defined]
+
+
+def make_private(folder: str) -> None:
+    if hasattr(os, "chmod"):
+        os.chmod(folder, 0o700)
+
+
+def sync_folder(path: str) -> None:
+    """Make a renaming last before anything that is written after it; littlefs does so by itself."""
+    if hasattr(os, "fsync"):
+        folder = os.open(path[: path.rfind("/") + 1] or ".", os.O_RDONLY)  # type: ignore[attr-defined]
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)  # type: ignore[attr-defined]
+
+
+def list_folder(folder: str):
+    """Return the names in a folder, which may be missing, or None for what is no folder."""
+    try:
+        return os.listdir(folder)
+    except OSError as error:
+        if error.args[0] == _ENOTDIR:
+            return None
+        if error.args[0] == ENOENT:
+            return []
+        raise StoreError("cannot read {}: {}".format(folder, described(error))) from None
+
+
+def remove(path: str) -> None:
+    try:
+        os.remove(path)
+    except OSError as error:
+        if error.args[0] != ENOENT:
+            raise StoreError("cannot remove {}: {}".format(path, described(error))) from None
+
+
+def exists(path: str) -> bool:
+    try:
+        os.stat(path)
+        return True
+    except OSError:
+        return False

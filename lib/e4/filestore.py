@@ -1,0 +1,279 @@
+"""A store in files. Power cuts leave the old state or the new one; a change costs the same however much there is."""
+
+import binascii
+import os
+from errno import EEXIST
+
+from e4 import _files as files
+from e4.errors import StoreCorrupt, StoreError
+from e4.store import check_changes
+
+_MAGIC = b"E4\x00\x02"
+_HEAD = 9  # bytes of magic, generation (4) and "there may be leftovers" (1) in the root file
+_REMOVED = 65535  # in place of a record's size
+_CRC_SIZE = 4
+
+
+class FileStore:
+    """A store in files, on littlefs or on a PC, whose changes cost the same however much it holds.
+
+    The file `path`, the root, is written by every commit, to a second file that then takes its name (atomic on littlefs
+    and POSIX): it holds the last changes and the one-byte records. Only then are the changes carried out on the other
+    records, one file each in the folder `path + ".d"`. What a power cut leaves undone there, opening the store does.
+    Every record belongs to a generation, which `clear` ends; records of another one are leftovers.
+
+    `path` and a record together stay below the size up to which littlefs keeps a file inside its directory (128 bytes
+    with MicroPython's settings): a commit then seldom erases a block, and what it replaces is soon overwritten.
+
+    `fresh` starts anew whatever is there; it is replaced by the first commit, in one step.
+
+    Raises StoreCorrupt for a root that is damaged or of a foreign version, StoreError for one that cannot be read;
+    neither touches it. A damaged record raises StoreCorrupt when it is asked for.
+    """
+
+    def __init__(self, path: str, fresh: bool = False) -> None:
+        self._path = path
+        self._following = path + ".new"
+        self._folder = path + ".d"
+        self._cleaner = None
+        self._fresh = fresh
+        self._begin()
+        files.remove(self._following)  # an interrupted commit: the root still holds the state before it
+        self._load()
+        self._settle_if_possible()
+
+    def _begin(self) -> None:
+        """Be a new store. The generation tells our records from any that lie there already."""
+        self._generation = os.urandom(4)
+        self._leftovers = True
+        self._resident: dict = {}  # the one-byte records
+        self._changes: dict = {}  # those of the last commit, while they may not have been carried out
+
+    def _load(self) -> None:
+        """Take the state from the root file."""
+        image = files.read(self._path)
+        if image is not None and not (self._fresh and image[4:8] != self._generation):
+            self._decode(image)
+        self._known = True
+
+    def get(self, name: bytes) -> bytes | None:
+        if not self._known:
+            self._load()
+        if len(name) == 1:
+            return self._resident.get(name)
+        if name in self._changes:
+            return self._changes[name]
+        return self._record(name)
+
+    def names(self) -> list:
+        """Return the names of all records. This reads every one of them."""
+        self.get(b"?")
+        found = set(self._resident)
+        for path in self._files():
+            try:
+                name = binascii.unhexlify(path[path.rfind("/") + 1 :])
+            except ValueError:
+                continue  # not a file of ours
+            if self.get(name) is not None:
+                found.add(name)
+        for name, record in self._changes.items():
+            if record is not None:
+                found.add(name)
+        return list(found)
+
+    def commit(self, changes: dict, clear: bool = False) -> None:
+        check_changes(changes)
+        if not self._known:
+            self._load()
+        self._settle()
+        resident = {} if clear else dict(self._resident)
+        others = {}
+        for name, record in changes.items():
+            if len(name) != 1:
+                others[name] = record if record is None else bytes(record)
+            elif record is None:
+                resident.pop(name, None)
+            else:
+                resident[name] = bytes(record)
+        generation = _next(self._generation) if clear else self._generation
+        for name, record in others.items():
+            if record is not None:
+                self._make_folders(name)  # before the change is decided: this may need blocks
+        self._known = False  # until it is known here what has become of the root file
+        self._write_root(generation, self._leftovers or clear, resident, others)
+        self._generation = generation
+        self._leftovers = self._leftovers or clear
+        self._resident = resident
+        self._changes = others
+        if clear:
+            self._cleaner = None
+        self._known = True
+        self._settle_if_possible()
+
+    def tidy(self, steps: int = 1) -> bool:
+        """Remove leftovers of ended generations, looking at so many files; return whether there is more to do.
+
+        Raises StoreError; it may be tried again.
+        """
+        if not self._leftovers:
+            return False
+        if self._cleaner is None:
+            self._cleaner = self._files()
+        for _ in range(steps):
+            path = next(self._cleaner, None)
+            if path is None:
+                self._cleaner = None
+                self._leftovers = False  # the next commit makes a note of it
+                return False
+            name = path[path.rfind("/") + 1 :]
+            if not self._is_ours(path, name):
+                files.remove(path)
+        return True
+
+    def _is_ours(self, path: str, name: str) -> bool:
+        """Tell whether a record is of this generation, or so damaged that it might be."""
+        image = files.read(path)
+        return image is None or image[4:8] == self._generation or not _is_whole(image, name)
+
+    def _files(self):
+        """Yield the path of every record's file. Folders are read one at a time; empty ones are removed."""
+        for entry in sorted(files.list_folder(self._folder)):
+            path = self._folder + "/" + entry
+            inner = files.list_folder(path)
+            if inner is None:
+                yield path
+                continue
+            for file in inner:
+                yield path + "/" + file
+            if self._leftovers:
+                try:
+                    os.rmdir(path)
+                except OSError:
+                    pass  # it is in use
+
+    def _place(self, name: bytes) -> tuple:
+        """Return folder and path of a record's file: 16 folders for long names, which are those there are many of."""
+        hexadecimal = binascii.hexlify(name).decode()
+        folder = self._folder + "/" + hexadecimal[2] if len(name) > 2 else self._folder
+        return folder, folder + "/" + hexadecimal
+
+    def _make_folders(self, name: bytes) -> None:
+        folder = self._place(name)[0]
+        if files.exists(folder):
+            return
+        for path in (self._folder, folder):
+            try:
+                os.mkdir(path)
+                files.make_private(path)
+            except OSError as error:
+                if error.args[0] != EEXIST:
+                    raise StoreError(
+                        "cannot make {}: {}; nothing has changed".format(path, files.described(error))
+                    ) from None
+
+    def _record(self, name: bytes) -> bytes | None:
+        path = self._place(name)[1]
+        image = files.read(path)
+        if image is None:
+            return None
+        if not _is_whole(image, path[path.rfind("/") + 1 :]):
+            raise StoreCorrupt("{} is damaged; it was left as found".format(path))
+        if image[4:8] != self._generation:
+            return None
+        return image[8:-_CRC_SIZE]
+
+    def _settle_if_possible(self) -> None:
+        try:
+            self._settle()
+        except (StoreError, MemoryError):
+            pass  # the changes are in the root, `get` knows them, and the next commit tries again
+
+    def _settle(self) -> None:
+        """Carry out the changes of the last commit, as far as that has not been done. Raises StoreError."""
+        if not self._changes:
+            return
+        for name, record in self._changes.items():
+            if record is None:
+                files.remove(self._place(name)[1])
+            else:
+                self._write_record(name, record)
+        self._changes = {}
+
+    def _write_record(self, name: bytes, record: bytes) -> None:
+        """Write a record's file. It need not be atomic: the root holds the record as well."""
+        self._make_folders(name)
+        path = self._place(name)[1]
+        image = _MAGIC + self._generation + record
+        image += _crc(image, path[path.rfind("/") + 1 :])
+        if files.read(path) == image:
+            return
+        try:
+            files.write(path, image)
+        except OSError as error:
+            raise StoreError(
+                "cannot write {}: {}; it is still to be done".format(path, files.described(error))
+            ) from None
+
+    def _write_root(self, generation: bytes, leftovers: bool, resident: dict, changes: dict) -> None:
+        image = bytearray(_MAGIC + generation)
+        image.append(1 if leftovers else 0)
+        for records in (resident, changes):
+            for name, record in records.items():
+                image.append(len(name))
+                image += (_REMOVED if record is None else len(record)).to_bytes(2, "little")
+                image += name
+                image += record or b""
+        image += _crc(image)
+        try:
+            files.write(self._following, image)
+            os.rename(self._following, self._path)
+            files.sync_folder(self._path)
+        except OSError as error:
+            files.remove(self._following)
+            raise StoreError(
+                "cannot write {}: {}; the old state stands".format(self._path, files.described(error))
+            ) from None
+
+    def _decode(self, image: bytes) -> None:
+        end = len(image) - _CRC_SIZE
+        if end < _HEAD or image[:4] != _MAGIC:
+            raise StoreCorrupt("{} is not a store of this version; it was left as found".format(self._path))
+        if _crc(memoryview(image)[:end]) != image[end:]:
+            raise StoreCorrupt("{} is damaged (checksum); it was left as found".format(self._path))
+        resident: dict = {}
+        changes: dict = {}
+        at = _HEAD
+        while at < end:
+            name, record, at = _field(image, at)
+            (resident if len(name) == 1 else changes)[name] = record
+        if at != end:
+            raise StoreCorrupt("{} is damaged (its records do not fit); it was left as found".format(self._path))
+        self._generation = image[4:8]
+        self._leftovers = image[8] != 0
+        self._resident = resident
+        self._changes = changes
+
+
+def _next(generation: bytes) -> bytes:
+    return ((int.from_bytes(generation, "little") + 1) & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def _crc(image, name: str = "") -> bytes:
+    """Return the CRC-32 of a record's name and of what is in its file, or of a root."""
+    return binascii.crc32(image, binascii.crc32(name.encode())).to_bytes(4, "little")
+
+
+def _is_whole(image: bytes, name: str) -> bool:
+    """Tell whether this is the file of a record of that name."""
+    end = len(image) - _CRC_SIZE
+    return end >= 8 and image[:4] == _MAGIC and _crc(memoryview(image)[:end], name) == image[end:]
+
+
+def _field(image: bytes, at: int) -> tuple:
+    """Return name and record (or None) of the entry at `at` in a root, and where the next one begins."""
+    name_at = at + 3
+    record_at = name_at + image[at]
+    size = int.from_bytes(image[at + 1 : name_at], "little")
+    if size == _REMOVED:
+        return image[name_at:record_at], None, record_at
+    return image[name_at:record_at], image[record_at : record_at + size], record_at + size
