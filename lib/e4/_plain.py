@@ -34,6 +34,10 @@ def same(a, b, n: int) -> bool:
     return different == 0
 
 
+def holds(ring, entry, n: int) -> bool:
+    return any(ring[i : i + 12] == entry for i in range(0, 12 * n, 12))
+
+
 def _theta(s: list) -> None:
     c = [s[x] ^ s[x + 5] ^ s[x + 10] ^ s[x + 15] ^ s[x + 20] for x in range(5)]
     for x in range(5):

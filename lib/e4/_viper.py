@@ -77,6 +77,20 @@ def same(a, b, n: int) -> bool:
 
 
 @micropython.viper
+def holds(ring, entry, n: int) -> bool:
+    r32 = ptr32(ring)
+    e32 = ptr32(entry)
+    i = 0
+    end = n * 3
+    while i < end:
+        # The differences and not the words are compared: a load's upper half is not the same on all boards.
+        if (r32[i] ^ e32[0]) == 0 and (r32[i + 1] ^ e32[1]) == 0 and (r32[i + 2] ^ e32[2]) == 0:
+            return True
+        i += 3
+    return False
+
+
+@micropython.viper
 def _theta(s: ptr32):
     c = ptr32(_row)
     i = 0

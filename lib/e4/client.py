@@ -1,18 +1,37 @@
 """An E4 client in symmetric-key mode: its keys, what it protects and unprotects, the commands it obeys."""
 
 from e4 import commands, names, protection
-from e4.errors import InvalidKey, NotAuthentic, StoreCorrupt, StoreError, TopicKeyNotFound
+from e4.copies import Copies
+from e4.errors import (
+    ClockNotSet,
+    InvalidCommand,
+    InvalidKey,
+    NotAuthentic,
+    Replayed,
+    StoreCorrupt,
+    StoreError,
+    TimestampInFuture,
+    TooShort,
+    TopicKeyNotFound,
+)
 from e4.names import check_id, topic_bytes, topic_hash
 from e4.sha3 import sha3_256
 from e4.siv import KEY_SIZE, SIV, check_key
 
 KEY_TRANSITION = 3600  # seconds for which a replaced topic key still unprotects
+REMEMBERED = 256  # messages of which a copy is refused; each takes 12 bytes
+_SENT = 64  # messages of our own that are remembered, lest two are equal
 _READY_TOPICS = 4  # topics whose hash and cipher are kept ready; each takes about half a kilobyte
 
-# Records of the store: one for the identity, one for each topic.
-_IDENTITY = b"id"  # ID (16), ID key (32), fingerprint of the first ID key (8), custom receiving topic (rest)
-_CUSTOM = 56
+# Records of the store: one for the identity, one for each topic, and one, in every commit, of commands applied.
+_IDENTITY = b"id"  # ID (16), ID key (32), fingerprint of the first ID key (8), previous ID key (32, zero: none),
+_PREVIOUS = 56  # custom receiving topic (rest)
+_CUSTOM = 88
 _TOPIC = b"t"  # then the topic hash; key (32), and after a change the previous key (32), the time of the change (8)
+_APPLIED = b"c"  # timestamp of the last command (8), the first half of the tag of each one applied with that timestamp
+_MARK = 8
+_MAX_MARKS = 1024
+_NO_KEY = bytes(KEY_SIZE)
 
 
 class Client:
@@ -22,13 +41,20 @@ class Client:
     may be None; SetIDKey has perhaps replaced it, and the store's key counts. `clock` is called for the time, in
     Unix seconds; it may raise ClockNotSet. `receiving_topic` is kept in the store when given.
 
-    Raises InvalidName, InvalidKey, InvalidTopic for bad arguments; InvalidKey if `key` is neither the key that
-    the store began with nor the one it holds; StoreError if the store belongs to another client.
+    In seconds: `max_age` of a message, `max_command_age` (None: no limit; commands are never applied twice, so that
+    one for a board that was off may be late), `future_tolerance`, `key_transition`. `remembered` is the number of
+    messages of which a copy is known for one. `evidence` is called with the timestamp of an authentic command for
+    which the clock is not set, or behind; it may set the clock, and then returns True.
+
+    `applied` counts the commands applied since the start.
+
+    Raises InvalidName, InvalidKey, InvalidTopic for bad arguments; InvalidKey if `key` is none that the store
+    began with or holds; StoreError if the store belongs to another client.
 
     No failure of any method changes the state of the client or of its store.
     """
 
-    def __init__(  # noqa: PLR0913 (one parameter for each setting, the last five optional)
+    def __init__(  # noqa: PLR0913 (one parameter for each setting, most of them optional)
         self,
         id: bytes,  # noqa: A002 (the interface's name for it)
         key: bytes | None,
@@ -38,6 +64,9 @@ class Client:
         max_age: int = protection.MAX_AGE,
         future_tolerance: int = protection.FUTURE_TOLERANCE,
         key_transition: int = KEY_TRANSITION,
+        max_command_age: int | None = protection.MAX_AGE,
+        remembered: int = REMEMBERED,
+        evidence=None,
     ) -> None:
         self.id = check_id(id)
         self._store = store
@@ -45,24 +74,31 @@ class Client:
         self._max_age = max_age
         self._future_tolerance = future_tolerance
         self._key_transition = key_transition
-        self._ready: dict = {}  # topic bytes: (topic hash, its record, cipher of its current key)
+        self._max_command_age = max_command_age
+        self._evidence = evidence
+        self.applied = 0
+        self._accepted = Copies(remembered)
+        self._sent = Copies(_SENT)
+        # What follows is derived from the store, and taken from there again after every change.
+        self._ready: dict = {}  # topic bytes: (record, cipher of its current key)
+        self._siv: SIV | None = None  # of the ID key
         identity = store.get(_IDENTITY)
         if identity is None:
             identity = self._new_identity(key)
         self._check_identity(identity, key)
         if receiving_topic is not None:
             identity = identity[:_CUSTOM] + topic_bytes(receiving_topic)
-        siv = SIV(identity[16:48])
+        self._last_command()
         if identity != store.get(_IDENTITY):
             store.commit({_IDENTITY: identity})
-        self._siv = siv
         self._receiving = identity[_CUSTOM:] or names.receiving_topic(self.id).encode()
+        self._receiving_hash = topic_hash(self._receiving)
         self.receiving_topic = self._receiving.decode()
 
     def _new_identity(self, key: bytes | None) -> bytes:
         if key is None:
             raise InvalidKey("the store holds no client yet: its ID key is needed")
-        return self.id + check_key(key) + sha3_256(key)[:8]
+        return self.id + check_key(key) + sha3_256(key)[:8] + _NO_KEY
 
     def _check_identity(self, identity: bytes, key: bytes | None) -> None:
         if len(identity) < _CUSTOM or not any(identity[16:48]):
@@ -71,68 +107,94 @@ class Client:
             raise StoreError("the store belongs to another client")
         if len(identity) > _CUSTOM:
             topic_bytes(identity[_CUSTOM:])
-        if key is None or check_key(key) == identity[16:48] or sha3_256(key)[:8] == identity[48:56]:
+        if key is None or check_key(key) in (identity[16:48], identity[_PREVIOUS:_CUSTOM]):
             return
-        raise InvalidKey("the store holds another ID key for this client; replace the store to use a new one")
+        if sha3_256(key)[:8] != identity[48:56]:
+            raise InvalidKey("the store holds another ID key for this client; replace the store to use a new one")
+
+    @property
+    def floor(self) -> int:
+        """The timestamp of the last command applied, in Unix seconds, or 0. Time is never taken to be earlier."""
+        return self._last_command()[0]
 
     def protect_message(self, message: bytes | str, topic: str | bytes) -> bytes:
         """Return `message` as it may be published on `topic`: 24 bytes longer, under the topic's current key.
 
+        The same message again in the same second is stamped a second earlier, so that no receiver takes it for a copy
+        (of the last 64).
+
         Raises TopicKeyNotFound, InvalidTopic, TooShort for an empty message, ClockNotSet.
         """
-        siv = self._topic(topic)[2]
+        siv = self._topic(topic_bytes(topic))[1]
         if isinstance(message, str):
             message = message.encode()
-        return protection.seal(siv, message, self._now())
+        timestamp = self._stamp()
+        payload = protection.seal(siv, message, timestamp)
+        while self._sent.holds(payload):
+            timestamp -= 1
+            payload = protection.seal(siv, message, timestamp)
+        self._sent.add(payload)
+        return payload
 
     def unprotect(self, payload: bytes, topic: str | bytes) -> bytes | None:
-        """Return the message in what arrived on `topic`, or None: it was a command and it has been applied.
+        """Return the message in what arrived on `topic`, or None: it was a command.
 
-        Raises TopicKeyNotFound, InvalidTopic, TooShort, TimestampInFuture, TimestampTooOld, NotAuthentic,
+        The command has been applied, or it had been before: the broker delivers a retained one again and again.
+
+        Raises TopicKeyNotFound, InvalidTopic, TooShort, TimestampInFuture, TimestampTooOld, NotAuthentic, Replayed,
         ClockNotSet; for a command also InvalidCommand, UnsupportedCommand, StoreError.
         """
         data = topic_bytes(topic)
         if data == self._receiving:
-            self._check_fresh(payload, self._now())
-            self._apply(protection.open_sealed(self._siv, payload))
+            self._obey(payload)
             return None
-        _, record, siv = self._topic(data)
+        record, siv = self._topic(data)
         now = self._now()
-        self._check_fresh(payload, now)
+        protection.check_fresh(payload, now, self._max_age, self._future_tolerance)
+        self._accepted.check(payload, now)
         try:
-            return protection.open_sealed(siv, payload)
+            message = protection.open_sealed(siv, payload)
         except NotAuthentic:
             previous = self._previous_key(record, now)
             if previous is None:
                 raise
-        return protection.open_sealed(SIV(previous), payload)
+            message = protection.open_sealed(SIV(previous), payload)
+        self._accepted.add(payload)
+        return message
 
     def holds_key(self, topic: str | bytes) -> bool:
-        """Tell whether this client holds a key for `topic`. Raises InvalidTopic."""
+        """Tell whether this client holds a key for `topic`. Raises InvalidTopic, StoreCorrupt."""
         return self._store.get(_TOPIC + topic_hash(topic)) is not None
 
     def prove_key(self, nonce: bytes) -> bytes:
         """Return `protection.proof_of_key` of our ID key, for a nonce of somebody who wants to know."""
-        return protection.proof_of_key(self._store.get(_IDENTITY)[16:48], nonce)
+        return protection.proof_of_key(self._identity()[16:48], nonce)
 
     def _now(self) -> int:
-        return int(self._clock())
+        """Return the time, which is never earlier than the last command. Raises ClockNotSet."""
+        return max(int(self._clock()), self.floor)
 
-    def _check_fresh(self, payload, now: int) -> None:
-        protection.check_fresh(payload, now, self._max_age, self._future_tolerance)
+    def _stamp(self) -> int:
+        """Return the time for something of ours. Peers may accept nothing from the future, so the clock goes first."""
+        now = int(self._clock())
+        return now if now + self._future_tolerance >= self.floor else self.floor
 
-    def _topic(self, topic: str | bytes) -> tuple:
-        """Return topic hash, record and cipher of a topic; a few are kept ready."""
-        data = topic_bytes(topic)
+    def _identity(self) -> bytes:
+        identity = self._store.get(_IDENTITY)
+        if identity is None:
+            raise StoreCorrupt("the store has lost its record of the client")
+        return identity
+
+    def _topic(self, data: bytes) -> tuple:
+        """Return record and current cipher of a topic; a few are kept ready."""
         ready = self._ready.get(data)
         if ready is None:
-            hashed = topic_hash(data)
-            record = self._store.get(_TOPIC + hashed)
+            record = self._store.get(_TOPIC + topic_hash(data))
             if record is None:
                 raise TopicKeyNotFound("topic key not found")
             if len(record) not in (KEY_SIZE, 2 * KEY_SIZE + 8):
                 raise StoreCorrupt("the store's record of this topic is damaged; it was left as found")
-            ready = (hashed, record, SIV(record[:KEY_SIZE]))
+            ready = (record, SIV(record[:KEY_SIZE]))
             if len(self._ready) >= _READY_TOPICS:
                 self._ready.clear()
             self._ready[data] = ready
@@ -142,41 +204,103 @@ class Client:
         """Return the key that the current one replaced, while that is at most `key_transition` seconds ago."""
         if len(record) == KEY_SIZE:
             return None
-        replaced = int.from_bytes(record[2 * KEY_SIZE :], "little")
-        return record[KEY_SIZE : 2 * KEY_SIZE] if now - replaced <= self._key_transition else None
+        passed = now - int.from_bytes(record[2 * KEY_SIZE :], "little")
+        if -self._future_tolerance <= passed <= self._key_transition:
+            return record[KEY_SIZE : 2 * KEY_SIZE]
+        return None
 
-    def _apply(self, command: bytes) -> None:
-        """Apply an authentic command: check it, change the store, and only then what is in memory."""
-        opcode, key, hashed = commands.parse(command)
-        changes = _CHANGES[opcode](self, key, hashed)
-        siv = SIV(key) if opcode == commands.SET_ID_KEY else self._siv
-        self._store.commit(changes)
+    # Commands
+
+    def _last_command(self) -> tuple:
+        """Return the timestamp of the last command applied, and the marks of all that bear it."""
+        applied = self._store.get(_APPLIED)
+        if applied is None:
+            return 0, b""
+        if len(applied) % _MARK or len(applied) < 2 * _MARK:
+            raise StoreCorrupt("the store's record of commands is damaged; it was left as found")
+        return int.from_bytes(applied[:8], "little"), applied[8:]
+
+    def _obey(self, payload) -> None:
+        """Apply a command, unless it is the last one over again."""
+        if len(payload) <= protection.OVERHEAD:
+            raise TooShort("a command of {} bytes".format(len(payload)))
+        timestamp = int.from_bytes(payload[:8], "little")
+        mark = bytes(payload[8 : 8 + _MARK])
+        last, marks = self._last_command()
+        if timestamp == last and mark in marks:
+            return
+        try:
+            self._check_command(payload)
+        except (ClockNotSet, TimestampInFuture):
+            # An authentic command ahead of the clock shows that the clock is behind, unless it is an old one.
+            if self._evidence is None:
+                raise
+            self._open_command(payload)
+            if timestamp < last or not self._evidence(timestamp):
+                raise
+            self._check_command(payload)
+        command, key = self._open_command(payload)
+        if timestamp < last:
+            raise Replayed("older than the last command applied")
+        if timestamp > last:
+            marks = b""
+        elif len(marks) >= _MARK * _MAX_MARKS:
+            raise StoreError("too many commands in one second; the later ones were not applied")
+        self._apply(command, key, {_APPLIED: timestamp.to_bytes(8, "little") + marks + mark})
+
+    def _check_command(self, payload) -> None:
+        now = self._now()
+        limit = now if self._max_command_age is None else self._max_command_age
+        protection.check_fresh(payload, now, limit, self._future_tolerance)
+
+    def _open_command(self, payload) -> tuple:
+        """Return a plain command and the ID key under which it came. Raises NotAuthentic."""
+        identity = self._identity()
+        key, previous = identity[16:48], identity[_PREVIOUS:_CUSTOM]
+        if self._siv is None:
+            self._siv = SIV(key)
+        try:
+            return protection.open_sealed(self._siv, payload), key
+        except NotAuthentic:
+            if not any(previous):
+                raise
+        return protection.open_sealed(SIV(previous), payload), previous
+
+    def _apply(self, command: bytes, key: bytes, changes: dict) -> None:
+        """Apply an authentic command, together with the evidence that it has been."""
+        opcode, new, hashed = commands.parse(command)
+        identity = self._identity()
+        if opcode == commands.SET_ID_KEY:
+            # C2 is known to have the key under which it speaks; the new one may yet be lost to it.
+            after = identity[:16] + new + identity[48:_PREVIOUS] + (key if key != new else _NO_KEY)
+        elif key == identity[16:48]:
+            after = identity[:_PREVIOUS] + _NO_KEY
+        else:
+            after = identity[:_CUSTOM]
+        after += identity[_CUSTOM:]
+        if after != identity or opcode == commands.RESET_TOPICS:
+            changes[_IDENTITY] = after
+        if opcode == commands.REMOVE_TOPIC:
+            changes[_TOPIC + hashed] = None
+        elif opcode == commands.SET_TOPIC_KEY:
+            self._set_topic_key(changes, new, hashed)
+        # Whatever becomes of the commit, from now on the store is asked.
         self._ready.clear()
-        self._siv = siv
+        self._siv = None
+        self._store.commit(changes, opcode == commands.RESET_TOPICS)
+        self.applied += 1
 
-    def _remove_topic(self, _key, hashed: bytes) -> dict:
-        return {_TOPIC + hashed: None} if self._store.get(_TOPIC + hashed) is not None else {}
-
-    def _reset_topics(self, _key, _hashed) -> dict:
-        return {name: None for name in self._store.names() if name.startswith(_TOPIC)}
-
-    def _set_id_key(self, key: bytes, _hashed) -> dict:
-        identity = self._store.get(_IDENTITY)
-        return {_IDENTITY: identity[:16] + key + identity[48:]}
-
-    def _set_topic_key(self, key: bytes, hashed: bytes) -> dict:
-        current = self._store.get(_TOPIC + hashed)
+    def _set_topic_key(self, changes: dict, key: bytes, hashed: bytes) -> None:
+        if hashed == self._receiving_hash:
+            raise InvalidCommand("SetTopicKey for our own receiving topic, on which only commands arrive")
+        name = _TOPIC + hashed
+        try:
+            current = self._store.get(name)
+        except StoreCorrupt:  # C2 mends it
+            current = None
         if current is not None:
             current = current[:KEY_SIZE]
             if current == key:
-                return {}
+                return
             key += current + self._now().to_bytes(8, "little")
-        return {_TOPIC + hashed: key}
-
-
-_CHANGES = {
-    commands.REMOVE_TOPIC: Client._remove_topic,
-    commands.RESET_TOPICS: Client._reset_topics,
-    commands.SET_ID_KEY: Client._set_id_key,
-    commands.SET_TOPIC_KEY: Client._set_topic_key,
-}
+        changes[name] = key

@@ -58,3 +58,16 @@ def test_keccak_f():
             blocks.keccak_f(ours)
             _plain.keccak_f(plain)
             assert ours == plain
+
+
+def test_holds():
+    dice = Dice(7)
+    ring = bytearray(dice.bytes(12 * 40))
+    for i in range(40):
+        entry = bytes(ring[12 * i : 12 * i + 12])
+        for used in (0, i, i + 1, 40):
+            assert blocks.holds(ring, entry, used) is _plain.holds(ring, entry, used) is (used > i)
+        for bit in (0, 31, 32, 63, 64, 95):
+            other = bytearray(entry)
+            other[bit // 8] ^= 1 << bit % 8
+            assert blocks.holds(ring, bytes(other), 40) is False

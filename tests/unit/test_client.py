@@ -30,6 +30,10 @@ class Bench:
     def records(self):
         return {name: self.store.get(name) for name in self.store.names()}
 
+    def keys(self):
+        """All records but the evidence that commands have been applied."""
+        return {name: record for name, record in self.records().items() if name != b"c"}
+
     def refused(self, error, payload, topic):
         """The payload must be refused, and neither store nor client may have changed."""
         before = self.records()
@@ -49,7 +53,7 @@ def test_two_clients_talk():
     payload = alice.client.protect_message(b"21.5 C", _TOPIC)
     assert len(payload) == 6 + 24
     assert bob.client.unprotect(payload, _TOPIC) == b"21.5 C"
-    assert bob.client.unprotect(payload, _TOPIC.encode()) == b"21.5 C"
+    assert bob.client.unprotect(alice.client.protect_message(b"22 C", _TOPIC), _TOPIC.encode()) == b"22 C"
 
 
 def test_text_is_sent_as_utf8():
@@ -134,10 +138,10 @@ def test_only_one_previous_key_is_kept():
 
 def test_the_same_key_again_changes_nothing():
     bench = _granted(_KEY_A, _KEY_B)
-    before = bench.records()
+    before = bench.keys()
     bench.clock.now += 600
     bench.command(commands.set_topic_key(_KEY_B, _TOPIC))
-    assert bench.records() == before
+    assert bench.keys() == before
 
 
 def test_remove_topic_forgets_the_previous_key_too():
@@ -151,11 +155,36 @@ def test_remove_topic_forgets_the_previous_key_too():
 def test_set_id_key_replaces_the_key_that_commands_need():
     bench = Bench()
     bench.command(commands.set_id_key(_KEY_B))
-    old = e4.protect(commands.reset_topics(), _ID_KEY, bench.clock.now)
-    bench.refused(e4.NotAuthentic, old, bench.client.receiving_topic)
     bench.id_key = _KEY_B
     bench.command(commands.set_topic_key(_KEY_A, _TOPIC))
     assert bench.client.holds_key(_TOPIC)
+    old = e4.protect(commands.reset_topics(), _ID_KEY, bench.clock.now)
+    bench.refused(e4.NotAuthentic, old, bench.client.receiving_topic)
+
+
+def test_set_id_key_cannot_cut_a_board_off():
+    bench = Bench()
+    for lost in (_KEY_A, _KEY_B, _KEY_C):  # keys that C2 never learns to have arrived
+        bench.clock.now += 1
+        bench.command(commands.set_id_key(lost))
+        bench.command(commands.set_topic_key(lost, _TOPIC))
+    again = e4.Client(_ID, _ID_KEY, bench.store, bench.clock)
+    bench.clock.now += 1
+    again.unprotect(e4.protect(commands.remove_topic(_TOPIC), _ID_KEY, bench.clock.now), again.receiving_topic)
+    again.unprotect(e4.protect(commands.set_topic_key(_KEY_A, _TOPIC), _KEY_C, bench.clock.now), again.receiving_topic)
+    raises(e4.NotAuthentic, again.unprotect, old_reset(bench), again.receiving_topic)
+
+
+def old_reset(bench):
+    return e4.protect(commands.reset_topics(), _ID_KEY, bench.clock.now)
+
+
+def test_the_receiving_topic_takes_no_topic_key():
+    for topic in (None, "plant/7/commands"):
+        bench = Bench(receiving_topic=topic)
+        plain = commands.set_topic_key(_KEY_A, bench.client.receiving_topic)
+        payload = e4.protect(plain, _ID_KEY, bench.clock.now)
+        bench.refused(e4.InvalidCommand, payload, bench.client.receiving_topic)
 
 
 def test_bad_commands_change_nothing():
@@ -207,13 +236,16 @@ def test_a_store_is_not_taken_over():
 
 
 class FullStore(e4.MemoryStore):
-    """A store that can take no more."""
+    """A store that can take no more, and counts what would be written to flash."""
 
     full = False
+    written = 0
 
-    def _persist(self, records):
+    def commit(self, changes, clear=False):
         if self.full:
             raise e4.StoreError("no space left")
+        self.written += 1
+        super().commit(changes, clear)
 
 
 def test_a_failing_store_changes_nothing_in_memory():
@@ -225,8 +257,10 @@ def test_a_failing_store_changes_nothing_in_memory():
     for plain in (commands.set_topic_key(_KEY_B, _TOPIC), commands.set_id_key(_KEY_C), commands.reset_topics()):
         raises(e4.StoreError, client.unprotect, e4.protect(plain, _ID_KEY, clock.now), topic)
     store.full = False
+    assert client.applied == 1
     assert client.unprotect(e4.protect(b"x", _KEY_A, clock.now), _TOPIC) == b"x"
     client.unprotect(e4.protect(commands.remove_topic(_TOPIC), _ID_KEY, clock.now), topic)
+    assert client.applied == 2
 
 
 def test_without_the_time_nothing_is_accepted_or_protected():
@@ -307,21 +341,36 @@ def test_damaged_records_are_told_apart_and_kept():
         assert bench.records() == before
 
 
-class CountingStore(e4.MemoryStore):
-    """Counts what would be written to flash."""
+def test_a_damaged_topic_key_is_mended_by_another_one():
+    bench = _granted(_KEY_A)
 
-    written = 0
+    class Damaged(e4.MemoryStore):
+        def get(self, name):
+            if name[:1] == b"t" and name not in self.mended:
+                raise e4.StoreCorrupt("damaged")
+            return super().get(name)
 
-    def _persist(self, records):
-        self.written += 1
+        def commit(self, changes, clear=False):
+            super().commit(changes, clear)
+            self.mended = list(changes)
+
+    store = Damaged()
+    store.commit(bench.records())
+    store.mended = []
+    client = e4.Client(_ID, None, store, bench.clock)
+    raises(e4.StoreCorrupt, client.protect_message, b"x", _TOPIC)
+    bench.clock.now += 1
+    client.unprotect(
+        e4.protect(commands.set_topic_key(_KEY_B, _TOPIC), _ID_KEY, bench.clock.now), client.receiving_topic
+    )
+    assert e4.unprotect(client.protect_message(b"x", _TOPIC), _KEY_B, bench.clock.now) == b"x"
 
 
-def test_commands_that_change_nothing_write_nothing():
-    clock, store = Clock(), CountingStore()
+def test_a_redelivered_command_writes_nothing():
+    clock, store = Clock(), FullStore()
     client = e4.Client(_ID, _ID_KEY, store, clock)
-    for plain in (commands.set_topic_key(_KEY_A, _TOPIC), commands.set_id_key(_ID_KEY)):
+    for plain in (commands.set_topic_key(_KEY_A, _TOPIC), commands.remove_topic("absent")):
         for _ in range(3):
-            client.unprotect(e4.protect(plain, _ID_KEY, clock.now), client.receiving_topic)
-    for plain in (commands.remove_topic("absent"), commands.set_id_key(_ID_KEY)):
-        client.unprotect(e4.protect(plain, _ID_KEY, clock.now), client.receiving_topic)
-    assert store.written == 2  # the identity, and the topic key
+            assert client.unprotect(e4.protect(plain, _ID_KEY, clock.now), client.receiving_topic) is None
+    assert store.written == 3  # the identity, and two commands
+    assert client.applied == 2

@@ -1,0 +1,52 @@
+"""A bounded memory of protected messages, so that a copy is known for one."""
+
+from e4.blocks import holds
+from e4.errors import Replayed
+
+_ENTRY = 12  # bytes: the lower half of the timestamp, the first half of the tag
+_BURST = 1  # seconds for which messages of one second may go on to arrive after some of them had to be forgotten
+
+
+def _entry(payload) -> bytes:
+    return bytes(payload[:4]) + bytes(payload[8:16])
+
+
+class Copies:
+    """The last `size` messages, in 12 bytes each.
+
+    When it is full the oldest entry is forgotten, and from then on nothing that is stamped earlier than that one can be
+    told from a copy.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._ring = bytearray(_ENTRY * size)
+        self._size = size
+        self._used = 0
+        self._next = 0
+        self._forgotten = 0  # the latest timestamp of what was forgotten
+
+    def holds(self, payload) -> bool:
+        """Tell whether this very payload, or its first 16 bytes, is remembered."""
+        return holds(self._ring, _entry(payload), self._used)
+
+    def check(self, payload, now: int) -> None:
+        """Raise Replayed if the payload is remembered, or is stamped too early for that to be told at `now`."""
+        if self.holds(payload):
+            raise Replayed("a copy of a message that was accepted before")
+        timestamp = int.from_bytes(payload[:8], "little")
+        if timestamp < self._forgotten or (timestamp == self._forgotten and timestamp + _BURST < now):
+            raise Replayed("it may be a copy: more has arrived since than is remembered")
+
+    def add(self, payload) -> None:
+        """Remember a payload; when the memory is full, forget the oldest one."""
+        at = self._next * _ENTRY
+        if self._used == self._size:
+            # The upper half of a timestamp changes in 2106; it is taken from the message at hand.
+            forgotten = int.from_bytes(self._ring[at : at + 4], "little") + (
+                int.from_bytes(payload[4:8], "little") << 32
+            )
+            self._forgotten = max(self._forgotten, forgotten)
+        else:
+            self._used += 1
+        self._ring[at : at + _ENTRY] = _entry(payload)
+        self._next = (self._next + 1) % self._size
