@@ -53,7 +53,7 @@ def sync_folder(path: str) -> None:
         try:
             os.fsync(folder)
         finally:
-            os.close(folder)  # type: ignore[attr-defined]
+            os.close(folder)
 
 
 def list_folder(folder: str):

@@ -35,7 +35,7 @@ class FileStore:
         self._path = path
         self._following = path + ".new"
         self._folder = path + ".d"
-        self._cleaner = None
+        self._cleaner = None  # yields files that may be leftovers
         self._fresh = fresh
         self._begin()
         files.remove(self._following)  # an interrupted commit: the root still holds the state before it
@@ -117,11 +117,10 @@ class FileStore:
         """
         if not self._leftovers:
             return False
-        if self._cleaner is None:
-            self._cleaner = self._files()
+        cleaner = self._cleaner = self._cleaner or self._files()
         for _ in range(steps):
-            path = next(self._cleaner, None)
-            if path is None:
+            path = next(cleaner, "")
+            if not path:
                 self._cleaner = None
                 self._leftovers = False  # the next commit makes a note of it
                 return False
