@@ -22,8 +22,8 @@ def _clock():
     raise e4.ClockNotSet("provisioning needs no clock")
 
 
-def _client(path: str, wanted: config.Config, key: bytes | None = None):
-    return e4.Client(e4.id_of(wanted.name), key, e4.FileStore(path), _clock, wanted.receiving_topic)
+def _client(store: e4.FileStore, wanted: config.Config, key: bytes | None = None) -> e4.Client:
+    return e4.Client(e4.id_of(wanted.name), key, store, _clock, wanted.receiving_topic)
 
 
 def install(entries: str, key: str | None, replace: bool = False) -> None:
@@ -45,24 +45,24 @@ def install(entries: str, key: str | None, replace: bool = False) -> None:
 
 
 def _install_key(wanted: config.Config, key: bytes, replace: bool) -> None:
-    following = config.KEYS_PATH + ".replacement"
-    _remove(following)  # of an interrupted replacement
     if _exists(config.KEYS_PATH):
         try:
-            _client(config.KEYS_PATH, wanted, key)
+            _client(e4.FileStore(config.KEYS_PATH), wanted, key)
             return
         except (e4.InvalidKey, e4.StoreError):
             if not replace and _state(wanted.name) != _PENDING:
                 raise
-    _client(following, wanted, key)
     with open(_PENDING_PATH, "wb") as file:
         file.write(e4.proof_of_key(key, _NONCE))
-    os.rename(following, config.KEYS_PATH)
+    store = e4.FileStore(config.KEYS_PATH, True)
+    _client(store, wanted, key)
+    while store.tidy(16):
+        pass
 
 
 def prove(nonce: str) -> str:
     """Return a digest that shows which ID key this board holds, for a nonce (hexadecimal) of the host's choice."""
-    client = _client(config.KEYS_PATH, config.load())
+    client = _client(e4.FileStore(config.KEYS_PATH), config.load())
     return binascii.hexlify(client.prove_key(binascii.unhexlify(nonce))).decode()
 
 

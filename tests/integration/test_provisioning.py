@@ -26,13 +26,14 @@ _OTHER = b"fedcba9876543210FEDCBA9876543210"
 _GIVE_TOPIC_KEY = """
 import e4
 from firmware import provision, config
-client = provision._client(config.KEYS_PATH, config.load())
+client = provision._client(e4.FileStore(config.KEYS_PATH), config.load())
 client._clock = lambda: 1774894944
 client.unprotect(e4.protect(e4.commands.set_topic_key(b"t" * 32, "topic"), {key!r}, 1774894944), client.receiving_topic)
 """
 _HOLDS_TOPIC_KEY = """
+import e4
 from firmware import provision, config
-print(provision._client(config.KEYS_PATH, config.load()).holds_key("topic"))
+print(provision._client(e4.FileStore(config.KEYS_PATH), config.load()).holds_key("topic"))
 """
 
 
@@ -226,13 +227,10 @@ def test_a_pending_key_gives_way_and_a_confirmed_one_does_not(make_board: BoardM
 def test_what_an_interrupted_replacement_left_is_no_obstacle(make_board: BoardMaker) -> None:
     board = make_board()
     provision(board.device, config_for("alice", 1), _KEY)
-    left = (
-        "import e4; from firmware import provision as p, config as c; p._client('/e4.keys.replacement', c.load(), {!r})"
-    )
-    on_board(board, left.format(b"x" * 32))
+    on_board(board, "open('/e4.keys.new', 'w').write('half of a new state')")
     provision(board.device, config_for("alice", 1), _OTHER, replace=True)
     assert _holds(board, _OTHER)
-    assert "replacement" not in on_board(board, "import os; print(os.listdir('/'))")
+    assert "e4.keys.new" not in on_board(board, "import os; print(os.listdir('/'))")
 
 
 def test_a_board_that_lies_about_its_key_is_found_out(make_board: BoardMaker) -> None:
