@@ -110,12 +110,12 @@ def test_wipe_removes_identity_and_says_what_is_left(make_board: BoardMaker, tmp
     other = b"fedcba9876543210FEDCBA9876543210"
     provision(board.device, config_for("alice", 1), _KEY)
     provision(board.device, config_for("alice", 1), other, replace=True)
-    on_board(board, "open('/e4.keys.replacement', 'w').close(); open('/mine', 'w').write('of the user')")
+    on_board(board, "open('/e4.keys.new', 'w').close(); open('/mine', 'w').write('of the user')")
     assert image.read_bytes().count(other) >= 1
     assert "nothing was done" in tool.run("wipe", "--port", board.device, code=1, typed="n\n")
     options = ["--fill"] if fill else []
     said = json.loads(tool.run("wipe", "--yes", "--json", "--port", board.device, *options).splitlines()[0])
-    assert set(said["removed"]) == {"e4.keys", "e4.json", "e4.keys.replacement"}
+    assert set(said["removed"]) == {"e4.keys", "e4.keys.d", "e4.json", "e4.keys.new"}
     assert ("--fill" in said["left"]) is not fill
     found = image.read_bytes()
     left = [secret for secret in (_KEY, other, WIFI_PASSWORD.encode()) if secret in found]

@@ -13,15 +13,23 @@ _FILL_SECONDS = 60.0  # between two signs of life
 # Overwriting is not what protects: the file system writes elsewhere. It costs little, and helps on another one.
 _WIPE = """
 import json, os
-mine = [e[0] for e in os.ilistdir('/') if e[0].startswith(('e4.keys', 'e4.json', 'e4.pending', 'e4.fill'))]
-for name in mine:
-    with open('/' + name, 'r+b') as f:
+mine = [e for e in os.ilistdir('/') if e[0].startswith(('e4.keys', 'e4.json', 'e4.pending', 'e4.fill'))]
+def wipe(folder, entry):
+    path = folder + '/' + entry[0]
+    if entry[1] & 0x4000:
+        for inner in list(os.ilistdir(path)):
+            wipe(path, inner)
+        os.rmdir(path)
+        return
+    with open(path, 'r+b') as f:
         left = f.seek(0, 2)
         f.seek(0)
         while left > 0:
             left -= f.write(os.urandom(min(left, 256)))
-    os.remove('/' + name)
-print(json.dumps(mine))
+    os.remove(path)
+for entry in mine:
+    wipe('', entry)
+print(json.dumps([e[0] for e in mine]))
 """
 # Data blocks are reused by filling the rest; those of directories, where small files are kept, by many changes.
 _FILL = """
