@@ -11,6 +11,10 @@ from e4.errors import StoreError
 _ENOSPC = 28  # MicroPython's `errno` does not have these two
 _ENOTDIR = 20
 
+KEEPS_OLD_CONTENTS = not hasattr(os, "fsync")  # littlefs; what a PC's disks keep is beyond us
+_ZEROS = 100  # bytes; littlefs writes at least 28 more along with them, and its blocks have 4096
+REWRITES = 2 * 4096 // (_ZEROS + 28) + 2  # then both blocks of a directory have been erased
+
 
 def described(error: OSError) -> str:
     return "no space is left" if error.args[0] == _ENOSPC else str(error)
@@ -32,6 +36,14 @@ def write(path: str, image) -> None:
         file.flush()
         if hasattr(os, "fsync"):
             os.fsync(file.fileno())
+
+
+def write_zeros(path: str) -> None:
+    """Write a small file without contents, to use up the room in its directory's blocks."""
+    try:
+        write(path, bytes(_ZEROS))
+    except OSError as error:
+        raise StoreError("cannot write {}: {}".format(path, described(error))) from None
 
 
 def _open_private(path: str):
@@ -68,12 +80,15 @@ def list_folder(folder: str):
         raise StoreError("cannot read {}: {}".format(folder, described(error))) from None
 
 
-def remove(path: str) -> None:
+def remove(path: str) -> bool:
+    """Remove a file; return whether there was one."""
     try:
         os.remove(path)
+        return True
     except OSError as error:
-        if error.args[0] != ENOENT:
-            raise StoreError("cannot remove {}: {}".format(path, described(error))) from None
+        if error.args[0] == ENOENT:
+            return False
+        raise StoreError("cannot remove {}: {}".format(path, described(error))) from None
 
 
 def exists(path: str) -> bool:

@@ -9,9 +9,10 @@ from e4.errors import StoreCorrupt, StoreError
 from e4.store import check_changes
 
 _MAGIC = b"E4\x00\x02"
-_HEAD = 9  # bytes of magic, generation (4) and "there may be leftovers" (1) in the root file
+_HEAD = 8  # bytes of magic and generation (4) in the root file
 _REMOVED = 65535  # in place of a record's size
 _CRC_SIZE = 4
+_MAX_REPLACED = 16
 
 
 class FileStore:
@@ -35,7 +36,7 @@ class FileStore:
         self._path = path
         self._following = path + ".new"
         self._folder = path + ".d"
-        self._cleaner = None  # yields files that may be leftovers
+        self._cleaner = None  # does `tidy`, step by step
         self._fresh = fresh
         self._begin()
         files.remove(self._following)  # an interrupted commit: the root still holds the state before it
@@ -45,7 +46,8 @@ class FileStore:
     def _begin(self) -> None:
         """Be a new store. The generation tells our records from any that lie there already."""
         self._generation = os.urandom(4)
-        self._leftovers = True
+        self._leftovers = True  # files of other generations, or of an interrupted `tidy`: there may be some
+        self._replaced: list = []  # names of records whose old contents may still be in flash
         self._resident: dict = {}  # the one-byte records
         self._changes: dict = {}  # those of the last commit, while they may not have been carried out
 
@@ -100,7 +102,7 @@ class FileStore:
             if record is not None:
                 self._make_folders(name)  # before the change is decided: this may need blocks
         self._known = False  # until it is known here what has become of the root file
-        self._write_root(generation, self._leftovers or clear, resident, others)
+        self._write_root(generation, resident, others)
         self._generation = generation
         self._leftovers = self._leftovers or clear
         self._resident = resident
@@ -111,26 +113,40 @@ class FileStore:
         self._settle_if_possible()
 
     def tidy(self, steps: int = 1) -> bool:
-        """Remove leftovers of ended generations, looking at so many files; return whether there is more to do.
+        """Remove leftovers and overwrite what was replaced, in steps of one small file; return if there is more to do.
 
         Raises StoreError; it may be tried again.
         """
-        if not self._leftovers:
+        if not (self._leftovers or self._replaced):
             return False
-        cleaner = self._cleaner = self._cleaner or self._files()
+        cleaner = self._cleaner = self._cleaner or self._clean()
         for _ in range(steps):
-            path = next(cleaner, "")
-            if not path:
+            if next(cleaner, True):
                 self._cleaner = None
-                self._leftovers = False  # the next commit makes a note of it
-                return False
-            name = path[path.rfind("/") + 1 :]
-            if not self._is_ours(path, name):
-                files.remove(path)
+                return bool(self._leftovers or self._replaced)
         return True
+
+    def _clean(self):
+        """Do what `tidy` says, one step at a time."""
+        if self._leftovers:
+            for path in self._files():
+                if not self._is_ours(path, path[path.rfind("/") + 1 :]):
+                    files.remove(path)
+                yield False
+            self._leftovers = False
+        while self._replaced:
+            record = self._place(self._replaced[0])[1]
+            for path in (_beside(record), self._following):
+                for _ in range(files.REWRITES):
+                    files.write_zeros(path)
+                    yield False
+                files.remove(path)
+            self._replaced.pop(0)
 
     def _is_ours(self, path: str, name: str) -> bool:
         """Tell whether a record is of this generation, or so damaged that it might be."""
+        if len(name) % 2:  # see `_beside`
+            return False
         image = files.read(path)
         return image is None or image[4:8] == self._generation or not _is_whole(image, name)
 
@@ -192,10 +208,15 @@ class FileStore:
         if not self._changes:
             return
         for name, record in self._changes.items():
-            if record is None:
-                files.remove(self._place(name)[1])
-            else:
+            if record is not None:
                 self._write_record(name, record)
+                continue
+            path = self._place(name)[1]
+            if files.exists(path):
+                self._was_replaced(name)
+                if files.KEEPS_OLD_CONTENTS:
+                    files.write_zeros(_beside(path))  # in the same blocks, while that is sure
+                files.remove(path)
         self._changes = {}
 
     def _write_record(self, name: bytes, record: bytes) -> None:
@@ -204,8 +225,11 @@ class FileStore:
         path = self._place(name)[1]
         image = _MAGIC + self._generation + record
         image += _crc(image, path[path.rfind("/") + 1 :])
-        if files.read(path) == image:
+        old = files.read(path)
+        if old == image:
             return
+        if old is not None:
+            self._was_replaced(name)
         try:
             files.write(path, image)
         except OSError as error:
@@ -213,9 +237,19 @@ class FileStore:
                 "cannot write {}: {}; it is still to be done".format(path, files.described(error))
             ) from None
 
-    def _write_root(self, generation: bytes, leftovers: bool, resident: dict, changes: dict) -> None:
+    def _was_replaced(self, name: bytes) -> None:
+        """Have `tidy` see to it that the old contents of a record do not stay in flash for long.
+
+        littlefs appends changes to the two blocks of a directory until they are full. Old contents are gone when both
+        have been erased; so `tidy` writes a file of zeros beside the record, and one beside the root, again and again.
+        """
+        if files.KEEPS_OLD_CONTENTS and name not in self._replaced:
+            if len(self._replaced) == _MAX_REPLACED:
+                files.remove(_beside(self._place(self._replaced.pop(0))[1]))
+            self._replaced.append(name)
+
+    def _write_root(self, generation: bytes, resident: dict, changes: dict) -> None:
         image = bytearray(_MAGIC + generation)
-        image.append(1 if leftovers else 0)
         for records in (resident, changes):
             for name, record in records.items():
                 image.append(len(name))
@@ -248,9 +282,13 @@ class FileStore:
         if at != end:
             raise StoreCorrupt("{} is damaged (its records do not fit); it was left as found".format(self._path))
         self._generation = image[4:8]
-        self._leftovers = image[8] != 0
         self._resident = resident
         self._changes = changes
+
+
+def _beside(path: str) -> str:
+    """Return the path of a file that comes just before this one, and so into the same blocks of the directory."""
+    return path[:-1]
 
 
 def _next(generation: bytes) -> bytes:

@@ -145,7 +145,7 @@ def test_other_users_may_not_read_it():
 
 def test_records_that_do_not_fit_are_noticed_although_the_checksum_fits():
     for tail in (b"\x01", b"\x01\x09\x00ab", b"\x05\x00\x00ab"):
-        image = b"E4\x00\x02gen!\x00" + tail
+        image = b"E4\x00\x02gen!" + tail
         _write(image + binascii.crc32(image).to_bytes(4, "little"))
         raises(e4.StoreCorrupt, e4.FileStore, _PATH)
     _clean()
