@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -65,8 +66,9 @@ def _id_keys(operator: Operator, name: str) -> dict[str, bytes]:
     return {key["state"]: bytes.fromhex(key["key"]) for key in shown["keys"]}
 
 
-def _message(operator: Operator) -> bytes:
-    return e4.protect(b"21.5 C", _topic_key(operator), int(time.time()))
+def _message(operator: Operator, number: Iterator[int] = itertools.count()) -> bytes:  # noqa: B008 (one for all calls)
+    """Return a protected message that is like no other one."""
+    return e4.protect(b"reading %d" % next(number), _topic_key(operator), int(time.time()))
 
 
 def test_grant_and_revoke(operator: Operator, members: dict[str, Member]) -> None:
@@ -258,7 +260,7 @@ def test_a_thousand_clients_one_of_them_failing(operator: Operator) -> None:
     for number in (0, 1, 499, 501, 999):
         member = e4.Client(e4.id_of(names[number]), _key_of(number), e4.MemoryStore(), time.time)
         member.unprotect(heard.payloads[member.receiving_topic], member.receiving_topic)
-        assert member.unprotect(payload, _TOPIC) == b"21.5 C"
+        assert b"reading" in (member.unprotect(payload, _TOPIC) or b"")
     with sqlite3.connect(operator.store) as connection:
         connection.execute("UPDATE id_keys SET key = ? WHERE client_id = ?", (whole, *whose))
     assert operator.e4("sync")["sent"] == 1
