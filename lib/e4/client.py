@@ -86,12 +86,14 @@ class Client:
         if identity is None:
             identity = self._new_identity(key)
         self._check_identity(identity, key)
+        standard = names.receiving_topic(self.id).encode()
         if receiving_topic is not None:
-            identity = identity[:_CUSTOM] + topic_bytes(receiving_topic)
+            wanted = topic_bytes(receiving_topic)
+            identity = identity[:_CUSTOM] + (b"" if wanted == standard else wanted)
         self._last_command()
         if identity != store.get(_IDENTITY):
             store.commit({_IDENTITY: identity})
-        self._receiving = identity[_CUSTOM:] or names.receiving_topic(self.id).encode()
+        self._receiving = identity[_CUSTOM:] or standard
         self._receiving_hash = topic_hash(self._receiving)
         self.receiving_topic = self._receiving.decode()
 
