@@ -10,27 +10,48 @@ from e4_tools.errors import ToolError
 
 _FILL_SECONDS = 60.0  # between two signs of life
 
-# Overwriting is not what protects: the file system writes elsewhere. It costs little, and helps on another one.
+# The file system never writes over what was there. Small files, which records of keys are, it keeps in the two blocks
+# of their directory and erases these in turn when they are full: so they are overwritten, and then the directory is
+# filled beside them. A directory of many files has more blocks, with eight files or more in each.
 _WIPE = """
 import json, os
 mine = [e for e in os.ilistdir('/') if e[0].startswith(('e4.keys', 'e4.json', 'e4.pending', 'e4.fill'))]
-def wipe(folder, entry):
-    path = folder + '/' + entry[0]
-    if entry[1] & 0x4000:
-        for inner in list(os.ilistdir(path)):
-            wipe(path, inner)
-        os.rmdir(path)
-        return
+def overwrite(path):
     with open(path, 'r+b') as f:
         left = f.seek(0, 2)
         f.seek(0)
         while left > 0:
-            left -= f.write(os.urandom(min(left, 256)))
+            left -= f.write(os.urandom(min(left, 64)))
+def renew(path):
+    for _ in range(66):
+        with open(path, 'wb') as f:
+            f.write(bytes(100))
     os.remove(path)
-for entry in mine:
-    wipe('', entry)
+def wipe_folder(folder):
+    for e in list(os.ilistdir(folder)):
+        if e[1] & 0x4000:
+            wipe_folder(folder + '/' + e[0])
+    names = sorted(os.listdir(folder))
+    for name in names:
+        overwrite(folder + '/' + name)
+    for name in names[::8]:
+        renew(folder + '/' + name[:-1] + '!')
+    for name in names:
+        os.remove(folder + '/' + name)
+    os.rmdir(folder)
+for e in mine:
+    if e[1] & 0x4000:
+        wipe_folder('/' + e[0])
+    else:
+        overwrite('/' + e[0])
+renew('/e4.fill')
+for e in mine:
+    if not e[1] & 0x4000:
+        os.remove('/' + e[0])
+renew('/e4.fill')
 print(json.dumps([e[0] for e in mine]))
 """
+_WIPE_SECONDS = 600.0  # for a thousand keys
 # Data blocks are reused by filling the rest; those of directories, where small files are kept, by many changes.
 _FILL = """
 import os
@@ -57,8 +78,9 @@ fill()
 """
 
 UNFILLED = (
-    "The file system writes elsewhere instead of over what was there: old blocks of flash still hold keys until they "
-    "are used again. --fill uses all free blocks once; e4 flash --erase erases everything."
+    "The blocks of flash that held the keys were erased. The file system may have put copies elsewhere in the years "
+    "before, and passwords are in blocks that it has not used again. --fill uses all free blocks once; "
+    "e4 flash --erase erases everything."
 )
 FILLED = (
     "All free blocks were written with random data and given back. What cannot be checked from here: blocks that the "
@@ -71,7 +93,7 @@ def wipe(board: Board) -> list[str]:
 
     Running it again finishes what was interrupted.
     """
-    said = board.run(_WIPE, "wiping; some of the board's keys may be left")
+    said = board.run(_WIPE, "wiping; some of the board's keys may be left", _WIPE_SECONDS)
     try:
         return [str(name) for name in json.loads(said)]
     except ValueError:
