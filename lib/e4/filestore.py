@@ -109,6 +109,7 @@ class FileStore:
         self._changes = others
         if clear:
             self._cleaner = None
+            self._replaced = []
         self._known = True
         self._settle_if_possible()
 
@@ -135,7 +136,10 @@ class FileStore:
                 yield False
             self._leftovers = False
         while self._replaced:
-            record = self._place(self._replaced[0])[1]
+            folder, record = self._place(self._replaced[0])
+            if not files.exists(folder):  # empty, and removed since
+                self._replaced.pop(0)
+                continue
             for path in (_beside(record), self._following):
                 for _ in range(files.REWRITES):
                     files.write_zeros(path)
