@@ -4,10 +4,17 @@
      "wifi": {"ssid": "...", "password": "..."},
      "broker": {"host": "192.0.2.1", "port": 1883, "user": null, "password": null},
      "topics": ["/e4go/demo/messages"],
-     "receiving_topic": null, "time_server": null}
+     "receiving_topic": null,
+     "time_servers": ["0.pool.ntp.org", "time.cloudflare.com", "1.pool.ntp.org"],
+     "time_from_commands": false, "max_command_age": 600, "future_tolerance": 60}
 
-`topics` are MQTT topic filters to subscribe to; the first one is where the default `main.py` publishes. The last
-three entries, and `port`, `user` and `password` of the broker, may be left out.
+`topics` are MQTT topic filters to subscribe to; the first one is where the default `main.py` publishes. What follows
+them, and `port`, `user` and `password` of the broker, may be left out and is then as above.
+
+`time_servers` are asked in this order ("host" or "host:port") until two agree. A single one is trusted alone.
+"time_server": "host" is an older way to name a single one. None at all needs `time_from_commands`: where time servers
+are asked in vain, an authentic command sets the clock. `max_command_age` (s; null: no limit) is how late a command
+may be; `future_tolerance` (s) how far ahead of the clock what arrives may be.
 """
 
 import json
@@ -18,10 +25,19 @@ from firmware.filters import is_valid
 CONFIG_PATH = "/e4.json"
 KEYS_PATH = "/e4.keys"
 
-_KNOWN = ("name", "wifi", "broker", "topics", "receiving_topic", "time_server")
+# Of two operators, and of two parts of the pool: none alone can set a board's clock.
+DEFAULT_TIME_SERVERS = ("0.pool.ntp.org", "time.cloudflare.com", "1.pool.ntp.org")
+
+_KNOWN = (
+    "name", "wifi", "broker", "topics", "receiving_topic",
+    "time_servers", "time_server", "time_from_commands", "max_command_age", "future_tolerance",
+)  # fmt: skip
 _KNOWN_WIFI = ("ssid", "password")
 _KNOWN_BROKER = ("host", "port", "user", "password")
 _MAX_PORT = 65535
+_MAX_TIME_SERVERS = 8
+_MAX_COMMAND_AGE = 315360000  # ten years; beyond, null says it more clearly
+_MAX_FUTURE = 3600
 
 
 class Config:
@@ -48,7 +64,12 @@ class Config:
             self.problems.append('"broker.user" and "broker.password" go together')
         self.topics = self._topics(entries)
         self.receiving_topic = self._text(entries, "receiving_topic", "", optional=True)
-        self.time_server = self._text(entries, "time_server", "", optional=True)
+        self.time_from_commands = self._flag(entries, "time_from_commands")
+        self.time_servers = self._time_servers(entries)
+        self.max_command_age = None
+        if entries.get("max_command_age", 600) is not None:
+            self.max_command_age = self._seconds(entries, "max_command_age", 600, range(1, _MAX_COMMAND_AGE + 1))
+        self.future_tolerance = self._seconds(entries, "future_tolerance", 60, range(_MAX_FUTURE + 1))
 
     def _check_known(self, entries: dict, known: tuple, where: str) -> None:
         for entry in entries:
@@ -77,6 +98,39 @@ class Config:
             self.problems.append('"broker.port" is not a number from 1 to 65535')
         return port
 
+    def _flag(self, entries: dict, entry: str) -> bool:
+        value = entries.get(entry, False)
+        if not isinstance(value, bool):
+            self.problems.append('"{}" is neither true nor false'.format(entry))
+        return value is True
+
+    def _seconds(self, entries: dict, entry: str, default: int, possible: range) -> int:
+        value = entries.get(entry, default)
+        if not isinstance(value, int) or isinstance(value, bool) or value not in possible:
+            limits = (entry, possible[0], possible[-1])
+            self.problems.append('"{}" is not a number of seconds from {} to {}'.format(*limits))
+            return default
+        return value
+
+    def _time_servers(self, entries: dict) -> list:
+        single = self._text(entries, "time_server", "", optional=True)
+        servers = entries.get("time_servers")
+        if single is not None and servers is not None:
+            self.problems.append('"time_server" and "time_servers" exclude each other')
+        if servers is None:
+            servers = list(DEFAULT_TIME_SERVERS) if single is None else [single]
+        if not isinstance(servers, list) or len(servers) > _MAX_TIME_SERVERS:
+            self.problems.append('"time_servers" is not a list of up to {} servers'.format(_MAX_TIME_SERVERS))
+            return []
+        for i, server in enumerate(servers):
+            if not _is_server(server):
+                self.problems.append('"time_servers" has an entry that is neither "host" nor "host:port"')
+            elif server in servers[:i]:
+                self.problems.append('"time_servers" names {} twice: two must agree'.format(server))
+        if not servers and not self.time_from_commands:
+            self.problems.append('"time_servers" is empty, and "time_from_commands" is not set')
+        return servers
+
     def _topics(self, entries: dict) -> list:
         topics = entries.get("topics")
         if not isinstance(topics, list):
@@ -86,6 +140,14 @@ class Config:
             if not isinstance(topic, str) or not is_valid(topic):
                 self.problems.append('"topics" has an entry that is no topic filter')
         return topics
+
+
+def _is_server(server) -> bool:
+    """Tell whether this can be a time server: "host" or "host:port"; no IPv6, which a board may not have."""
+    host, colon, port = server.partition(":") if isinstance(server, str) else ("", "", "")
+    if not host or " " in host:
+        return False
+    return not colon or (port.isdigit() and len(port) <= 5 and 1 <= int(port) <= _MAX_PORT)
 
 
 def load() -> Config:

@@ -19,14 +19,13 @@ import time
 
 import e4
 from firmware import config, console, wifi
-from firmware.clock import Clock
+from firmware.clock import Clock, TimeServerError
 from firmware.filters import matches
 from firmware.link import Link, LinkDown
 
 _TICK_MS = 200  # the longest that the loop waits for something to happen
 _RETRY_MS = 1000  # before the second attempt to connect; doubled up to the next
 _RETRY_LIMIT_MS = 60000
-_SYNCHRONISE_MS = 3600 * 1000
 _MAX_WAITING = 64  # calls of handlers that may wait while a message is being sent
 
 
@@ -40,7 +39,7 @@ class Node:
 
     def __init__(self) -> None:
         self.config = config.load()
-        self.clock = Clock(self.config.time_server)
+        self.clock = Clock(self.config)
         self.problems = self.config.problems
         self.topics = self.config.topics
         self.client = None if self.problems else self._load_client()
@@ -52,7 +51,6 @@ class Node:
         self._last_tick = time.ticks_ms()
         self._waiting: list = []  # (handler, arguments), of what arrived
         self._lost = 0
-        self._synchronised = time.ticks_ms()
 
     def _load_client(self):
         """Return the client that the store knows, or None with a line added to `problems`."""
@@ -154,7 +152,8 @@ class Node:
         address = wifi.join(self.config.ssid, self.config.wifi_password)
         print("* WiFi: {} as {}".format(self.config.ssid, address))
         self._synchronise()
-        self.clock()  # without the time no command could be judged, and an acknowledged one does not return
+        if not self.config.time_from_commands:
+            self.clock()  # without the time no command could be judged, and an acknowledged one does not return
         link.open()
         print("* connected to {}:{}".format(self.config.host, self.config.port))
         for topic_filter in self._subscriptions():
@@ -165,11 +164,11 @@ class Node:
         self._call_waiting()
 
     def _synchronise(self) -> None:
-        try:
-            self.clock.synchronise()
-        except OSError as error:
-            print("* time server:", _described(error))
-        self._synchronised = time.ticks_ms()
+        if self.clock.due():
+            try:
+                self.clock.synchronise()
+            except TimeServerError as error:
+                print("* time:", error)
 
     def _subscriptions(self) -> list:
         """Return the topic filters to subscribe to, our receiving topic first, each once."""
@@ -194,8 +193,7 @@ class Node:
             link.keep_alive()
             if not wifi.connected():
                 raise LinkDown("WiFi is gone")
-            if time.ticks_diff(time.ticks_ms(), self._synchronised) >= _SYNCHRONISE_MS:
-                self._synchronise()
+            self._synchronise()
             self._count_down()
             self._call_periodic()
             self._call_waiting()

@@ -1,0 +1,49 @@
+"""The real-time clock of the board: it keeps the time over a reset, and a mark that says whose time that is."""
+
+import time
+
+_MARK = b"e4clock1"
+_SIZE = 8 + 8 + 4 + 1  # mark, time at which it was set (ms), width of the span (ms), trust
+
+
+class RTC:
+    """The board's clock in Unix milliseconds, and its memory, which is lost with the power as the clock is.
+
+    The only place that knows that a board counts from 2000 (ESP32) or from 1970.
+    """
+
+    def __init__(self, machine=None, calendar=time) -> None:
+        if machine is None:
+            import machine  # noqa: PLC0415 (only a board has it)
+        self._machine = machine
+        self._rtc = machine.RTC()
+        self._calendar = calendar
+        self._epoch = 946684800 if calendar.gmtime(0)[0] == 2000 else 0
+
+    def keep(self, lower: int, width: int, trust: int) -> None:
+        """Set the clock to `lower` (ms) and note that the time is at most `width` ms later, and the trust in it.
+
+        Memory that an application uses for something else is left alone; then nothing is kept.
+        """
+        seconds, milliseconds = divmod(lower, 1000)
+        t = self._calendar.gmtime(seconds - self._epoch)
+        self._rtc.datetime((t[0], t[1], t[2], t[6], t[3], t[4], t[5], milliseconds * 1000))
+        if hasattr(self._rtc, "memory") and (self._is_ours() or not self._rtc.memory()):
+            self._rtc.memory(_MARK + lower.to_bytes(8, "big") + width.to_bytes(4, "big") + bytes((trust,)))
+
+    def kept(self) -> tuple | None:
+        """Return time now (ms), time when it was set (ms), width then (ms), trust; None if nobody here set it.
+
+        None after deep sleep as well: the oscillator that counts then is off by up to 5 %.
+        """
+        if not self._is_ours() or self._machine.reset_cause() == self._machine.DEEPSLEEP_RESET:
+            return None
+        mark = self._rtc.memory()
+        t = self._rtc.datetime()
+        seconds = self._calendar.mktime((t[0], t[1], t[2], t[4], t[5], t[6], 0, 0, 0)) + self._epoch
+        lower = int.from_bytes(mark[8:16], "big")
+        return int(seconds) * 1000 + t[7] // 1000, lower, int.from_bytes(mark[16:20], "big"), mark[20]
+
+    def _is_ours(self) -> bool:
+        memory = self._rtc.memory() if hasattr(self._rtc, "memory") else b""
+        return len(memory) == _SIZE and memory[:8] == _MARK
