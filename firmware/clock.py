@@ -64,7 +64,7 @@ class Clock:
         self._problem = "no time server has been asked"
         self._ticks = ticks.ticks_ms()
         self._seconds = self._millis = self._width = 0
-        self._floor = 0  # s: what is shown is never less
+        self._floor = 0  # s: what is shown is not less, beyond the tolerance
         self._proved = 0  # ms: the time of authentic traffic, by now at least `_proof_age` ms ago
         self._proof_age = 0
         self._claim: int | None = None  # ms: what the network claims against a confirmed clock
@@ -79,7 +79,9 @@ class Clock:
         passed = self._passed()
         if self.trust == UNSET:
             raise ClockNotSet(self.why)
-        return max(self._seconds + (self._millis + _less(passed)) // 1000, self._floor)
+        now = self._seconds + (self._millis + _less(passed)) // 1000
+        # C2's clock may be ahead of ours: to run after it would put what we send into the future.
+        return now if now + self._tolerance // 1000 >= self._floor else self._floor
 
     @property
     def why(self) -> str:
@@ -119,7 +121,7 @@ class Clock:
             self._wait += self._wait * os.urandom(1)[0] >> 10  # a fleet that was switched on at once spreads out
 
     def raise_floor(self, timestamp: int) -> None:
-        """Never show less than `timestamp` (Unix seconds): an authentic command was made then."""
+        """Show and believe no time before `timestamp` (Unix seconds), beyond the tolerance: a command was made then."""
         self._advance()
         self._floor = max(self._floor, timestamp)
         self._prove(timestamp)

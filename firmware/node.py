@@ -61,7 +61,18 @@ class Node:
                 return None
             name = e4.id_of(self.config.name)
             receiving_topic = self.config.receiving_topic or e4.receiving_topic(name)
-            return e4.Client(name, None, store, self.clock, receiving_topic)
+            client = e4.Client(
+                name,
+                None,
+                store,
+                self.clock,
+                receiving_topic,
+                future_tolerance=self.config.future_tolerance,
+                max_command_age=self.config.max_command_age,
+                evidence=self.clock.evidence,
+            )
+            self.clock.raise_floor(client.floor)
+            return client
         except e4.E4Error as error:
             self.problems.append("{}: {}".format(type(error).__name__, error))
             return None
@@ -278,7 +289,9 @@ class Node:
         except (e4.E4Error, MemoryError) as error:
             self._later(self._refused or self._print_refused, name, error)
             return
+        self.clock.confirm(int.from_bytes(payload[:8], "little"))
         if message is None:
+            self.clock.raise_floor(self.client.floor)
             self._later(self._command)
             return
         for topic_filter, handler in self._handlers:

@@ -36,7 +36,7 @@ class VirtualBoard:
         wifi: 'SSID:PASSWORD' of the virtual access point.
         heap: memory that is about free when user code starts, such as '320k'.
         frozen: a directory of modules that are in the firmware; by default the project's build/frozen.
-        ntp: whether the time server answers.
+        ntp: whether time servers answer; whichever a board asks on port 123, one on the host does.
         Raises VirtualBoardError for impossible values.
         """
         self._options = BoardOptions(image, port, listen, wifi, heap, frozen, ntp)

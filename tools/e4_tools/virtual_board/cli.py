@@ -21,7 +21,7 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option("--wifi", metavar="SSID:PASSWORD", default=DEFAULT_WIFI, show_default=True, help="The access point.")
 @click.option("--heap", metavar="SIZE", default=DEFAULT_HEAP, show_default=True, help="Memory free at start.")
 @click.option("--frozen", type=_FOLDER, help="Modules in the firmware. [default: the project's build/frozen]")
-@click.option("--ntp/--no-ntp", default=True, help="Whether the time server answers.")
+@click.option("--ntp/--no-ntp", default=True, help="Whether time servers answer.")
 @click.option(
     "--cut-power-after",
     metavar="SECONDS",

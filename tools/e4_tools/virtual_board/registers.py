@@ -17,12 +17,15 @@ Numbers are little-endian. Reading and writing are system calls on the page cach
 import os
 import struct
 import tempfile
+import time
 
 _SIZE = 32 + 2048
 _INTERRUPT_CHAR = 0
 _ACCESS_POINT = 2
 _WATCHDOG = 4
+_RTC_OFFSET = 20
 _NO_CHAR = 255
+_POWER_ON_TIME = 946684800  # 2000-01-01: where the clock of an ESP32 begins
 
 
 class Registers:
@@ -38,6 +41,8 @@ class Registers:
         access_point = os.pread(self.fd, 1, _ACCESS_POINT) or b"\x01"
         os.pwrite(self.fd, bytes(_SIZE), 0)
         os.pwrite(self.fd, access_point, _ACCESS_POINT)
+        offset = _POWER_ON_TIME * 1_000_000 - time.time_ns() // 1000
+        os.pwrite(self.fd, offset.to_bytes(8, "little", signed=True), _RTC_OFFSET)
         self.no_user_code()
 
     def no_user_code(self) -> None:

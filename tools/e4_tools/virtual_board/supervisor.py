@@ -1,6 +1,7 @@
 """The supervisor of one virtual board: power, resets, watchdog, and the traffic on its serial lines."""
 
 import contextlib
+import functools
 import os
 import select
 import sys
@@ -14,6 +15,7 @@ from e4_tools.virtual_board.interpreter import find_micropython
 from e4_tools.virtual_board.options import BoardOptions, default_frozen
 from e4_tools.virtual_board.registers import Registers
 from e4_tools.virtual_board.serial_port import CHUNK, PtyLine, SerialLine, TcpLine
+from e4_tools.virtual_board.time_servers import TimeServers
 from e4_tools.virtual_board.vm_process import ResetCause, VmProcess, VmSettings
 from e4_tools.virtual_board.watchdog import Watchdog
 
@@ -45,7 +47,9 @@ class Supervisor:
             if self.tcp:
                 cleanup.callback(self.tcp.close)
             self._lines: list[SerialLine] = [self.pty, *([self.tcp] if self.tcp else [])]
-            self._settings = _settings(options, command, self._image)
+            time_servers = TimeServers(options.ntp)
+            cleanup.callback(time_servers.close)
+            self._settings = _settings(options, command, self._image, time_servers.ports)
             self._watchdog = Watchdog(self._registers)
             self._vm: VmProcess | None = None
             cleanup.callback(self.cut_power)
@@ -55,6 +59,8 @@ class Supervisor:
             self._crashes = 0
             self._said = b""
             self._readers: dict[int, Callable[[], None]] = {}
+            for server in time_servers.sockets():
+                self.add_reader(server.fileno(), functools.partial(time_servers.serve, server))
             self._running = True
             self.power_on()
             self._wait_for_start()
@@ -230,7 +236,7 @@ class Supervisor:
             self._vm.send_postponed_interrupt()
 
 
-def _settings(options: BoardOptions, command: list[str], image: FlashImage) -> VmSettings:
+def _settings(options: BoardOptions, command: list[str], image: FlashImage, time_ports: list[int]) -> VmSettings:
     ssid, password = options.wifi_network
     return VmSettings(
         command=command,
@@ -243,6 +249,7 @@ def _settings(options: BoardOptions, command: list[str], image: FlashImage) -> V
         ssid=ssid,
         password=password,
         ntp=options.ntp,
+        time_ports=time_ports,
     )
 
 

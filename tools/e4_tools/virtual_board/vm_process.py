@@ -47,6 +47,7 @@ class VmSettings:
     ssid: str
     password: str
     ntp: bool
+    time_ports: list[int]
 
     @property
     def heap_size(self) -> int:
@@ -163,6 +164,7 @@ def _vm_config(
         "ssid": settings.ssid,
         "password": settings.password,
         "ntp": settings.ntp,
+        "time_ports": settings.time_ports,
         "cause": int(cause),
         "raw": raw,
     }

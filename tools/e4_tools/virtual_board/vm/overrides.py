@@ -4,12 +4,16 @@ Built-in modules cannot be changed, but an object in `sys.modules` is imported i
 """
 
 import os
+import socket
 import sys
 from collections import namedtuple
 
 import micropython
+import network
 import vfs
 
+_NTP_PORT = 123
+_EAI_FAIL = -202
 _MACHINE = "Virtual ESP32 board with ESP32"
 
 
@@ -28,6 +32,7 @@ def install(link):
         {"uname": lambda: about, "sync": lambda: None, "dupterm": _dupterm},
         ("VfsPosix", "system", "getenv", "putenv", "unsetenv"),
     )
+    _replace(socket, {"getaddrinfo": _names(link.config["time_ports"])}, ())
     _replace(
         sys,
         {"platform": "esp32", "implementation": implementation},
@@ -40,6 +45,22 @@ def _implementation():
     real = sys.implementation
     values = [_MACHINE if name == "_machine" else getattr(real, name, None) for name in names]
     return namedtuple("implementation", names)(*values)
+
+
+def _names(time_ports):
+    """A `getaddrinfo` for which every time server is one of the supervisor's, each name a different one."""
+    known = []
+
+    def getaddrinfo(host, port, *hints):
+        if port != _NTP_PORT:
+            return socket.getaddrinfo(host, port, *hints)
+        if not network.WLAN(network.STA_IF).isconnected():
+            raise OSError(_EAI_FAIL)
+        if host not in known:
+            known.append(host)
+        return socket.getaddrinfo("127.0.0.1", time_ports[known.index(host) % len(time_ports)], *hints)
+
+    return getaddrinfo
 
 
 def _dupterm(stream=None, index=0):

@@ -1,0 +1,54 @@
+"""The time servers of a virtual board's network: whatever name a board asks, one of these answers, by SNTP."""
+
+import contextlib
+import socket
+import struct
+import time
+
+_COUNT = 3
+_REQUEST_MIN = 48
+_VERSION_AND_SERVER = 4 << 3 | 4
+_UNIX_IN_NTP = 2208988800  # 1970-01-01 in NTP seconds
+
+
+class TimeServers:
+    """A few independent UDP ports on loopback that tell the host's time, or nothing if they are to be silent."""
+
+    def __init__(self, answering: bool) -> None:
+        self._answering = answering
+        self._sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(_COUNT)]
+        for server in self._sockets:
+            server.bind(("127.0.0.1", 0))
+            server.setblocking(False)
+
+    @property
+    def ports(self) -> list[int]:
+        """Where they are."""
+        return [server.getsockname()[1] for server in self._sockets]
+
+    def sockets(self) -> list[socket.socket]:
+        """What to wait on."""
+        return list(self._sockets)
+
+    def serve(self, server: socket.socket) -> None:
+        """Answer one question that has arrived."""
+        with contextlib.suppress(BlockingIOError):
+            question, source = server.recvfrom(512)
+            if self._answering and len(question) >= _REQUEST_MIN:
+                server.sendto(answer(question, time.time()), source)
+
+    def close(self) -> None:
+        """Stop listening."""
+        for server in self._sockets:
+            server.close()
+
+
+def answer(question: bytes, now: float) -> bytes:
+    """Return what a time server of stratum 2 says to a question (RFC 5905 section 7.3)."""
+    seconds, fraction = divmod(int((now + _UNIX_IN_NTP) * (1 << 32)), 1 << 32)
+    stamp = struct.pack(">II", seconds & 0xFFFFFFFF, fraction)
+    milliseconds = (1 << 16) // 1000  # of root delay and dispersion, in 1/65536 s
+    head = struct.pack(
+        ">BBbbII4s", _VERSION_AND_SERVER, 2, 6, -20, 10 * milliseconds, 10 * milliseconds, b"\x7f\0\0\x01"
+    )
+    return head + stamp + question[40:48] + stamp + stamp
