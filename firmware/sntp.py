@@ -93,7 +93,7 @@ def _receive(client, address, cookie: bytes, asked: int, ticks) -> bytes:
         if len(packet) >= _SIZE and source == address and packet[24:32] == cookie and packet[0] & 0x3F == _ANSWER:
             return packet
         ignored += 1
-    strays = "; {} packets were ignored that do not answer us".format(ignored) if ignored else ""
+    strays = "; packets that do not answer us and were ignored: {}".format(ignored) if ignored else ""
     raise TimeServerError("no answer within {} s{}".format(TIMEOUT_MS // 1000, strays))
 
 

@@ -190,7 +190,7 @@ def _spawn(
         preexec_fn=_adopt_terminal,  # noqa: PLW1509 (the supervisor has no threads)
         umask=0o077,
         cwd="/",
-        env={**environment, "MICROPYPATH": f"{_VM_DIR}:.frozen"},
+        env={**environment, "TZ": "UTC0", "MICROPYPATH": f"{_VM_DIR}:.frozen"},
     )
 
 
