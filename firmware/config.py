@@ -68,8 +68,8 @@ class Config:
         self.time_servers = self._time_servers(entries)
         self.max_command_age = None
         if entries.get("max_command_age", 600) is not None:
-            self.max_command_age = self._seconds(entries, "max_command_age", 600, range(1, _MAX_COMMAND_AGE + 1))
-        self.future_tolerance = self._seconds(entries, "future_tolerance", 60, range(_MAX_FUTURE + 1))
+            self.max_command_age = self._seconds(entries, "max_command_age", 600, (1, _MAX_COMMAND_AGE))
+        self.future_tolerance = self._seconds(entries, "future_tolerance", 60, (0, _MAX_FUTURE))
 
     def _check_known(self, entries: dict, known: tuple, where: str) -> None:
         for entry in entries:
@@ -104,11 +104,10 @@ class Config:
             self.problems.append('"{}" is neither true nor false'.format(entry))
         return value is True
 
-    def _seconds(self, entries: dict, entry: str, default: int, possible: range) -> int:
+    def _seconds(self, entries: dict, entry: str, default: int, limits: tuple) -> int:
         value = entries.get(entry, default)
-        if not isinstance(value, int) or isinstance(value, bool) or value not in possible:
-            limits = (entry, possible[0], possible[-1])
-            self.problems.append('"{}" is not a number of seconds from {} to {}'.format(*limits))
+        if not isinstance(value, int) or isinstance(value, bool) or not limits[0] <= value <= limits[1]:
+            self.problems.append('"{}" is not a number of seconds from {} to {}'.format(entry, *limits))
             return default
         return value
 

@@ -19,6 +19,7 @@ _MAX_STRATUM = 15
 _MAX_DISTANCE_MS = 1000  # RFC 5905 MAXDIST: further from its reference clock a server is of no use
 _UNIX_IN_NTP = 2208988800  # 1970-01-01 in NTP seconds, which count from 1900 and wrap in 2036
 _EARLIEST = 1767225600  # 2026-01-01: no server's time is earlier than this program
+_SHIFT = (1 << 32) - _UNIX_IN_NTP - _EARLIEST  # from NTP seconds to seconds since then, in whichever era
 
 
 class TimeServerError(OSError):
@@ -111,8 +112,8 @@ def _read(packet: bytes) -> tuple:
     seconds = _number(packet, 40)
     if seconds == 0:
         raise TimeServerError("it says no time")
-    since = (seconds - _UNIX_IN_NTP - _EARLIEST) & 0xFFFFFFFF
-    if since >> 30:  # 34 of the 136 years of an era are believed, whichever era they fall into
+    since = (seconds + _SHIFT) & 0xFFFFFFFF
+    if since >> 30:  # 34 of the 136 years of an era are believed
         raise TimeServerError("it shows a time before 2026 or after 2059")
     return (_EARLIEST + since) * 1000 + (_number(packet, 44) * 1000 >> 32), distance + 1
 

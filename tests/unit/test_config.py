@@ -46,6 +46,26 @@ def test_optional_entries_have_defaults():
     assert (loaded.port, loaded.user, loaded.wifi_password, loaded.receiving_topic) == (1883, None, None, None)
 
 
+def test_settings_of_time():
+    loaded = config.Config(_GOOD)
+    assert len(set(loaded.time_servers)) == 3
+    assert (loaded.time_from_commands, loaded.max_command_age, loaded.future_tolerance) == (False, 600, 60)
+    for servers in (["192.0.2.1"], ["a", "b:1123"], ["a:1", "a:2"]):
+        loaded = config.Config(dict(_GOOD, time_servers=servers, max_command_age=315360000, future_tolerance=0))
+        assert loaded.problems == []
+        assert (loaded.time_servers, loaded.max_command_age, loaded.future_tolerance) == (servers, 315360000, 0)
+    assert config.Config(dict(_GOOD, max_command_age=None)).max_command_age is None
+    loaded = config.Config(dict(_GOOD, time_servers=[], time_from_commands=True))
+    assert loaded.problems == [] and loaded.time_servers == [] and loaded.time_from_commands is True
+
+
+def test_the_older_entry_names_a_single_time_server():
+    assert config.Config(dict(_GOOD, time_server="192.0.2.1")).time_servers == ["192.0.2.1"]
+    assert len(config.Config(dict(_GOOD, time_server=None)).time_servers) == 3
+    both = config.Config(dict(_GOOD, time_server="a", time_servers=["a", "b"]))
+    assert "exclude each other" in both.problems[0]
+
+
 def test_every_missing_entry_is_named():
     problems = "\n".join(config.Config({}).problems)
     for entry in ("name", "wifi", "wifi.ssid", "broker", "broker.host", "topics"):
@@ -66,6 +86,29 @@ def test_every_wrong_entry_is_named():
         ("wifi", {"ssid": "x", "passwd": "y"}),
         ("broker", {"host": "h", "user": "u"}),
         ("topic", ["a/b"]),
+        ("time_server", 7),
+        ("time_servers", "a"),
+        ("time_servers", []),
+        ("time_servers", ["a", "b", "a"]),
+        ("time_servers", ["a", "b c"]),
+        ("time_servers", ["a", ""]),
+        ("time_servers", [7]),
+        ("time_servers", ["a:"]),
+        ("time_servers", ["a:0"]),
+        ("time_servers", ["a:65536"]),
+        ("time_servers", ["2001:db8::1"]),
+        ("time_servers", ["a", "b", "c", "d", "e", "f", "g", "h", "i"]),
+        ("time_from_commands", 1),
+        ("time_from_commands", "true"),
+        ("time_from_commands", None),
+        ("max_command_age", 0),
+        ("max_command_age", "600"),
+        ("max_command_age", True),
+        ("max_command_age", 315360001),
+        ("future_tolerance", -1),
+        ("future_tolerance", 3601),
+        ("future_tolerance", None),
+        ("future_tolerance", 2**70),
     ):
         wrong = dict(_GOOD)
         wrong[entry] = value
