@@ -191,7 +191,7 @@ class Clock:
         text = (
             "the time servers claim a time {} s from what authentic traffic confirmed; not believed for another {} min"
         )
-        raise TimeRefused(text.format(step // 1000, (_PATIENCE_MS - self._claim_age) // 60000 + 1))
+        raise TimeRefused(text.format(step // 1000, (_PATIENCE_MS - self._claim_age + 59999) // 60000))
 
     # The span
 

@@ -125,6 +125,16 @@ def test_a_late_command_confirms_nothing():
     assert bench.clock.trust == NETWORK
 
 
+def test_it_is_confirmed_by_what_is_fresh_now():
+    bench = Bench().synchronised()
+    bench.ticks.pass_ms(900000)
+    bench.clock.confirm(bench.now() - 600)
+    assert bench.clock.trust == NETWORK
+    bench.clock.confirm(bench.now())
+    assert bench.synchronised().is_right()
+    assert bench.clock.trust == CONFIRMED
+
+
 def test_nothing_confirms_an_unset_clock():
     bench = Bench()
     bench.clock.confirm(bench.now())
@@ -161,6 +171,16 @@ def test_it_is_not_ahead_however_its_crystal_drifts():
         assert bench.is_right()
 
 
+def test_not_even_by_a_moment_between_two_counts():
+    bench = Bench(drift=50)
+    bench.network.delay = 0
+    bench.synchronised()
+    bench.ticks.pass_ms(900000)
+    for _ in range(1000):
+        bench.ticks.pass_ms(1)
+        assert bench.clock() <= bench.now()
+
+
 def test_it_loses_nothing_by_being_read_often():
     bench = Bench().synchronised()
     for _ in range(5000):
@@ -169,6 +189,19 @@ def test_it_loses_nothing_by_being_read_often():
         bench.clock.due()
         bench.clock.confirm(bench.now())
     assert bench.is_right()
+
+
+def test_what_passes_after_an_answer_is_not_lost():
+    class Interrupted(TimeServers):
+        def ask(self, waiting=None):
+            answer = super().ask(waiting)
+            self._ticks.pass_ms(3000)
+            return answer
+
+    bench = Bench()
+    servers = Interrupted(("a", "b"), bench.network, bench.ticks)
+    bench.clock = Clock(bench.config, servers, RTC(bench.machine, bench.calendar), bench.ticks)
+    assert bench.synchronised().is_right()
 
 
 def test_ticks_wrap():
@@ -221,7 +254,9 @@ def test_messages_prove_the_time_as_well():
     bench = Bench().synchronised()
     bench.clock.confirm(bench.now())
     bench.claim(-3600)
-    bench.refused(TimeRefused)
+    for _ in range(3):  # however long they insist
+        assert "before that of authentic traffic" in bench.refused(TimeRefused)
+        bench.wait(_HOUR)
 
 
 def test_the_floor_never_falls():
@@ -248,6 +283,7 @@ def test_it_shows_nothing_below_the_floor():
     bench.network.offsets = {"a": -1900, "b": 0}
     bench.synchronised()
     bench.clock.raise_floor(bench.now() + 2)
+    bench.clock.raise_floor(bench.now() - 2)
     assert bench.clock() == bench.now() + 2
 
 
@@ -291,6 +327,16 @@ def test_a_confirmed_clock_is_moved_only_after_an_hour_of_saying_so():
     assert bench.clock.trust == NETWORK
     assert bench.now() + 7199 <= bench.clock() <= bench.now() + 7200
     assert "by 71" in bench.reported[0]
+
+
+def test_nor_is_it_set_back_sooner():
+    bench = Bench().synchronised()
+    bench.clock.confirm(bench.now() - 61)
+    bench.claim(-100)
+    assert "claim a time -100 s from" in bench.refused(TimeRefused)
+    bench.wait(_HOUR + 60000)
+    bench.synchronised()
+    assert bench.now() - 101 <= bench.clock() <= bench.now() - 100
 
 
 def test_a_claim_that_changes_or_is_withdrawn_begins_anew():
@@ -370,6 +416,15 @@ def test_later_commands_move_it_on_and_earlier_ones_do_not():
     assert bench.clock() == start + 30
     bench.clock.confirm(start + 30)
     assert bench.clock.trust == COMMANDED  # it set the clock: that it agrees says nothing
+
+
+def test_time_servers_do_not_lead_back_before_a_command():
+    bench = Bench(time_from_commands=True)
+    bench.silence()
+    bench.refused()
+    bench.clock.evidence(bench.now())
+    bench.claim(-3600)
+    bench.refused(TimeRefused)
 
 
 def test_time_servers_overrule_a_command():
@@ -457,8 +512,7 @@ def test_a_fleet_spreads_out():
 
 def test_a_reset_keeps_the_time_in_either_epoch():
     for epoch in (946684800, 0):
-        bench = Bench(epoch)
-        bench.confirmed()
+        bench = Bench(epoch).confirmed().synchronised()
         assert bench.machine.datetime()[0] == 2026
         bench.wait(_HOUR)
         bench.reset()
