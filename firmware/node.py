@@ -235,6 +235,7 @@ class Node:
 
     def _count_down(self) -> None:
         """Count the time since the last call off all periods; a period may be longer than ticks can tell apart."""
+        self.clock.due()  # so that it counts on, network or not
         now = time.ticks_ms()
         passed = time.ticks_diff(now, self._last_tick)
         self._last_tick = now

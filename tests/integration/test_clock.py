@@ -15,6 +15,7 @@ from fleet import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, StartNode, confi
 from time_server import Source, TimeServer, silent
 
 import e4
+from e4_tools.boards import Board
 from e4_tools.c2 import Broker
 from e4_tools.console import Console
 from e4_tools.embedded_broker import HOST
@@ -37,6 +38,14 @@ def typed(line):
     print("=", eval(line))
 
 node.run()
+"""
+
+_LOOK_UP = """
+import socket
+try:
+    print(socket.getaddrinfo("pool.ntp.org", 123))
+except OSError as error:
+    print(error.args[0])
 """
 
 
@@ -164,6 +173,7 @@ def test_a_power_cut_does_not(start_node: StartNode, mosquitto: Mosquitto, serve
     board.cut_power()
     board.power_on()
     console.expect("connection lost or not made: the time is not known: no two time servers agree")
+    assert _asked(console, "machine.RTC().datetime()[0]") == "2000"
 
 
 def test_where_no_server_answers_a_command_sets_the_clock_if_it_may(
@@ -185,6 +195,8 @@ def test_where_no_server_answers_a_command_sets_the_clock_if_it_may(
 def test_virtual_boards_whose_time_servers_are_silent(make_board: BoardMaker) -> None:
     """What `e4 board --no-ntp` is for; else whatever time server a virtual board asks is an honest one."""
     board = make_board(ntp=False)
+    with Board(board.device) as serial:  # and without WiFi there are no names, as on a board
+        assert serial.run(_LOOK_UP, "a test").strip() == "-202"
     provision(board.device, config_for("alice", 1), KEY)
     with Console("alice", board.device) as console:
         console.expect(r"the time is not known: no two time servers agree \(0.pool.ntp.org: no answer within 2 s;")
