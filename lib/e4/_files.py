@@ -59,7 +59,7 @@ def make_private(folder: str) -> None:
 
 
 def sync_folder(path: str) -> None:
-    """Make a renaming last before anything that is written after it; littlefs does so by itself."""
+    """Make a new or renamed file last before anything that is written after it; littlefs does so by itself."""
     if hasattr(os, "fsync"):
         folder = os.open(path[: path.rfind("/") + 1] or ".", os.O_RDONLY)  # type: ignore[attr-defined]
         try:
@@ -95,5 +95,7 @@ def exists(path: str) -> bool:
     try:
         os.stat(path)
         return True
-    except OSError:
-        return False
+    except OSError as error:
+        if error.args[0] == ENOENT:
+            return False
+        raise StoreError("cannot look at {}: {}".format(path, described(error))) from None

@@ -46,13 +46,14 @@ class FileStore:
     def _begin(self) -> None:
         """Be a new store. The generation tells our records from any that lie there already."""
         self._generation = os.urandom(4)
-        self._leftovers = True  # files of other generations, or of an interrupted `tidy`: there may be some
-        self._replaced: list = []  # names of records whose old contents may still be in flash
         self._resident: dict = {}  # the one-byte records
         self._changes: dict = {}  # those of the last commit, while they may not have been carried out
 
     def _load(self) -> None:
         """Take the state from the root file."""
+        self._leftovers = True  # files of other generations, or of an interrupted `tidy`: there may be some
+        self._replaced: list = []  # names of records whose old contents may still be in flash
+        self._cleaner = None
         image = files.read(self._path)
         if image is not None and not (self._fresh and image[4:8] != self._generation):
             self._decode(image)
@@ -118,7 +119,7 @@ class FileStore:
 
         Raises StoreError; it may be tried again.
         """
-        if not (self._leftovers or self._replaced):
+        if not (self._cleaner or self._leftovers or self._replaced):
             return False
         cleaner = self._cleaner = self._cleaner or self._clean()
         for _ in range(steps):
@@ -135,17 +136,17 @@ class FileStore:
                     files.remove(path)
                 yield False
             self._leftovers = False
-        while self._replaced:
-            folder, record = self._place(self._replaced[0])
-            if not files.exists(folder):  # empty, and removed since
-                self._replaced.pop(0)
-                continue
-            for path in (_beside(record), self._following):
-                for _ in range(files.REWRITES):
-                    files.write_zeros(path)
-                    yield False
-                files.remove(path)
-            self._replaced.pop(0)
+        replaced, self._replaced = self._replaced, []
+        try:
+            for name in replaced:
+                folder, record = self._place(name)
+                if files.exists(folder):  # it may have been empty, and removed since
+                    yield from _fill(_beside(record))
+            if replaced:
+                yield from _fill(self._following)
+        except StoreError:
+            self._replaced = replaced
+            raise
 
     def _is_ours(self, path: str, name: str) -> bool:
         """Tell whether a record is of this generation, or so damaged that it might be."""
@@ -236,6 +237,8 @@ class FileStore:
             self._was_replaced(name)
         try:
             files.write(path, image)
+            if old is None:
+                files.sync_folder(path)
         except OSError as error:
             raise StoreError(
                 "cannot write {}: {}; it is still to be done".format(path, files.described(error))
@@ -293,6 +296,14 @@ class FileStore:
 def _beside(path: str) -> str:
     """Return the path of a file that comes just before this one, and so into the same blocks of the directory."""
     return path[:-1]
+
+
+def _fill(path: str):
+    """Have littlefs erase both blocks of a directory, one step at a time."""
+    for _ in range(files.REWRITES):
+        files.write_zeros(path)
+        yield False
+    files.remove(path)
 
 
 def _next(generation: bytes) -> bytes:
