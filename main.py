@@ -38,8 +38,10 @@ def refused(topic, error):
 @node.on_line
 def typed(line):
     if CHAT_TOPIC:
-        node.publish(CHAT_TOPIC, line)
-        print("> message published successfully")
+        if node.publish(CHAT_TOPIC, line):
+            print("> message published successfully")
+        else:
+            print("> message kept, to be published once the broker is there")
 
 
 @node.every(60)

@@ -2,14 +2,22 @@
 
     {"name": "alice",
      "wifi": {"ssid": "...", "password": "..."},
-     "broker": {"host": "192.0.2.1", "port": 1883, "user": null, "password": null},
+     "broker": {"host": "192.0.2.1", "port": 1883, "user": null, "password": null, "ca": null,
+                "keepalive": 60, "patience": 10},
      "topics": ["/e4go/demo/messages"],
      "receiving_topic": null,
      "time_servers": ["0.pool.ntp.org", "time.cloudflare.com", "1.pool.ntp.org"],
-     "time_from_commands": false, "max_command_age": 600, "future_tolerance": 60}
+     "time_from_commands": false, "max_command_age": 600, "future_tolerance": 60,
+     "status_topic": null, "max_message": 4096, "queue": {"messages": 32, "bytes": 8192}, "watchdog": 60}
 
 `topics` are MQTT topic filters to subscribe to; the first one is where the default `main.py` publishes. What follows
-them, and `port`, `user` and `password` of the broker, may be left out and is then as above.
+them, and all of the broker but `host`, may be left out and is then as above.
+
+`ca` is the path of the CA certificate (DER or PEM) that the broker's is signed with: TLS, and port 8883. After a third
+of `keepalive` (s) without a word, the broker is asked whether it is there; it has `patience` (s) for any answer.
+On `status_topic` a retained "online" or "offline" is kept, not protected: a hint that anyone can forge. Messages of
+more than `max_message` bytes are skipped. What is to be sent waits in the `queue` while there is no connection.
+`watchdog`: seconds without progress until the board is reset; 0: none.
 
 `time_servers` are asked in this order ("host" or "host:port") until two agree. A single one is trusted alone.
 "time_server": "host" is an older way to name a single one. None at all needs `time_from_commands`: where time servers
@@ -31,10 +39,12 @@ DEFAULT_TIME_SERVERS = ("0.pool.ntp.org", "time.cloudflare.com", "1.pool.ntp.org
 _KNOWN = (
     "name", "wifi", "broker", "topics", "receiving_topic",
     "time_servers", "time_server", "time_from_commands", "max_command_age", "future_tolerance",
+    "status_topic", "max_message", "queue", "watchdog",
 )  # fmt: skip
 _KNOWN_WIFI = ("ssid", "password")
-_KNOWN_BROKER = ("host", "port", "user", "password")
-_MAX_PORT = 65535
+_KNOWN_BROKER = ("host", "port", "user", "password", "ca", "keepalive", "patience")
+_KNOWN_QUEUE = ("messages", "bytes")
+_PORTS = (1, 65535)
 _MAX_TIME_SERVERS = 8
 _MAX_COMMAND_AGE = 315360000  # ten years; beyond, null says it more clearly
 _MAX_FUTURE = 3600
@@ -57,7 +67,10 @@ class Config:
         broker = self._object(entries, "broker")
         self._check_known(broker, _KNOWN_BROKER, "broker.")
         self.host = self._text(broker, "host", "broker.")
-        self.port = self._port(broker)
+        self.ca = self._text(broker, "ca", "broker.", optional=True)
+        self.port = self._number(broker, "port", "broker.", 1883 if self.ca is None else 8883, _PORTS)
+        self.keepalive = self._number(broker, "keepalive", "broker.", 60, (3, 3600))
+        self.patience = self._number(broker, "patience", "broker.", 10, (1, 300))
         self.user = self._text(broker, "user", "broker.", optional=True)
         self.password = self._text(broker, "password", "broker.", optional=True)
         if (self.user is None) != (self.password is None):
@@ -68,8 +81,22 @@ class Config:
         self.time_servers = self._time_servers(entries)
         self.max_command_age = None
         if entries.get("max_command_age", 600) is not None:
-            self.max_command_age = self._seconds(entries, "max_command_age", 600, (1, _MAX_COMMAND_AGE))
-        self.future_tolerance = self._seconds(entries, "future_tolerance", 60, (0, _MAX_FUTURE))
+            self.max_command_age = self._number(entries, "max_command_age", "", 600, (1, _MAX_COMMAND_AGE))
+        self.future_tolerance = self._number(entries, "future_tolerance", "", 60, (0, _MAX_FUTURE))
+        self._read_limits(entries)
+
+    def _read_limits(self, entries: dict) -> None:
+        self.status_topic = self._text(entries, "status_topic", "", optional=True)
+        if self.status_topic is not None and (
+            not is_valid(self.status_topic) or self.status_topic[-1] == "#" or "+" in self.status_topic
+        ):
+            self.problems.append('"status_topic" is no topic')
+        self.max_message = self._number(entries, "max_message", "", 4096, (64, 65536))
+        self.watchdog = self._number(entries, "watchdog", "", 60, (0, 3600))
+        queue = self._object(entries, "queue") if "queue" in entries else {}
+        self._check_known(queue, _KNOWN_QUEUE, "queue.")
+        self.queue_messages = self._number(queue, "messages", "queue.", 32, (1, 1000))
+        self.queue_bytes = self._number(queue, "bytes", "queue.", 8192, (64, 65536))
 
     def _check_known(self, entries: dict, known: tuple, where: str) -> None:
         for entry in entries:
@@ -92,22 +119,16 @@ class Config:
         self.problems.append('"{}{}" is {}'.format(where, entry, "missing" if not value else "not text"))
         return None
 
-    def _port(self, broker: dict) -> int:
-        port = broker.get("port", 1883)
-        if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= _MAX_PORT:
-            self.problems.append('"broker.port" is not a number from 1 to 65535')
-        return port
-
     def _flag(self, entries: dict, entry: str) -> bool:
         value = entries.get(entry, False)
         if not isinstance(value, bool):
             self.problems.append('"{}" is neither true nor false'.format(entry))
         return value is True
 
-    def _seconds(self, entries: dict, entry: str, default: int, limits: tuple) -> int:
+    def _number(self, entries: dict, entry: str, where: str, default: int, limits: tuple) -> int:
         value = entries.get(entry, default)
         if not isinstance(value, int) or isinstance(value, bool) or not limits[0] <= value <= limits[1]:
-            self.problems.append('"{}" is not a number of seconds from {} to {}'.format(entry, *limits))
+            self.problems.append('"{}{}" is not a number from {} to {}'.format(where, entry, *limits))
             return default
         return value
 
@@ -146,7 +167,7 @@ def _is_server(server) -> bool:
     host, colon, port = server.partition(":") if isinstance(server, str) else ("", "", "")
     if not host or " " in host:
         return False
-    return not colon or (port.isdigit() and len(port) <= 5 and 1 <= int(port) <= _MAX_PORT)
+    return not colon or (port.isdigit() and len(port) <= 5 and 1 <= int(port) <= _PORTS[1])
 
 
 def load() -> Config:

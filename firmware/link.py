@@ -1,162 +1,281 @@
-"""The connection to the broker, by `umqtt.simple` as the stock firmware has it.
+"""The session with the broker: `umqtt.simple`, as the stock firmware has it, writes our packets; every wait is ours.
 
-`umqtt` allocates whatever length a packet announces, sends a wrong length for long topics, and loses its place in
-the stream where it does not expect a packet. Its `wait_msg` is therefore replaced by ours, and so is `subscribe`.
+Where `umqtt` would read, it waits for ever, or allocates what a packet announces, or loses its place in the stream.
+So it is given a wire that keeps what it writes and stops it where it begins to read. The signatures that differ
+between its versions (1.3.4 to 1.8.0: TLS, timeouts) are not used.
 """
 
-import time
+from umqtt import simple
 
-from umqtt.simple import MQTTClient
+from firmware import packets
+from firmware.packets import LinkDown, Reader
+from firmware.ticks import Deadline
 
-MAX_PAYLOAD = 8192  # bytes; a larger message is skipped without being stored
-_KEEPALIVE = 60  # seconds after which the broker gives us up
-_PING_MS = 20000
-_LAST_PID = 0xFFF0  # packet identifiers have 16 bits, and umqtt does not know that
-
-_PUBLISH = 0x30
-_PUBACK = 0x40
-_SUBACK = 0x90
+_LONGEST_WAIT = 6  # times the patience: for an answer that comes behind others
+_MAX_UNSENT = 32  # packets; beyond that nothing more is read, as it would have to be answered
+_MAX_RECEIVED = 32  # QoS 2 deliveries begun
 _REFUSED = 0x80
-
-
-class LinkDown(OSError):
-    """There is no connection to the broker, or no longer one; the text says what became of the message."""
+_DUP = 0x08
+_ASKED = {packets.CONNACK: "CONNECT", packets.PUBACK: "PUBLISH", packets.SUBACK: "SUBSCRIBE"}
+_CONNECT_ERRORS = (
+    "",
+    "it does not speak MQTT 3.1.1",
+    "it does not accept our client identifier",
+    "it is not available",
+    "wrong user name or password",
+    "we are not authorised",
+)  # section 3.2.2.3
 
 
 class Link:
     """One MQTT session, kept by the broker while the board is away.
 
-    `arrived(topic, payload, size)` is called with bytes for whatever comes, and with None for a payload of more
-    than MAX_PAYLOAD bytes. It must not raise, nor call the link: it runs while another call waits for its answer.
-    Any exception from a method means that the connection is of no more use: call `close` and `open` again.
+    Nothing here ever waits. Open it on a stream that does not either, and call `step` again and again; a method that
+    raises LinkDown or OSError means that the connection is of no more use: `close` it.
+
+    `arrived(topic, payload, size, again)` is called for whatever comes, the payload a view that is good during the
+    call, or None if it is too large. It returns True when the message is where it is safe; otherwise it is not
+    acknowledged, and with QoS 1 the broker delivers it again after the next connection. It must not raise, nor call
+    the link. `subscribed(topic_filter, allowed)` is called for each answer to a subscription.
     """
 
-    def __init__(self, client_id: str, config, arrived) -> None:
-        self._client = MQTTClient(
-            client_id, config.host, config.port, _encoded(config.user), _encoded(config.password), keepalive=_KEEPALIVE
+    def __init__(self, client_id: str, config, arrived, subscribed) -> None:
+        self._wire = _Wire()
+        client = simple.MQTTClient(
+            client_id, config.host, config.port, _encoded(config.user), _encoded(config.password), config.keepalive
         )
-        self._client.wait_msg = self._receive  # type: ignore[method-assign]
+        if config.status_topic:
+            client.set_last_will(config.status_topic.encode(), b"offline", True, 1)
+        client.wait_msg = self._wire.read  # type: ignore[method-assign]
+        self._client = client
         self._arrived = arrived
-        self._scratch = bytearray(64)
-        self._up = False
-        self._last_ping = time.ticks_ms()
+        self._subscribed = subscribed
+        self._patience_ms = config.patience * 1000
+        self._idle_ms = config.keepalive * 1000 // 3
+        self._reader = Reader(config.max_message)
+        self._packet_id = 0
+        self._received: list = []  # packet identifiers of QoS 2 deliveries that the broker has not released
+        self._quiet = Deadline(0)  # since the broker was last heard
+        self._rested = Deadline(0)  # since we last sent something
+        self._unsent_since = Deadline(0)
+        self.stream = None
+        self._reset()
 
-    @property
-    def socket(self):
-        return self._client.sock
+    def _reset(self) -> None:
+        self._unsent: list = []
+        self._awaited: dict = {}  # kind of an answer: (packet identifier, deadline)
+        self._filters: list = []
+        self.connected = False  # the broker has accepted us
 
     @property
     def up(self) -> bool:
-        return self._up
+        """Whether messages can be sent: the broker has accepted us and answered all subscriptions."""
+        return self.connected and not self._filters
 
-    def open(self) -> None:
-        """Connect to the broker."""
-        self._client.pid = 0
-        self._client.connect(clean_session=False)
-        self._up = True
-        self._last_ping = time.ticks_ms()
+    @property
+    def publishing(self) -> bool:
+        """Whether the message sent last is still on its way: to the network or, with QoS 1, to the broker."""
+        return packets.PUBACK in self._awaited or bool(self._unsent)
 
-    def subscribe(self, topic_filter: bytes) -> bool:
-        """Subscribe, QoS 1; return whether the broker allows it (MQTT 3.1.1 section 3.8)."""
-        self._client.pid += 1
-        packet_id = self._client.pid.to_bytes(2, "big")
-        body = packet_id + len(topic_filter).to_bytes(2, "big") + topic_filter + b"\x01"
-        self._client.sock.write(b"\x82" + _length(len(body)) + body)
-        while True:
-            if self._receive() == _SUBACK:
-                reply = self._read(4)
-                if reply[1:3] == packet_id:
-                    return reply[3] != _REFUSED
+    def open(self, stream) -> None:
+        """Begin a session on a stream that is connected."""
+        self._reset()
+        self.stream = stream
+        self._reader.start(stream)
+        self._await(packets.CONNACK, 0)
+        self._send(self._written(self._client.connect, False))
 
     def close(self) -> None:
-        self._up = False
-        if self._client.sock is not None:
-            self._client.sock.close()
+        self._reset()
+        stream, self.stream = self.stream, None
+        if stream is not None:
+            stream.close()
 
-    def receive(self) -> None:
-        """Handle the one packet that has begun to arrive."""
-        if self._receive() is not None:  # an acknowledgement that nobody waits for
-            self._skip(self._read_length())
+    def step(self) -> None:
+        """Send and receive what is possible now, one packet at most; see that the broker is alive."""
+        if self.stream is None:
+            raise LinkDown("it failed while sending")
+        self._flush()
+        if len(self._unsent) < _MAX_UNSENT and self._reader.step():
+            self._take()
+            self._flush()
+        if self._reader.heard:
+            self._reader.heard = False
+            self._quiet.restart(self._patience_ms)
+        self._check_answers()
+        self._keep_alive()
 
-    def publish(self, topic: bytes, payload: bytes, retain: bool, qos: int) -> None:
-        """Publish; with QoS 1, wait until the broker has it. Raises LinkDown."""
-        if self._client.pid >= _LAST_PID:
-            self._client.pid = 0
+    def subscribe(self, topic_filters: list) -> None:
+        """Subscribe, QoS 1, to one topic filter after the other."""
+        self._filters = list(topic_filters)
+        self._subscribe_next()
+
+    def publish(self, topic: bytes, payload: bytes, retain: bool, qos: int, again: bool = False) -> None:
+        """Send a message, QoS 0 or 1; it is sent once `publishing` is no longer true."""
+        self._client.pid = self._next_id() - 1
+        packet = self._written(self._client.publish, topic, payload, retain, qos)
+        if again:
+            packet[0] |= _DUP
+        if qos:
+            self._await(packets.PUBACK, self._packet_id)
+        self._send(packet)
+        self._flush()
+
+    # Sending
+
+    def _written(self, method, *arguments) -> bytearray:
+        """Return what a method of umqtt writes until it begins to wait."""
+        wire = self._wire
+        wire.written = bytearray()
+        self._client.sock = wire
+        original, simple.socket = simple.socket, wire
         try:
-            self._client.publish(topic, payload, retain, qos)
-        except Exception as error:  # umqtt raises AssertionError, IndexError, TypeError and more
-            self._up = False  # half a packet may have gone out
-            raise LinkDown(
-                "the connection failed while sending ({!r}); it may not have arrived".format(error)
-            ) from None
+            method(*arguments)
+        except _Waits:
+            pass
+        finally:
+            simple.socket = original
+        if self._client.sock is not wire or not wire.written:
+            raise LinkDown("this version of umqtt.simple is not known here")
+        written, wire.written = wire.written, bytearray()
+        return written
 
-    def keep_alive(self) -> None:
-        now = time.ticks_ms()
-        if time.ticks_diff(now, self._last_ping) >= _PING_MS:
-            self._last_ping = now
-            self._client.ping()
+    def _send(self, packet) -> None:
+        if not self._unsent:
+            self._unsent_since.restart(_LONGEST_WAIT * self._patience_ms)
+        self._unsent.append(packet)
+        self._rested.restart(self._idle_ms)
 
-    def _receive(self):
-        """Take one packet; return its first byte if it is a PUBACK or SUBACK, the rest of which is the caller's."""
-        first = self._read(1)[0]
-        if first & 0xF0 == _PUBLISH:
-            self._take_publish(first)
-        elif first in (_PUBACK, _SUBACK):
-            return first
+    def _flush(self) -> None:
+        while self._unsent:
+            packet = self._unsent[0]
+            n = self.stream.write(packet) or 0
+            if n == len(packet):
+                self._unsent.pop(0)
+            elif n:
+                self._unsent[0] = memoryview(packet)[n:]
+            else:
+                if self._unsent_since.passed():
+                    raise LinkDown("the network takes nothing from us")
+                return
+
+    def _next_id(self) -> int:
+        """Return a packet identifier: 1 to 65535 (section 2.3.1)."""
+        self._packet_id = self._packet_id % 0xFFFF + 1
+        return self._packet_id
+
+    def _subscribe_next(self) -> None:
+        if self._filters:
+            self._await(packets.SUBACK, self._next_id())
+            self._send(packets.subscribe(self._packet_id, self._filters[0].encode()))
+
+    # Answers
+
+    def _await(self, kind: int, packet_id: int) -> None:
+        self._quiet.restart(self._patience_ms)
+        self._awaited[kind] = (packet_id, Deadline(_LONGEST_WAIT * self._patience_ms))
+
+    def _check_answers(self) -> None:
+        """Raise LinkDown if the broker owes us an answer and is silent, or owes it for too long."""
+        quiet = self._quiet.passed()
+        for kind, (_, deadline) in self._awaited.items():
+            if quiet or deadline.passed():
+                raise LinkDown("the broker does not answer our {}".format(_ASKED.get(kind, "PINGREQ")))
+
+    def _keep_alive(self) -> None:
+        """Ping when either side has been idle for a while: a connection can die without a sign (section 3.12)."""
+        if not self.connected or packets.PINGRESP in self._awaited:
+            return
+        if self._rested.passed() or self._quiet.elapsed() >= self._idle_ms:
+            self._await(packets.PINGRESP, 0)
+            self._send(b"\xc0\x00")
+
+    def _is_awaited(self, kind: int, packet_id: int) -> bool:
+        if self._awaited.get(kind, (None,))[0] != packet_id:
+            return False
+        del self._awaited[kind]
+        return True
+
+    # Receiving
+
+    def _take(self) -> None:
+        """Act on the packet that has arrived. What nobody waits for is ignored."""
+        reader = self._reader
+        if reader.kind == packets.CONNACK and packets.CONNACK in self._awaited and len(reader.body) == 2:
+            self._take_connack(reader.body[1])
+        elif not self.connected:
+            raise LinkDown("the broker speaks before it has accepted us")
+        elif reader.kind == packets.PUBLISH:
+            self._take_publish()
+        elif reader.kind == packets.PINGRESP:
+            self._is_awaited(packets.PINGRESP, 0)
+        elif len(reader.body) >= 2:
+            self._take_answer(reader.kind, reader.body[0] << 8 | reader.body[1])
+
+    def _take_connack(self, code: int) -> None:
+        if code:
+            reason = _CONNECT_ERRORS[code] if code < len(_CONNECT_ERRORS) else "code {}".format(code)
+            raise LinkDown("the broker refuses us: {}".format(reason))
+        self._is_awaited(packets.CONNACK, 0)
+        self.connected = True
+
+    def _take_answer(self, kind: int, packet_id: int) -> None:
+        if kind == packets.PUBACK:
+            self._is_awaited(kind, packet_id)
+        elif kind == packets.SUBACK and len(self._reader.body) > 2 and self._is_awaited(kind, packet_id):
+            self._subscribed(self._filters.pop(0), self._reader.body[2] != _REFUSED)
+            self._subscribe_next()
+        elif kind == packets.PUBREL:
+            if packet_id in self._received:
+                self._received.remove(packet_id)
+            self._send(packets.acknowledgement(packets.PUBCOMP, packet_id))
+
+    def _take_publish(self) -> None:
+        """Hand a message on, and acknowledge it once it is safe (sections 4.3, 4.4)."""
+        reader = self._reader
+        if reader.qos == 2 and reader.packet_id in self._received:
+            taken = True
         else:
-            self._skip(self._read_length())
-        return None
-
-    def _take_publish(self, first: int) -> None:
-        """Take the rest of a PUBLISH, hand it on, and acknowledge it (MQTT 3.1.1 section 3.3)."""
-        size = self._read_length() - 2
-        topic_size = int.from_bytes(self._read(2), "big")
-        qos = first >> 1 & 3
-        size -= topic_size + (2 if qos else 0)
-        if size < 0 or qos > 1 or topic_size > MAX_PAYLOAD:
-            raise LinkDown("the broker sent a malformed packet")
-        topic = self._read(topic_size)
-        packet_id = self._read(2) if qos else None
-        if size > MAX_PAYLOAD:
-            self._skip(size)
-            self._arrived(topic, None, size)
-        else:
-            self._arrived(topic, self._read(size), size)
-        if packet_id is not None:
-            self._client.sock.write(b"\x40\x02" + packet_id)
-
-    def _read(self, n: int) -> bytes:
-        data = self._client.sock.read(n) if n else b""
-        if data is None or len(data) != n:
-            raise LinkDown("the broker closed the connection")
-        return data
-
-    def _read_length(self) -> int:
-        """Return a remaining length (MQTT 3.1.1 section 2.2.3)."""
-        length = 0
-        for shift in range(0, 28, 7):
-            byte = self._read(1)[0]
-            length |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return length
-        raise LinkDown("the broker sent a malformed packet")
-
-    def _skip(self, n: int) -> None:
-        while n > 0:
-            got = self._client.sock.readinto(self._scratch, min(n, len(self._scratch)))
-            if not got:
-                raise LinkDown("the broker closed the connection")
-            n -= got
+            taken = self._arrived(reader.topic, reader.payload, reader.size, reader.again)
+        if not taken or not reader.qos:
+            return
+        if reader.qos == 1:
+            self._send(packets.acknowledgement(packets.PUBACK, reader.packet_id))
+            return
+        if reader.packet_id not in self._received:
+            self._received = self._received[1 - _MAX_RECEIVED :] + [reader.packet_id]
+        self._send(packets.acknowledgement(packets.PUBREC, reader.packet_id))
 
 
-def _length(n: int) -> bytes:
-    """Return a remaining length as it is sent (MQTT 3.1.1 section 2.2.3)."""
-    encoded = bytearray()
-    while n > 0x7F:
-        encoded.append(n & 0x7F | 0x80)
-        n >>= 7
-    encoded.append(n)
-    return bytes(encoded)
+class _Waits(Exception):
+    """umqtt has written its packet and would now wait for the answer."""
+
+
+class _Wire:
+    """What umqtt takes for the module `socket`, and for its socket: it keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written = bytearray()
+
+    def socket(self, *_):
+        return self
+
+    def getaddrinfo(self, *_):
+        return [(None,)]
+
+    def write(self, data, size: int | None = None) -> None:
+        if isinstance(data, str):
+            data = data.encode()
+        self.written.extend(data if size is None else data[:size])
+
+    def read(self, *_):
+        raise _Waits
+
+    def connect(self, _address) -> None:
+        """The stream is connected."""
+
+    def settimeout(self, _seconds) -> None:
+        """The stream never waits."""
 
 
 def _encoded(text: str | None) -> bytes | None:

@@ -1,10 +1,13 @@
-"""Joining a WiFi network."""
-
-import time
+"""Joining a WiFi network, without waiting for it."""
 
 import network
 
-_STEP_MS = 100
+from firmware.ticks import Deadline
+
+_PATIENCE_MS = 15000
+_ATTEMPTS = 5  # that fail before the radio is switched off and on: it can get stuck
+
+_failed = 0
 
 
 class WiFiError(OSError):
@@ -15,23 +18,30 @@ def connected() -> bool:
     return network.WLAN(network.STA_IF).isconnected()
 
 
-def join(ssid: str, password: str | None, timeout_ms: int = 15000) -> str:
-    """Join the network and return our address. Raises WiFiError when that has not worked in time."""
+def joined(ssid: str, password: str | None):
+    """Join the network and return our address: a generator that yields meanwhile. Raises WiFiError, OSError."""
+    global _failed  # noqa: PLW0603 (there is one radio)
     station = network.WLAN(network.STA_IF)
+    if _failed >= _ATTEMPTS:
+        station.active(False)
+        _failed = 0
+        yield
     station.active(True)
     if not station.isconnected():
+        _failed += 1
         try:
             station.connect(ssid, password)
         except OSError:  # it is trying already
             station.disconnect()
             raise WiFiError('WiFi "{}": the radio was busy'.format(ssid)) from None
-        started = time.ticks_ms()
+        deadline = Deadline(_PATIENCE_MS)
         while not station.isconnected():
-            if time.ticks_diff(time.ticks_ms(), started) > timeout_ms:
+            if deadline.passed():
                 reason = _reason(station.status())
                 station.disconnect()
                 raise WiFiError('WiFi "{}": {}'.format(ssid, reason))
-            time.sleep_ms(_STEP_MS)
+            yield
+    _failed = 0
     return station.ifconfig()[0]
 
 

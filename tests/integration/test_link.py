@@ -83,7 +83,7 @@ def received(topic, message):
     print("got", len(message))
 node.run()
 """
-    _, console = start_node("alice", KEY, mosquitto.port, main)
+    _, console = start_node("alice", KEY, mosquitto.port, main, max_message=8192)
     _grant(mosquitto.port)
     _say(mosquitto.port, bytes(8192 - 24), bytes(8192 - 23), b"x")
     console.expect("^got 8168$")
@@ -97,16 +97,16 @@ from firmware.node import Node
 node = Node()
 @node.on_line
 def typed(line):
-    node._link._client.pid = 0xFFEE
+    node._link._packet_id = 0xFFFD
     for i in range(5):
-        node.publish(node.topics[0], str(i))
-        print("sent", i, node._link._client.pid)
+        print("sent", i, node.publish(node.topics[0], str(i)), node._link._packet_id)
 node.run()
 """
     _, console = start_node("alice", KEY, mosquitto.port, main)
     _grant(mosquitto.port)
     console.type("go")
-    console.expect("^sent 4 3$", 10)
+    console.expect("^sent 2 True 1$", 10)
+    console.expect("^sent 4 True 3$", 10)
 
 
 def test_topics_of_any_length(start_node: StartNode, mosquitto: Mosquitto) -> None:

@@ -95,7 +95,7 @@ def test_a_wrong_wifi_password_is_named_and_tried_again(start_node: StartNode) -
     wifi = {"ssid": "virtual", "password": "not-the-password"}
     _, console = start_node("alice", KEY, 1, ready=False, wifi=wifi)
     console.expect('WiFi "virtual": wrong password', 40)
-    console.expect("trying again in 1 s")
+    console.expect("trying again in")
     assert "not-the-password" not in "\n".join(console.lines)
 
 
@@ -112,10 +112,10 @@ def test_a_broker_that_comes_and_goes_is_found_again(start_node: StartNode, mosq
 
 def test_a_broker_that_is_not_there_is_tried_again(start_node: StartNode) -> None:
     _, console = start_node("alice", KEY, free_port(), ready=False)
-    console.expect("trying again in 1 s")
-    console.expect("trying again in 2 s")
+    console.expect("trying again in 0.[5-9] s|trying again in 1.0 s")
+    console.expect("trying again in [12].[0-9] s")
     console.type("a line for nobody")
-    console.expect("not sent: not connected")
+    console.expect("not done: topic key not found")
 
 
 def test_wifi_that_goes_is_joined_again(start_node: StartNode, mosquitto: Mosquitto) -> None:

@@ -1,0 +1,118 @@
+"""The life of a board on its network: WiFi, time, broker, and all of it again when something fails."""
+
+import os
+
+from e4 import ClockNotSet
+from firmware import transport, wifi
+from firmware.inbox import described
+from firmware.link import Link
+from firmware.packets import LinkDown
+from firmware.ticks import Deadline
+
+_RETRY_MS = 1000  # before the second attempt to connect; doubled up to the next
+_RETRY_LIMIT_MS = 60000
+_LASTING_MS = 10000  # a connection that has lived for so long was a good one
+
+
+class Connection:
+    """Connects and connects again, step by step: `step` never waits, but for time servers.
+
+    `waiting` is called before each step that may wait for seconds. `lost` is called when a connection has ended, and
+    `behind` tells whether another one is wanted to have messages delivered again.
+    """
+
+    def __init__(self, config, clock, link: Link, topic_filters, waiting, lost, behind) -> None:  # noqa: PLR0913
+        self._config = config
+        self._clock = clock
+        self._link = link
+        self._topic_filters = topic_filters
+        self._waiting = waiting
+        self._lost = lost
+        self._behind = behind
+        self._life = self._live()
+        self._retry_ms = _RETRY_MS
+        self.state = "starting"  # changes with each step forward
+
+    def step(self) -> None:
+        """Do what can be done now."""
+        next(self._life)
+
+    def _live(self):
+        """Never return; yield whenever there is nothing to do."""
+        while True:
+            age = None
+            try:
+                yield from self._connect()
+                age = Deadline(_LASTING_MS)
+                yield from self._serve()
+            except Exception as error:  # ours, or what the drivers raise
+                print("* connection lost or not made:", self._explained(error))
+            self._link.close()
+            self._lost()
+            if age is not None and age.passed():
+                self._retry_ms = _RETRY_MS
+            yield from self._pause()
+
+    def _connect(self):
+        config, link = self._config, self._link
+        self.state = "joining WiFi"
+        address = yield from wifi.joined(config.ssid, config.wifi_password)
+        print("* WiFi: {} as {}".format(config.ssid, address))
+        self._synchronise()
+        self._check_time()
+        self.state = "connecting"
+        link.open((yield from transport.opened(config.host, config.port, config.ca, config.patience * 1000)))
+        while not link.connected:
+            link.step()
+            yield
+        print("* connected to {}:{}".format(config.host, config.port))
+        self.state = "subscribing"
+        link.subscribe(self._topic_filters())
+        while not link.up:
+            link.step()
+            yield
+        self.state = "connected"
+        if config.status_topic:
+            link.publish(config.status_topic.encode(), b"online", True, 1)
+
+    def _serve(self):
+        """Run until the connection fails with an exception."""
+        while True:
+            self._link.step()
+            if not wifi.connected():
+                raise LinkDown("WiFi is gone")
+            if self._behind():
+                raise LinkDown("more arrived at once than there is room for; the broker has kept the rest")
+            self._synchronise()
+            yield
+
+    def _pause(self):
+        """Wait before the next attempt: longer each time, and not as long as all the other boards."""
+        self.state = "pausing"
+        milliseconds = self._retry_ms // 2 + self._retry_ms * int.from_bytes(os.urandom(2), "big") // 0xFFFF // 2
+        print("* trying again in {}.{} s".format(milliseconds // 1000, milliseconds // 100 % 10))
+        self._retry_ms = min(2 * self._retry_ms, _RETRY_LIMIT_MS)
+        pause = Deadline(milliseconds)
+        while not pause.passed():
+            yield
+
+    def _synchronise(self) -> None:
+        if not self._clock.due():
+            return
+        try:
+            self._clock.synchronise(self._waiting)
+        except OSError as error:
+            print("* time:", described(error))
+
+    def _check_time(self) -> None:
+        """Without the time no command could be judged, and one that has been acknowledged does not return."""
+        try:
+            self._clock()
+        except ClockNotSet:
+            if not self._config.time_from_commands or self._config.ca:
+                raise
+
+    def _explained(self, error: Exception) -> str:
+        if self._config.ca and "X509" in str(error):
+            return "the broker's certificate is not to be trusted: {}".format(error)
+        return described(error)

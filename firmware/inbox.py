@@ -1,0 +1,103 @@
+"""What arrives: commands are applied and messages unprotected at once; the application hears of it in its turn."""
+
+import gc
+
+import e4
+from firmware import console
+from firmware.filters import matches
+
+_MAX_WAITING = 32  # calls of handlers; more than brokers usually have in flight
+
+
+class Inbox:
+    """Calls of the application's handlers that wait for their turn: a handler may itself want to send something.
+
+    Their number and the bytes they hold are bounded. What finds no room is left as it is: unless it came with QoS 0,
+    the broker delivers it again after the next connection, and `wants_more` says when to have one.
+    """
+
+    def __init__(self, client, clock, max_bytes: int) -> None:
+        self._client = client
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._waiting: list = []  # (handler, size, arguments)
+        self._behind = False  # a message was left to the broker
+        self.handlers: list = []  # (topic filter or None, handler)
+        self.raw = self.command = self.refused = None
+
+    def arrived(self, topic: bytes, payload, size: int, again: bool) -> bool:
+        """Take what arrived; return whether it is safe: in flash, if a command. Nothing is raised (`firmware.link`)."""
+        name = console.text(topic)
+        if payload is None:
+            print("* skipped on {}: {} bytes are too much for this board".format(name, size))
+            return True
+        if (self._bytes and self._bytes + size > self._max_bytes) or len(self._waiting) >= _MAX_WAITING:
+            self._behind = True
+            return False
+        if self.raw is not None:
+            self.later(self.raw, name, bytes(payload))
+        try:
+            self._unprotect(name, topic, payload)
+        except e4.Replayed as error:
+            if not again:  # or else the broker has told us that it may be a copy
+                self._refuse(name, error)
+        except e4.StoreError as error:
+            print("* left to the broker, which will send it again:", error)
+            return False
+        except Exception as error:
+            self._refuse(name, error)
+        return True
+
+    def _unprotect(self, name: str, topic: bytes, payload) -> None:
+        applied = self._client.applied
+        try:
+            message = self._client.unprotect(payload, topic)
+        except MemoryError:
+            gc.collect()
+            message = self._client.unprotect(payload, topic)
+        self._clock.confirm(int.from_bytes(payload[:8], "little"))
+        if message is not None:
+            for topic_filter, handler in self.handlers:
+                if topic_filter is None or matches(topic_filter, name):
+                    self.later(handler, name, message)
+        elif self._client.applied != applied:
+            self._clock.raise_floor(self._client.floor)
+            if self.command is not None:
+                self.later(self.command)
+
+    def _refuse(self, name: str, error: Exception) -> None:
+        self.later(self.refused or _print_refused, name, error)
+
+    def later(self, handler, *arguments) -> None:
+        """Have a handler called in its turn."""
+        size = sum(len(argument) for argument in arguments if isinstance(argument, (bytes, str)))
+        self._bytes += size
+        self._waiting.append((handler, size, arguments))
+
+    def wants_more(self) -> bool:
+        """Tell, once, that there is room again for what was left to the broker."""
+        if not self._behind or self._waiting:
+            return False
+        self._behind = False
+        return True
+
+    def next_call(self) -> tuple | None:
+        """Return the next handler to call, with its arguments, or None."""
+        if not self._waiting:
+            return None
+        handler, size, arguments = self._waiting.pop(0)
+        self._bytes -= size
+        return handler, arguments
+
+
+def _print_refused(name: str, error: Exception) -> None:
+    print("* refused on {}: {}".format(name, described(error)))
+
+
+def described(error) -> str:
+    """Return what is known of an exception; many have no text of their own."""
+    text = str(error)
+    if isinstance(error, e4.E4Error) or (text and type(error) is not OSError and isinstance(error, OSError)):
+        return text or type(error).__name__
+    return "{} {}".format(type(error).__name__, text)

@@ -1,0 +1,107 @@
+"""Messages on their way out: they wait here while there is no connection, and until the broker has them."""
+
+from e4 import ClockNotSet, E4Error
+from firmware.packets import LinkDown
+
+_RESENT_S = 300  # seconds; half of what receivers accept. Later a message is protected anew
+
+
+class Letter:
+    """A message to be sent. `done` once the broker has it (QoS 0: once the network has it), or `error` says why not."""
+
+    def __init__(self, topic: str, message: bytes, retain: bool, qos: int) -> None:
+        self.topic = topic
+        self.message = message
+        self.retain = retain
+        self.qos = qos
+        self.payload: bytes | None = None  # as protected, once it was sent
+        self.sent_at = 0
+        self.done = False
+        self.error: Exception | None = None
+
+
+class Outbox:
+    """A queue of limited length and size; where a message finds no room, the oldest ones give way.
+
+    A message is protected when it is sent, so that its timestamp is fresh. With QoS 1 the same bytes are sent again
+    after a connection that was lost before the broker had confirmed them: whoever got them already refuses the copy.
+    After 5 minutes they are too old for that, and the message is protected anew; it may then arrive twice.
+    """
+
+    def __init__(self, client, max_messages: int, max_bytes: int) -> None:
+        self._client = client
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._letters: list = []
+        self._bytes = 0
+        self._sending = False  # the first one is on its way
+        self.dropped = 0  # messages that gave way, since the start
+
+    def __len__(self) -> int:
+        return len(self._letters)
+
+    def add(self, topic: str, message: bytes, retain: bool, qos: int) -> Letter:
+        """Append a message; return what will tell how it fares."""
+        letter = Letter(topic, message, retain, qos)
+        while self._letters and (
+            len(self._letters) >= self._max_messages or self._bytes + len(message) > self._max_bytes
+        ):
+            if not self._drop_oldest():
+                break
+        self._letters.append(letter)
+        self._bytes += len(message)
+        return letter
+
+    def _drop_oldest(self) -> bool:
+        """Give up the oldest message, but not the one on its way."""
+        at = 1 if self._sending else 0
+        if at >= len(self._letters):
+            return False
+        letter = self._letters.pop(at)
+        self._bytes -= len(letter.message)
+        letter.error = LinkDown("it gave way to later messages: the queue was full")
+        self.dropped += 1
+        return True
+
+    def ready(self, link) -> bool:
+        """Tell whether `step` has something to do."""
+        return bool(self._letters) and link.up and not link.publishing
+
+    def interrupted(self) -> None:
+        """Note that the connection is gone."""
+        self._sending = False
+
+    def step(self, link, now) -> Letter | None:
+        """See the last message confirmed, and send the next. Return one that can never be sent, or None.
+
+        `now` is called for the time in Unix seconds. Raises LinkDown, OSError.
+        """
+        while self.ready(link):
+            letter = self._letters[0]
+            if self._sending:
+                self._sending = False
+                letter.done = True
+                self._remove_first()
+                continue
+            try:
+                again = self._protect(letter, now())
+            except ClockNotSet:
+                return None
+            except (E4Error, MemoryError) as error:
+                letter.error = error
+                self._remove_first()
+                return letter
+            link.publish(letter.topic.encode(), letter.payload, letter.retain, letter.qos, again)
+            self._sending = True
+        return None
+
+    def _protect(self, letter: Letter, now: int) -> bool:
+        """Have the payload ready; return whether it was sent before."""
+        if letter.payload is not None and letter.qos and 0 <= now - letter.sent_at <= _RESENT_S:
+            return True
+        letter.payload = self._client.protect_message(letter.message, letter.topic)
+        letter.sent_at = now
+        return False
+
+    def _remove_first(self) -> None:
+        self._bytes -= len(self._letters.pop(0).message)

@@ -1,0 +1,153 @@
+"""MQTT 3.1.1 packets: taken apart as their bytes arrive, and the small ones that we send."""
+
+from firmware.ticks import Deadline
+
+CONNACK = 0x20
+PUBLISH = 0x30
+PUBACK = 0x40
+PUBREC = 0x50
+PUBREL = 0x60
+PUBCOMP = 0x70
+SUBACK = 0x90
+PINGRESP = 0xD0
+
+MAX_TOPIC = 512  # bytes of a topic that are kept, as for an E4 topic
+_BODY = 4  # bytes that are kept of any other packet
+_IN_TIME_MS = 20000  # for a whole packet, and one more for each byte: slower than 1 KB/s is no connection
+
+
+class LinkDown(OSError):
+    """There is no connection to the broker, or no longer one; the text says why."""
+
+
+class Reader:
+    """Takes packets from a stream that never waits, into one buffer that is allocated once.
+
+    Whatever a packet announces, no more is kept of it than fits; the rest is read and forgotten. After `step` has
+    returned True: `kind` (the high four bits of the first byte) and, of a PUBLISH, `qos`, `again` (DUP or retained:
+    we may have had it before), `topic`, `packet_id`, `size` and `payload`, a view of the buffer that is good until
+    the next `step`, or None where the payload is too large; of any other packet, `body`, its first 4 bytes at most.
+    """
+
+    def __init__(self, max_payload: int) -> None:
+        self._max_payload = max_payload
+        self._buffer = memoryview(bytearray(max(max_payload, MAX_TOPIC + 2)))
+        self.heard = False  # a byte has arrived; whoever looks sets it back
+        self.kind = self.qos = self.packet_id = self.size = 0
+        self.again = False
+        self.topic = b""
+        self.payload: memoryview | None = None
+        self.body = self._buffer[:0]
+        self._deadline: Deadline | None = None
+
+    def start(self, stream) -> None:
+        """Begin with the first packet of a new connection."""
+        self._stream = stream
+        self._deadline = None
+        self._steps = self._packets()
+
+    def step(self) -> bool:
+        """Read what there is; return True once a packet is whole. Raises LinkDown, OSError."""
+        if next(self._steps):
+            return True
+        if self._deadline is not None and self._deadline.passed():
+            raise LinkDown("the broker began a packet and did not end it")
+        return False
+
+    def _packets(self):
+        """Yield False whenever there is nothing more to read, and True for each packet."""
+        while True:
+            self._deadline = None
+            yield from self._fill(1)
+            first = self._buffer[0]
+            self._deadline = Deadline(_IN_TIME_MS)
+            size = 0
+            for shift in range(0, 28, 7):  # section 2.2.3
+                yield from self._fill(1)
+                size |= (self._buffer[0] & 0x7F) << shift
+                if self._buffer[0] < 0x80:
+                    break
+            else:
+                raise LinkDown("the broker sent a malformed packet")
+            self._deadline.restart(_IN_TIME_MS + size)
+            self.kind = first & 0xF0
+            if self.kind == PUBLISH:
+                yield from self._publish(first, size)
+            else:
+                kept = min(size, _BODY)
+                yield from self._fill(kept)
+                self.body = self._buffer[:kept]
+                yield from self._skip(size - kept, kept)
+            yield True
+
+    def _publish(self, first: int, size: int):
+        """Take the rest of a PUBLISH (section 3.3)."""
+        self.qos = first >> 1 & 3
+        self.again = first & 9 != 0
+        if self.qos == 3 or size < 2:
+            raise LinkDown("the broker sent a malformed packet")
+        yield from self._fill(2)
+        topic_size = self._buffer[0] << 8 | self._buffer[1]
+        size -= 2 + topic_size + (2 if self.qos else 0)
+        if size < 0:
+            raise LinkDown("the broker sent a malformed packet")
+        kept = min(topic_size, MAX_TOPIC)
+        yield from self._fill(kept)
+        self.topic = bytes(self._buffer[:kept])
+        yield from self._skip(topic_size - kept)
+        if self.qos:
+            yield from self._fill(2)
+            self.packet_id = self._buffer[0] << 8 | self._buffer[1]
+        self.size = size
+        if size > self._max_payload or topic_size > MAX_TOPIC:
+            self.payload = None
+            yield from self._skip(size)
+        else:
+            yield from self._fill(size)
+            self.payload = self._buffer[:size]
+
+    def _fill(self, n: int):
+        """Read `n` bytes to the beginning of the buffer."""
+        have = 0
+        while have < n:
+            got = self._stream.readinto(self._buffer[have:n])
+            if got:
+                have += got
+                self.heard = True
+            elif got is None:
+                yield False
+            else:
+                raise LinkDown("the broker closed the connection")
+
+    def _skip(self, n: int, start: int = 0):
+        """Read and forget `n` bytes; what is in the buffer before `start` stays."""
+        while n > 0:
+            got = self._stream.readinto(self._buffer[start : start + n])
+            if got:
+                n -= got
+                self.heard = True
+            elif got is None:
+                yield False
+            else:
+                raise LinkDown("the broker closed the connection")
+
+
+def subscribe(packet_id: int, topic_filter: bytes) -> bytes:
+    """Return a SUBSCRIBE to one topic filter, QoS 1 (section 3.8)."""
+    body = packet_id.to_bytes(2, "big") + len(topic_filter).to_bytes(2, "big") + topic_filter + b"\x01"
+    return b"\x82" + _length(len(body)) + body
+
+
+def acknowledgement(kind: int, packet_id: int) -> bytes:
+    """Return a PUBACK, PUBREC or PUBCOMP (sections 3.4, 3.5, 3.7)."""
+    return bytes((kind, 2, packet_id >> 8, packet_id & 0xFF))
+
+
+def _length(n: int) -> bytes:
+    """Return a remaining length as it is sent (section 2.2.3)."""
+    encoded = bytearray()
+    while n > 0x7F:
+        encoded.append(n & 0x7F | 0x80)
+        n >>= 7
+    encoded.append(n)
+    return bytes(encoded)

@@ -1,0 +1,37 @@
+"""TLS to the broker. Its certificate must be signed by our CA, be for the host we asked for, and be valid now."""
+
+import binascii
+
+import tls
+
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
+_END = b"-----END CERTIFICATE-----"
+
+
+def wrapped(stream, host: str, ca: str):
+    """Return a TLS stream over a connected one. `ca` is the path of a certificate, DER or PEM.
+
+    Raises OSError if the file cannot be read, ValueError if it is no certificate; there is no connection without it.
+    """
+    context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+    context.verify_mode = tls.CERT_REQUIRED
+    try:
+        with open(ca, "rb") as file:
+            context.load_verify_locations(der(file.read()))
+    except OSError as error:
+        raise OSError(error.errno, "cannot read the CA certificate {}".format(ca)) from None
+    except ValueError:
+        raise ValueError("{} holds no CA certificate".format(ca)) from None
+    return context.wrap_socket(stream, server_hostname=host, do_handshake_on_connect=False)
+
+
+def der(certificate: bytes) -> bytes:
+    """Return the DER form of the one certificate in a file. Raises ValueError."""
+    start = certificate.find(_BEGIN)
+    if start < 0:
+        return certificate
+    start += len(_BEGIN)
+    end = certificate.find(_END, start)
+    if end < 0 or certificate.find(_BEGIN, end) >= 0:
+        raise ValueError("not exactly one certificate")
+    return binascii.a2b_base64(certificate[start:end])

@@ -1,0 +1,35 @@
+"""The hardware watchdog: a board that hangs, whatever the cause, is reset."""
+
+import machine
+
+from firmware.ticks import Deadline
+
+_DAY_MS = 24 * 3600 * 1000
+_PAUSE_MS = 500  # between two feeds
+
+
+class Watchdog:
+    """Fed by a node that makes progress. Once started it cannot be stopped, not even by a soft reset.
+
+    `seconds` 0 means none. `leave` gives whoever has interrupted the node at the serial port a day until the board
+    resets: an ESP32 allows to start it again with another time.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        self._timer = machine.WDT(timeout=seconds * 1000) if seconds else None
+        self._hunger = Deadline(_PAUSE_MS)
+        self._hope = Deadline(_DAY_MS)
+
+    def connected(self) -> None:
+        """Note that the broker is there. After a day without it a reset is tried."""
+        self._hope.restart(_DAY_MS)
+
+    def feed(self) -> None:
+        if self._timer is not None and self._hunger.passed() and not self._hope.passed():
+            self._hunger.restart(_PAUSE_MS)
+            self._timer.feed()
+
+    def leave(self) -> None:
+        if self._timer is not None:
+            self._timer = None
+            machine.WDT(timeout=_DAY_MS)
