@@ -132,7 +132,7 @@ class Story:
             for name, port in self._ports.items():
                 provision(port, self._config(name), self._keys[name])
                 self._note(f"{name} proves that it holds its key, and listens on {e4.receiving_topic(e4.id_of(name))}")
-            for name, port in self._ports.items():
+                # At once: what a board prints while nobody listens is lost.
                 self._consoles[name] = self._stack.enter_context(Console(name, port, self._printer(name)))
             for console in self._consoles.values():
                 console.expect(f"> subscribed to MQTT topic {TOPIC}", 60)
