@@ -128,13 +128,13 @@ class Link:
         wire = self._wire
         wire.written = bytearray()
         self._client.sock = wire
-        original, simple.socket = simple.socket, wire
+        original, simple.socket = simple.socket, wire  # type: ignore[attr-defined]
         try:
             method(*arguments)
         except _Waits:
             pass
         finally:
-            simple.socket = original
+            simple.socket = original  # type: ignore[attr-defined]
         if self._client.sock is not wire or not wire.written:
             raise LinkDown("this version of umqtt.simple is not known here")
         written, wire.written = wire.written, bytearray()
@@ -149,7 +149,7 @@ class Link:
     def _flush(self) -> None:
         while self._unsent:
             packet = self._unsent[0]
-            n = self.stream.write(packet) or 0
+            n = self.stream.write(packet) or 0  # type: ignore[attr-defined]
             if n == len(packet):
                 self._unsent.pop(0)
             elif n:

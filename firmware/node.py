@@ -219,6 +219,8 @@ class Node:
     def _advance(self) -> None:
         """Serve the network once: connect, receive, send."""
         link = self._link
+        if link is None:
+            return
         self._connection.step()
         if link.stream is not self._polled:
             self._forget_stream()

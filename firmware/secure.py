@@ -14,7 +14,7 @@ def wrapped(stream, host: str, ca: str):
     Raises OSError if the file cannot be read, ValueError if it is no certificate; there is no connection without it.
     """
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
-    context.verify_mode = tls.CERT_REQUIRED
+    context.verify_mode = tls.CERT_REQUIRED  # type: ignore[attr-defined]
     try:
         with open(ca, "rb") as file:
             context.load_verify_locations(der(file.read()))

@@ -2,15 +2,14 @@
 
 import time
 
-if hasattr(time, "ticks_ms"):
-    ticks_ms = time.ticks_ms
-    ticks_diff = time.ticks_diff
-else:  # CPython
+try:
+    from time import ticks_diff, ticks_ms
+except ImportError:  # CPython
 
-    def ticks_ms() -> int:
-        return time.monotonic_ns() // 1_000_000
+    def ticks_ms() -> int:  # type: ignore[misc]
+        return time.monotonic_ns() // 1_000_000  # type: ignore[attr-defined]
 
-    def ticks_diff(end: int, start: int) -> int:
+    def ticks_diff(end: int, start: int) -> int:  # type: ignore[misc]
         return end - start
 
 
