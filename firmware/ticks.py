@@ -9,7 +9,7 @@ except ImportError:  # CPython
     def ticks_ms() -> int:  # type: ignore[misc]
         return time.monotonic_ns() // 1_000_000  # type: ignore[attr-defined]
 
-    def ticks_diff(end: int, start: int) -> int:  # type: ignore[misc]
+    def ticks_diff(end: int, start: int) -> int:  # type: ignore[no-redef]
         return end - start
 
 
