@@ -113,6 +113,8 @@ class Connection:
                 raise
 
     def _explained(self, error: Exception) -> str:
-        if self._config.ca and "X509" in str(error):
-            return "the broker's certificate is not to be trusted: {}".format(error)
+        if self._config.ca:
+            from firmware import secure  # noqa: PLC0415 (as in `transport`)
+
+            return secure.refusal(error) or described(error)
         return described(error)

@@ -4,6 +4,8 @@ import binascii
 
 import tls
 
+from firmware.packets import LinkDown
+
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 _END = b"-----END CERTIFICATE-----"
 
@@ -11,7 +13,7 @@ _END = b"-----END CERTIFICATE-----"
 def wrapped(stream, host: str, ca: str):
     """Return a TLS stream over a connected one. `ca` is the path of a certificate, DER or PEM.
 
-    Raises OSError if the file cannot be read, ValueError if it is no certificate; there is no connection without it.
+    Raises LinkDown if it cannot be read or is no certificate; there is no connection without it.
     """
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
     context.verify_mode = tls.CERT_REQUIRED  # type: ignore[attr-defined]
@@ -19,10 +21,17 @@ def wrapped(stream, host: str, ca: str):
         with open(ca, "rb") as file:
             context.load_verify_locations(der(file.read()))
     except OSError as error:
-        raise OSError(error.errno, "cannot read the CA certificate {}".format(ca)) from None
+        raise LinkDown("cannot read the CA certificate {} ({})".format(ca, error)) from None
     except ValueError:
-        raise ValueError("{} holds no CA certificate".format(ca)) from None
+        raise LinkDown("{} holds no CA certificate".format(ca)) from None
     return context.wrap_socket(stream, server_hostname=host, do_handshake_on_connect=False)
+
+
+def refusal(error: Exception) -> str | None:
+    """Return why a certificate was refused, if that is what an exception of a TLS stream means."""
+    if isinstance(error, ValueError) or "X509" in str(error):
+        return "the broker's certificate is refused: {}".format(str(error).strip())
+    return None
 
 
 def der(certificate: bytes) -> bytes:

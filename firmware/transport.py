@@ -15,7 +15,7 @@ from firmware.ticks import Deadline
 def opened(host: str, port: int, ca: str | None, patience_ms: int):
     """Return a stream connected to `host`, through TLS if there is the path of a CA certificate.
 
-    The TLS handshake takes place with the first bytes sent and received. Raises LinkDown, OSError, ValueError.
+    The TLS handshake takes place with the first bytes sent and received. Raises LinkDown, OSError.
     """
     address = yield from dns.address(host, patience_ms)
     try:
