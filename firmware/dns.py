@@ -102,6 +102,8 @@ def answer(reply: bytes, query: bytes) -> str | None:
         return None
     at = end
     for _ in range(int.from_bytes(reply[6:8], "big")):
+        if at >= len(reply):
+            break
         while at < len(reply) and reply[at] and reply[at] < _POINTER:
             at += 1 + reply[at]
         at += 2 if reply[at : at + 1] and reply[at] >= _POINTER else 1
