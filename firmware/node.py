@@ -132,7 +132,7 @@ class Node:
         too many others follow: then the oldest ones give way. Raises E4Error (TopicKeyNotFound, ...) for a message
         that cannot be sent, and LinkDown for one that gave way.
         """
-        letter = self._post(topic, message, retain, qos)
+        letter = self.post(topic, message, retain, qos)
         patience = Deadline(self.config.patience * 1000)
         while self._waits(letter) and not patience.passed():
             self._advance()
@@ -142,8 +142,8 @@ class Node:
             raise letter.error
         return letter.done
 
-    def _post(self, topic: str, message: bytes | str, retain: bool, qos: int) -> Letter:
-        """Put a message into the queue."""
+    def post(self, topic: str, message: bytes | str, retain: bool = False, qos: int = 1) -> Letter:
+        """Put a message into the queue, and return at once. Raises as `publish`; the letter tells how it fares."""
         if self.client is None:
             raise LinkDown("this board is not ready; nothing was sent")
         if qos not in (0, 1):
@@ -251,11 +251,14 @@ class Node:
                 wanted.append(topic_filter)
         return wanted
 
-    def _wait(self, milliseconds: int) -> None:
-        """Wait until something arrives or is typed."""
+    def _wait(self, milliseconds: int) -> bool:
+        """Wait until something arrives or is typed; return whether it did."""
+        happened = False
         for stream, _event in self._poller.ipoll(milliseconds):
+            happened = True
             if stream is self._console.stream:
                 self._read_console()
+        return happened
 
     def _read_console(self) -> None:
         line = self._console.read_line()
@@ -286,12 +289,16 @@ class Node:
 
     def _call_waiting(self) -> None:
         """Call the handlers of what has arrived, in order; those of what arrives meanwhile as well."""
-        while True:
+        while self._has_room():
             call = self._inbox.next_call()
             if call is None:
                 return
             handler, arguments = call
             self._call(handler, *arguments)
+
+    def _has_room(self) -> bool:
+        """Tell whether the application can take another message."""
+        return True
 
     def _call(self, handler, *arguments) -> None:
         """Call a handler of the application; report what it raises."""

@@ -1,0 +1,80 @@
+"""A node for applications that use `asyncio`.
+
+    async with Node() as node:
+        await node.publish("sensors/lab", "21.5 C")
+        async for topic, message in node:
+            ...
+
+The decorators of `firmware.node.Node` work as well. Their handlers are plain functions and must not take long; one
+that wants to send calls `node.post`, which returns at once.
+"""
+
+import asyncio
+
+from firmware import node
+from firmware.packets import LinkDown
+from firmware.ticks import Deadline
+
+_PAUSE_MS = 10  # between two looks at the network, while nothing happens
+_MAX_MESSAGES = 8  # that wait for `async for`; while it is full, the broker keeps the others
+
+
+class Node(node.Node):
+    """The same node, as an asynchronous context manager and iterator over (topic, message).
+
+    Raises LinkDown on entering if the board is not ready; `problems` says what is missing.
+    """
+
+    async def __aenter__(self):
+        if not self.start():
+            raise LinkDown("this board is not ready: " + "; ".join(self.problems))
+        self._messages: list = []
+        self._iterating = False
+        self._arrival = asyncio.Event()
+        self.on()(self._keep)
+        self._task = asyncio.create_task(self._serve())
+        return self
+
+    async def __aexit__(self, *_) -> None:
+        self._task.cancel()
+        try:
+            await self._task
+        except asyncio.CancelledError:
+            pass
+        self.stop()
+
+    def __aiter__(self):
+        self._iterating = True
+        return self
+
+    async def __anext__(self) -> tuple:
+        while not self._messages:
+            self._arrival.clear()
+            await self._arrival.wait()
+        return self._messages.pop(0)
+
+    async def publish(  # type: ignore[override]
+        self, topic: str, message: bytes | str, retain: bool = False, qos: int = 1
+    ) -> bool:
+        """As `firmware.node.Node.publish`; other tasks run meanwhile."""
+        letter = self.post(topic, message, retain, qos)
+        patience = Deadline(self.config.patience * 1000)
+        while self._waits(letter) and not patience.passed():
+            await asyncio.sleep_ms(1)
+        if letter.error is not None:
+            raise letter.error
+        return letter.done
+
+    def _keep(self, topic: str, message: bytes) -> None:
+        if len(self._messages) >= _MAX_MESSAGES:  # nobody has asked for them yet
+            self._messages.pop(0)
+        self._messages.append((topic, message))
+        self._arrival.set()
+
+    def _has_room(self) -> bool:
+        return not self._iterating or len(self._messages) < _MAX_MESSAGES
+
+    async def _serve(self) -> None:
+        while True:
+            self.step()
+            await asyncio.sleep_ms(0 if self._wait(0) else _PAUSE_MS)

@@ -1,0 +1,96 @@
+"""A node in an application that uses `asyncio`."""
+
+from __future__ import annotations
+
+import time
+
+from fleet import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, StartNode, write_main
+
+import e4
+from e4_tools.boards import Board
+from e4_tools.c2 import Broker
+from e4_tools.console import Console
+from e4_tools.embedded_broker import HOST
+
+_ECHO = """
+import asyncio
+from firmware.aio import Node
+
+async def count():
+    n = 0
+    while True:
+        await asyncio.sleep_ms(100)
+        n += 1
+        if n % 10 == 0:
+            print("tick", n // 10)
+
+async def main():
+    node = Node()
+    @node.on_line
+    def typed(line):
+        print("typed", line)
+        node.post(node.topics[0], line)
+    async with node:
+        asyncio.create_task(count())
+        async for topic, message in node:
+            if message == b"stop":
+                break
+            if not message.startswith(b"echo"):
+                print("sent" if await node.publish(topic, b"echo of " + message) else "waits", message.decode())
+    print("left")
+
+asyncio.run(main())
+"""
+
+
+def _grant(port: int) -> None:
+    with Broker(HOST, port) as broker:
+        broker.command(e4.id_of("alice"), KEY, e4.commands.set_topic_key(TOPIC_KEY, TOPIC))
+    time.sleep(0.5)
+
+
+def _say(port: int, *messages: bytes) -> None:
+    with Broker(HOST, port) as broker:
+        for message in messages:
+            broker.publish(TOPIC, e4.protect(message, TOPIC_KEY, int(time.time())), retain=False)
+
+
+def test_messages_are_iterated_over_and_answered(start_node: StartNode, mosquitto: Mosquitto) -> None:
+    _, console = start_node("alice", KEY, mosquitto.port, _ECHO)
+    _grant(mosquitto.port)
+    _say(mosquitto.port, *(b"m%d" % i for i in range(30)))
+    for i in range(30):
+        console.expect(f"^sent m{i}$", 10)
+    console.type("by hand")
+    console.expect("^typed by hand$", 5)
+    console.expect("^tick", 5)
+    _say(mosquitto.port, b"stop")
+    console.expect("^left$", 10)
+
+
+def test_other_tasks_run_while_there_is_no_broker(start_node: StartNode, mosquitto: Mosquitto) -> None:
+    board, console = start_node("alice", KEY, mosquitto.port, _ECHO)
+    _grant(mosquitto.port)
+    mosquitto.stop()
+    console.expect("connection lost")
+    for _ in range(3):
+        console.expect("^tick", 5)
+    console.type("kept")
+    console.expect("^typed kept$", 5)
+    mosquitto.start()
+    console.expect(f"> subscribed to MQTT topic {TOPIC}", 60)
+    _say(mosquitto.port, b"after it")
+    console.expect("^sent after it$", 10)
+    board.wifi(False)
+    console.expect("WiFi is gone")
+    for _ in range(3):
+        console.expect("^tick", 5)
+
+
+def test_a_board_that_is_not_ready_says_so(make_board: BoardMaker) -> None:
+    board = make_board("alice")
+    write_main(board, _ECHO)
+    with Board(board.device) as serial:
+        serial.reset()
+    with Console("alice", board.device) as console:
+        console.expect("LinkDown: this board is not ready: there is no /e4.json")
