@@ -7,11 +7,15 @@ import socket
 import threading
 import time
 
-from fleet import KEY, TOPIC, TOPIC_KEY, Mosquitto, StartNode
+import pytest
+from fleet import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, StartNode, config_for
 
 import e4
 from e4_tools.c2 import Broker
+from e4_tools.console import Console
 from e4_tools.embedded_broker import HOST
+from e4_tools.provisioning import provision
+from e4_tools.umqtt import VERSIONS
 
 _ECHO = """
 from firmware.node import Node
@@ -147,3 +151,15 @@ def test_a_refused_subscription_is_named_and_the_rest_works(start_node: StartNod
 def test_a_user_with_a_name_that_is_not_ascii(start_node: StartNode, mosquitto: Mosquitto) -> None:
     broker = {"host": HOST, "port": mosquitto.port, "user": "müller", "password": "pässwörd"}
     start_node("alice", KEY, mosquitto.port, broker=broker)
+
+
+@pytest.mark.parametrize("version", sorted(path.name for path in VERSIONS.iterdir()))
+def test_other_versions_of_umqtt(make_board: BoardMaker, mosquitto: Mosquitto, version: str) -> None:
+    board = make_board("alice", frozen=VERSIONS / version)
+    provision(board.device, config_for("alice", mosquitto.port, status_topic="status"), KEY)
+    with Console("alice", board.device) as console:
+        console.expect(f"> subscribed to MQTT topic {TOPIC}", 30)
+        _grant(mosquitto.port)
+        console.type("there and back")
+        console.expect("published successfully")
+        console.expect("unprotected message: there and back")

@@ -1,8 +1,10 @@
 """A board's end of a connection, for the tests of the link: a socket like an ESP32's, and time that tests move."""
 
+# ruff: noqa: E402
 import sys
 
-sys.path.append(__file__.rsplit("/tests/", 1)[0] + "/build/frozen")
+ROOT = __file__.rsplit("/tests/", 1)[0]
+sys.path.append(ROOT + "/build/frozen")
 if sys.implementation.name != "micropython":  # the names under which umqtt imports
     for _name in ("socket", "struct", "binascii"):
         sys.modules["u" + _name] = __import__(_name)
@@ -12,7 +14,7 @@ from umqtt import simple
 import firmware.ticks
 from firmware.link import Link
 
-__all__ = ["simple"]
+__all__ = ["ROOT", "simple"]
 
 
 class WouldHang(BaseException):

@@ -2,7 +2,9 @@
 
     python -m e4_tools.umqtt
 
-The package has no `setup.py`, so pip cannot install it; `unearth` finds it in the package registry by name.
+The package has no `setup.py`, so pip cannot install it; `unearth` finds it in the package registry by name. It is
+version 1.3.4; later ones are published elsewhere only. For tests, `derive` gives it the signatures that they have; to
+test a later one itself, put it at `build/umqtt/VERSION/umqtt/simple.py`.
 """
 
 from __future__ import annotations
@@ -14,11 +16,24 @@ from tempfile import TemporaryDirectory
 from unearth import PackageFinder
 
 from e4_tools.errors import ToolError
-from e4_tools.paths import FROZEN
+from e4_tools.paths import FROZEN, ROOT
+
+VERSIONS = ROOT / "build" / "umqtt"  # one folder a version, for tests
 
 _REQUIREMENT = "micropython-umqtt.simple==1.3.4"
 _HASHES = {"sha256": ["b6a2520239e3992c63a7de9370ee9b3d9d27819a90359c521f1c0f7ccab8d12f"]}
 _MODULE = Path("umqtt", "simple.py")
+# What the callers of 1.7.0 meet differently: a TLS context (since 1.4.0), a timeout (1.5.0), an empty user (1.4.0).
+_CHANGES = (
+    ("ssl=False, ssl_params={}", "ssl=None"),
+    ("        self.ssl_params = ssl_params\n", ""),
+    ("            import ussl\n", ""),
+    ("ussl.wrap_socket(self.sock, **self.ssl_params)", "self.ssl.wrap_socket(self.sock, server_hostname=self.server)"),
+    ("def connect(self, clean_session=True):\n", "def connect(self, clean_session=True, timeout=None):\n"),
+    ("        addr = socket", "        self.sock.settimeout(timeout)\n        addr = socket"),
+    ("        if self.user is not None:\n            sz", "        if self.user:\n            sz"),
+    ("        if self.user is not None:\n            self._send", "        if self.user:\n            self._send"),
+)
 
 
 def fetch(folder: Path = FROZEN) -> Path:
@@ -36,5 +51,20 @@ def fetch(folder: Path = FROZEN) -> Path:
     return module
 
 
+def derive(original: Path, folder: Path = VERSIONS) -> Path:
+    """Put a copy with the signatures of 1.7.0 below `folder`, for tests, and return its path. Raises ToolError."""
+    source = original.read_text()
+    for before, after in _CHANGES:
+        if source.count(before) != 1:
+            raise ToolError(f"{original} is not the umqtt.simple that was expected: {before!r} is not in it once")
+        source = source.replace(before, after)
+    module = folder / "like-1.7.0" / _MODULE
+    module.parent.mkdir(parents=True, exist_ok=True)
+    module.write_text(source)
+    return module
+
+
 if __name__ == "__main__":
-    print("umqtt.simple:", fetch())
+    fetched = fetch()
+    print("umqtt.simple:", fetched)
+    print("for tests:", derive(fetched))
