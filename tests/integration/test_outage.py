@@ -40,12 +40,16 @@ class _Listener:
         self._changed = threading.Condition()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="listener", clean_session=False)
         self._client.on_message = self._arrived
-        self._client.on_connect = lambda *_: self._client.subscribe(topic, 1)
+        self._topic = topic
+        self._client.on_connect = self._connected
         subscribed = threading.Event()
         self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.connect(HOST, port)
         self._client.loop_start()
         assert subscribed.wait(10)
+
+    def _connected(self, *_: object) -> None:
+        self._client.subscribe(self._topic, 1)
 
     def _arrived(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
         payload = bytes(message.payload)
