@@ -58,9 +58,11 @@ class Node(node.Node):
     ) -> bool:
         """As `firmware.node.Node.publish`; other tasks run meanwhile."""
         letter = self.post(topic, message, retain, qos)
+        letter.watched = True
         patience = Deadline(self.config.patience * 1000)
         while self._waits(letter) and not patience.passed():
             await asyncio.sleep_ms(1)
+        letter.watched = False
         if letter.error is not None:
             raise letter.error
         return letter.done

@@ -14,24 +14,24 @@ node.run()
 
 import binascii
 import select
-import sys
 
 import e4
-from firmware import config, console
+from firmware import config
 from firmware.clock import Clock
 from firmware.connection import Connection
+from firmware.handlers import Handlers
 from firmware.inbox import Inbox, described
 from firmware.link import Link
 from firmware.outbox import Letter, Outbox
 from firmware.packets import LinkDown
-from firmware.ticks import Deadline, ticks_diff, ticks_ms
+from firmware.ticks import Deadline
 from firmware.watchdog import Watchdog
 
 _TICK_MS = 200  # the longest that the loop waits for something to happen
 _BUSY_MS = 20  # while something is under way that cannot be waited for
 
 
-class Node:
+class Node(Handlers):
     """A board's place on the bus, made from `/e4.json` and `/e4.keys`.
 
     `Node()` never fails for want of them: `run` says what is missing and returns, and the board is left to its
@@ -45,13 +45,9 @@ class Node:
         self.problems = self.config.problems
         self.topics = self.config.topics
         self.client = None if self.problems else self._load_client()
-        self._inbox = Inbox(self.client, self.clock, 2 * self.config.max_message)
+        super().__init__(Inbox(self.client, self.clock, 2 * self.config.max_message))
         self._outbox = Outbox(self.client, self.config.queue_messages, self.config.queue_bytes)
         self._link: Link | None = None
-        self._console = console.Console()
-        self._typed = None
-        self._periodic: list = []  # [handler, period in ms, ms left until the next call]
-        self._last_tick = ticks_ms()
         self._polled = None  # the stream that the poller knows
 
     def _load_client(self):
@@ -79,50 +75,6 @@ class Node:
             self.problems.append("{}: {}".format(type(error).__name__, error))
             return None
 
-    # Handlers
-
-    def on(self, topic_filter: str | None = None):
-        """Register `handler(topic, message)` for unprotected messages, and subscribe to `topic_filter`.
-
-        Without a topic filter the handler gets what arrives on every topic subscribed to. `topic` is text,
-        `message` bytes.
-        """
-
-        def register(handler):
-            self._inbox.handlers.append((topic_filter, handler))
-            return handler
-
-        return register
-
-    def on_raw(self, handler):
-        """Register `handler(topic, payload)` for everything that arrives, as it arrives."""
-        self._inbox.raw = handler
-        return handler
-
-    def on_command(self, handler):
-        """Register `handler()`, called when a command has been applied."""
-        self._inbox.command = handler
-        return handler
-
-    def on_refused(self, handler):
-        """Register `handler(topic, error)` for what could not be unprotected."""
-        self._inbox.refused = handler
-        return handler
-
-    def on_line(self, handler):
-        """Register `handler(line)` for lines typed on the serial console."""
-        self._typed = handler
-        return handler
-
-    def every(self, seconds: int):
-        """Register `handler()`, called every so many seconds while the node is connected."""
-
-        def register(handler):
-            self._periodic.append([handler, seconds * 1000, seconds * 1000])
-            return handler
-
-        return register
-
     # Sending
 
     def publish(self, topic: str, message: bytes | str, retain: bool = False, qos: int = 1) -> bool:
@@ -133,11 +85,13 @@ class Node:
         that cannot be sent, and LinkDown for one that gave way.
         """
         letter = self.post(topic, message, retain, qos)
+        letter.watched = True
         patience = Deadline(self.config.patience * 1000)
         while self._waits(letter) and not patience.passed():
             self._advance()
             if self._waits(letter):
                 self._wait(_BUSY_MS if self._outbox.ready(self._link) else _TICK_MS)
+        letter.watched = False
         if letter.error is not None:
             raise letter.error
         return letter.done
@@ -202,13 +156,17 @@ class Node:
 
     def step(self) -> int:
         """Serve everything once, without waiting; return for how many ms there is nothing to do if nothing arrives."""
+        link = self._link
+        if link is None:
+            return _TICK_MS
         self._advance()
         self._watchdog.feed()
+        self.clock.due()  # so that it counts on, network or not
         self._call_waiting()
-        self._call_periodic()
-        if self._link is None or not self._link.up:
+        self._call_periodic(link.up)
+        if not link.up:
             return _BUSY_MS
-        return _BUSY_MS if self._tidy() or self._outbox.ready(self._link) else _TICK_MS
+        return _BUSY_MS if self._tidy() or self._outbox.ready(link) else _TICK_MS
 
     def stop(self) -> None:
         """Leave the network. The broker is not told, so that it publishes our last will."""
@@ -233,7 +191,7 @@ class Node:
         self._watchdog.connected()
         try:
             refused = self._outbox.step(link, self.clock)
-            if refused is not None:
+            if refused is not None and not refused.watched:
                 print("* not sent on {}: {}".format(refused.topic, described(refused.error)))
         except OSError as error:
             print("* sending failed:", described(error))
@@ -275,43 +233,6 @@ class Node:
         except e4.StoreError as error:
             print("* cleaning up failed:", error)
             return False
-
-    def _call_periodic(self) -> None:
-        """Count the time since the last call off all periods (one may be longer than ticks can tell) and call."""
-        now = ticks_ms()
-        passed = ticks_diff(now, self._last_tick)
-        self.clock.due()  # so that it counts on, network or not
-        self._last_tick = now
-        for entry in self._periodic:
-            entry[2] = max(0, entry[2] - passed)
-            if entry[2] == 0 and self._link is not None and self._link.up:
-                entry[2] = entry[1]
-                self._call(entry[0])
-
-    def _call_waiting(self) -> None:
-        """Call the handlers of what has arrived, in order; those of what arrives meanwhile as well."""
-        while self._has_room():
-            call = self._inbox.next_call()
-            if call is None:
-                return
-            handler, arguments = call
-            self._call(handler, *arguments)
-
-    def _has_room(self) -> bool:
-        """Tell whether the application can take another message."""
-        return True
-
-    def _call(self, handler, *arguments) -> None:
-        """Call a handler of the application; report what it raises."""
-        try:
-            handler(*arguments)
-        except e4.E4Error as error:
-            print("* not done:", described(error))
-        except LinkDown as error:
-            print("* not sent:", error)
-        except Exception as error:
-            print("* a handler failed:")
-            sys.print_exception(error)
 
 
 def _subscribed(topic_filter: str, allowed: bool) -> None:

@@ -17,6 +17,7 @@ class Letter:
         self.payload: bytes | None = None  # as protected, once it was sent
         self.sent_at = 0
         self.done = False
+        self.watched = False  # somebody waits to see how it fares
         self.error: Exception | None = None
 
 

@@ -121,8 +121,9 @@ class Reader:
 
     def _skip(self, n: int, start: int = 0):
         """Read and forget `n` bytes; what is in the buffer before `start` stays."""
+        room = self._buffer[start:]
         while n > 0:
-            got = self._stream.readinto(self._buffer[start : start + n])
+            got = self._stream.readinto(room if n >= len(room) else room[:n])
             if got:
                 n -= got
                 self.heard = True

@@ -114,8 +114,9 @@ def test_without_its_ca_a_board_does_not_connect_at_all(start: Start) -> None:
     assert not any("connected to" in line for line in console.lines)
 
 
-def test_something_that_is_no_certificate_is_no_ca(start: Start) -> None:
-    console = start(ca=b"this is no certificate")
+@pytest.mark.parametrize("ca", [b"this is no certificate", Authority().pem + Authority().pem, Authority().pem[:-30]])
+def test_something_that_is_not_one_certificate_is_no_ca(start: Start, ca: bytes) -> None:
+    console = start(ca=ca)
     console.expect("/ca.crt holds no CA certificate", 30)
     assert not any("connected to" in line for line in console.lines)
 

@@ -59,6 +59,36 @@ def test_settings_of_time():
     assert loaded.problems == [] and loaded.time_servers == [] and loaded.time_from_commands is True
 
 
+def test_settings_of_the_link():
+    loaded = config.Config(_GOOD)
+    assert (loaded.ca, loaded.keepalive, loaded.patience, loaded.status_topic) == (None, 60, 10, None)
+    assert (loaded.max_message, loaded.queue_messages, loaded.queue_bytes, loaded.watchdog) == (4096, 32, 8192, 60)
+    broker = {"host": "h", "ca": "/ca.crt", "keepalive": 3600, "patience": 1}
+    loaded = config.Config(
+        dict(_GOOD, broker=broker, status_topic="s/t", max_message=64, queue={"messages": 1}, watchdog=0)
+    )
+    assert loaded.problems == []
+    assert (loaded.ca, loaded.port, loaded.keepalive, loaded.patience) == ("/ca.crt", 8883, 3600, 1)
+    assert (loaded.status_topic, loaded.max_message, loaded.watchdog) == ("s/t", 64, 0)
+    assert (loaded.queue_messages, loaded.queue_bytes) == (1, 8192)
+
+
+def test_wrong_settings_of_the_link_are_named():
+    for change, problem in (
+        ({"broker": {"host": "h", "keepalive": 0}}, '"broker.keepalive" is not a number from 3 to 3600'),
+        ({"broker": {"host": "h", "patience": "10"}}, '"broker.patience" is not a number from 1 to 300'),
+        ({"broker": {"host": "h", "ca": True}}, '"broker.ca" is not text'),
+        ({"status_topic": "a/#"}, '"status_topic" is no topic'),
+        ({"status_topic": "a/+/b"}, '"status_topic" is no topic'),
+        ({"max_message": 63}, '"max_message" is not a number from 64 to 65536'),
+        ({"queue": 5}, '"queue" is not an object'),
+        ({"queue": {"messages": 0}}, '"queue.messages" is not a number from 1 to 1000'),
+        ({"queue": {"size": 1}}, '"queue.size" is not a known entry'),
+        ({"watchdog": True}, '"watchdog" is not a number from 0 to 3600'),
+    ):
+        assert config.Config(dict(_GOOD, **change)).problems == [problem]
+
+
 def test_the_older_entry_names_a_single_time_server():
     assert config.Config(dict(_GOOD, time_server="192.0.2.1")).time_servers == ["192.0.2.1"]
     assert len(config.Config(dict(_GOOD, time_server=None)).time_servers) == 3

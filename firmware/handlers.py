@@ -1,0 +1,98 @@
+"""What an application registers with its node, and how it is called."""
+
+import sys
+
+import e4
+from firmware import console
+from firmware.inbox import Inbox, described
+from firmware.packets import LinkDown
+from firmware.ticks import ticks_diff, ticks_ms
+
+
+class Handlers:
+    """Functions of the application for what arrives, is typed, or is due. One that raises is reported, no more."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._console = console.Console()
+        self._typed = None
+        self._periodic: list = []  # [handler, period in ms, ms left until the next call]
+        self._last_tick = ticks_ms()
+
+    def on(self, topic_filter: str | None = None):
+        """Register `handler(topic, message)` for unprotected messages, and subscribe to `topic_filter`.
+
+        Without a topic filter the handler gets what arrives on every topic subscribed to. `topic` is text,
+        `message` bytes.
+        """
+
+        def register(handler):
+            self._inbox.handlers.append((topic_filter, handler))
+            return handler
+
+        return register
+
+    def on_raw(self, handler):
+        """Register `handler(topic, payload)` for everything that arrives, as it arrives."""
+        self._inbox.raw = handler
+        return handler
+
+    def on_command(self, handler):
+        """Register `handler()`, called when a command has been applied."""
+        self._inbox.command = handler
+        return handler
+
+    def on_refused(self, handler):
+        """Register `handler(topic, error)` for what could not be unprotected."""
+        self._inbox.refused = handler
+        return handler
+
+    def on_line(self, handler):
+        """Register `handler(line)` for lines typed on the serial console."""
+        self._typed = handler
+        return handler
+
+    def every(self, seconds: int):
+        """Register `handler()`, called every so many seconds while the node is connected."""
+
+        def register(handler):
+            self._periodic.append([handler, seconds * 1000, seconds * 1000])
+            return handler
+
+        return register
+
+    def _call_periodic(self, connected: bool) -> None:
+        """Count the time since the last call off all periods (one may be longer than ticks can tell) and call."""
+        now = ticks_ms()
+        passed = ticks_diff(now, self._last_tick)
+        self._last_tick = now
+        for entry in self._periodic:
+            entry[2] = max(0, entry[2] - passed)
+            if entry[2] == 0 and connected:
+                entry[2] = entry[1]
+                self._call(entry[0])
+
+    def _call_waiting(self) -> None:
+        """Call the handlers of what has arrived, in order; those of what arrives meanwhile as well."""
+        while self._has_room():
+            call = self._inbox.next_call()
+            if call is None:
+                return
+            handler, arguments = call
+            self._call(handler, *arguments)
+
+    def _has_room(self) -> bool:
+        """Tell whether the application can take another message."""
+        return True
+
+    def _call(self, handler, *arguments) -> None:
+        """Call a handler of the application; report what it raises."""
+        try:
+            handler(*arguments)
+        except e4.E4Error as error:
+            print("* not done:", described(error))
+        except LinkDown as error:
+            print("* not sent:", error)
+        except Exception as error:
+            print("* a handler failed:")
+            sys.print_exception(error)
