@@ -95,6 +95,16 @@ class E4:
         if board is not None:
             board.power_on()
 
+    def watch(self, *arguments: str) -> None:
+        """Run it and look at all command lines meanwhile."""
+        process = self.start(*arguments)
+        while process.poll() is None:
+            self.command_lines |= command_lines()
+            time.sleep(0.01)
+        out, error = process.communicate()
+        self.printed += out + error
+        assert process.returncode == 0, out + error
+
     def seconds(self, *arguments: str) -> float:
         """Run it, and return how long that took."""
         begin = time.monotonic()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import threading
 import time
 from collections import deque
@@ -18,6 +20,7 @@ from e4_tools.errors import BrokerError
 
 _SECONDS = 10.0
 _MQTT_PORT = 1883
+_TLS_PORT = 8883
 _MAX_PORT = 65535
 _WINDOW = 100  # messages that may wait for the broker's confirmation; paho keeps 20 of them on the wire
 
@@ -33,26 +36,31 @@ class Message:
     retain: bool
 
 
-def parse_address(text: str) -> tuple[str, int]:
+def parse_address(text: str, tls: bool = False) -> tuple[str, int]:
     """Return host and port of a broker given as HOST or HOST:PORT. Raises ValueError."""
     host, colon, port = text.partition(":")
     if not host or (colon and not (port.isdecimal() and 1 <= int(port) <= _MAX_PORT)):
         raise ValueError(f"{text!r} is not HOST or HOST:PORT")
-    return host, int(port) if port else _MQTT_PORT
+    return host, int(port) if port else _TLS_PORT if tls else _MQTT_PORT
 
 
 class Broker:
     """A connection to a broker: a context manager. Raises BrokerError if the broker cannot be reached.
 
-    `user` and `password` are the broker's, if it wants any.
+    `user` and `password` are the broker's, if it wants any. With `ca`, a certificate (DER), the connection is TLS, and
+    the broker's certificate must be signed by it and bear the name `host`.
     """
 
-    def __init__(self, host: str, port: int, user: str | None = None, password: str | None = None) -> None:
+    def __init__(
+        self, host: str, port: int, user: str | None = None, password: str | None = None, ca: bytes | None = None
+    ) -> None:
         self.address = f"{host}:{port}"
         self._host, self._port = host, port
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
         if user:
             self._client.username_pw_set(user, password)
+        if ca is not None:
+            self._client.tls_set_context(ssl.create_default_context(cadata=ca))
         self._connected = threading.Event()
         self._refusal = ""
         self._client.on_connect = self._on_connect
@@ -68,13 +76,22 @@ class Broker:
         try:
             self._client.connect(self._host, self._port)
         except (OSError, ValueError) as error:
-            raise BrokerError(f"broker {self.address} cannot be reached ({error}); nothing was sent") from None
+            raise BrokerError(f"broker {self.address} {self._why(error)}; nothing was sent") from None
         self._client.loop_start()
         if not self._connected.wait(_SECONDS) or self._refusal:
             self._client.disconnect()
             self._client.loop_stop()
             raise BrokerError(f"broker {self.address} refuses us: {self._refusal or 'no answer'}; nothing was sent")
         return self
+
+    def _why(self, error: Exception) -> str:
+        if isinstance(error, socket.gaierror):
+            return f"cannot be reached: there is no address for the name {self._host} ({error.strerror})"
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return f"is not trusted: its certificate does not pass ({error.verify_message})"
+        if isinstance(error, ssl.SSLError):
+            return f"does not speak TLS with us ({error.reason or error}); is it the right port?"
+        return f"cannot be reached ({error})"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Callable
@@ -11,6 +12,14 @@ import e4
 from e4_tools.boards import Board, BoardError
 from e4_tools.errors import ToolError
 
+_CA_PATH = "/e4.ca"  # how the names of certificates on a board begin
+_DROP = """
+import os
+for entry in os.ilistdir('/'):
+    if entry[0].startswith({prefix!r}) and '/' + entry[0] != {keep!r}:
+        os.remove('/' + entry[0])
+"""
+
 
 class NotDeployedError(ToolError):
     """The board has not our files, or those of another version."""
@@ -19,8 +28,10 @@ class NotDeployedError(ToolError):
 def provision(port: str, config: dict[str, Any], key: bytes, replace: bool = False) -> None:
     """Write configuration and ID key to a board that has our files, and have it prove that it holds the key.
 
-    `config` is as `firmware/config.py` describes it. Running it again with the same key changes nothing that the
-    board has learnt since. The board is reset afterwards. Raises ToolError: then what the board held, it holds.
+    `config` is as `firmware/config.py` describes it, but `broker.ca` may be the certificate itself (bytes of DER): it
+    is then written to the board, under a name of its own, before the configuration that names it. Running it again
+    with the same key changes nothing that the board has learnt since. The board is reset afterwards. Raises ToolError:
+    then what the board held, it holds.
     """
     with Board(port) as board:
         install(board, config, key, replace)
@@ -37,6 +48,7 @@ def install(
     `replace`. Raises ToolError.
     """
     nonce = secrets.token_bytes(16)
+    config = _with_certificate(board, config)
     wanted = (json.dumps(config), key.hex(), replace)
     _call(board, "provision.install({!r}, {!r}, {!r})".format(*wanted), "provisioning")
     proof = _call(board, f"print(provision.prove({nonce.hex()!r}))", "asking for a proof of the key")
@@ -49,16 +61,38 @@ def install(
     if proved is not None:
         proved()
     _call(board, "provision.confirm()", "making the key final")
+    _drop_certificates(board, config)
 
 
 def reconfigure(board: Board, config: dict[str, Any]) -> None:
     """Write a configuration of the same name, and leave the ID key as it is. Raises ToolError."""
+    config = _with_certificate(board, config)
     _call(board, f"provision.install({json.dumps(config)!r}, None)", "configuring")
+    _drop_certificates(board, config)
 
 
 def holds(board: Board, name: str) -> bool:
     """Tell whether a board holds an ID key of the client `name` that was proved before. Raises ToolError."""
     return _call(board, f"print(provision.holds({name!r}))", "asking whose key the board holds").strip() == "True"
+
+
+def _with_certificate(board: Board, config: dict[str, Any]) -> dict[str, Any]:
+    """Write the certificate, if there is one, and return the configuration with its path.
+
+    Its name is made from its contents: until the new configuration is in place, the old one has its certificate.
+    """
+    ca = config["broker"].get("ca")
+    if not isinstance(ca, bytes):
+        return config
+    path = f"{_CA_PATH}.{hashlib.sha256(ca).hexdigest()[:8]}"
+    board.write_file(path + ".new", ca)
+    board.run(f"import os\nos.rename({path + '.new'!r}, {path!r})", "keeping the CA certificate")
+    return {**config, "broker": {**config["broker"], "ca": path}}
+
+
+def _drop_certificates(board: Board, config: dict[str, Any]) -> None:
+    """Remove the certificates that the configuration in place does not name."""
+    board.run(_DROP.format(prefix=_CA_PATH[1:], keep=config["broker"].get("ca") or ""), "removing old CA certificates")
 
 
 def _call(board: Board, code: str, doing: str) -> str:
@@ -74,6 +108,8 @@ def _explained(error: BoardError) -> ToolError:
             "our files are not on this board, or those of another version; deploy them first (e4 deploy). "
             "Its keys are as they were."
         )
+    if error.reply.startswith("ValueError") and "is not a known entry" in error.reply:
+        return NotDeployedError(f"{error}: our files on the board are older. Deploy them first (e4 deploy)")
     if error.reply.startswith(("InvalidKey", "StoreError", "StoreCorrupt")):
         return ToolError(
             f"{error}. Its keys were left as they are; --replace gives it this identity and forgets the old one."

@@ -43,6 +43,22 @@ class Rekeying:
             Outbox(vault).queue(session, client, e4.commands.set_id_key(key))
             return [client.id]
 
+    def renew(self, name: str) -> None:
+        """Give a client another ID key that it is to get over its serial port; the one before is kept as previous.
+
+        A pending key is dropped, sent or not: the board that is to get this one has not heard of it.
+        """
+        with self._store.transaction() as session:
+            client = find_client(session, name)
+            _retire(client, client.key(CURRENT))
+            pending = client.key(PENDING)
+            if pending is not None:
+                client.keys.remove(pending)
+            mine = (Outgoing.client_id == client.id, Outgoing.opcode == e4.commands.SET_ID_KEY)
+            session.execute(delete(Outgoing).where(*mine))
+            session.flush()
+            add_id_key(session, self._store.vault, client, CURRENT, secrets.token_bytes(_KEY_SIZE))
+
     def confirm(self, name: str) -> None:
         """Have the pending ID key be the one, on the operator's word; the one before it is kept as previous.
 

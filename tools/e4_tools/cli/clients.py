@@ -11,7 +11,7 @@ import click
 from sqlalchemy import func, select
 
 import e4
-from e4_tools.cli.options import broker_option, hex_key, password_key, secret
+from e4_tools.cli.options import BrokerChoice, broker_option, hex_key, password_key, secret
 from e4_tools.cli.output import Report, reports
 from e4_tools.cli.rekeying import confirm_client, rekey_client
 from e4_tools.cli.sending import change_and_send
@@ -126,7 +126,7 @@ def show_client(report: Report, access: StoreAccess, name: str, reveal: bool) ->
 @broker_option
 @store_options
 @reports
-def remove_client(report: Report, access: StoreAccess, name: str, broker: tuple[str, int]) -> None:
+def remove_client(report: Report, access: StoreAccess, name: str, broker: BrokerChoice) -> None:
     """Take all topic keys from a client, rotate its topics for those who stay, and forget it."""
     change_and_send(report, access, broker, lambda store: Fleet(store).remove_client(name))
     report.say(f"{name} is gone; its topics have new keys for those who stay.", name=name)
@@ -152,7 +152,7 @@ def forget_client(report: Report, access: StoreAccess, name: str, yes: bool) -> 
 @broker_option
 @store_options
 @reports
-def reset_client(report: Report, access: StoreAccess, name: str, broker: tuple[str, int]) -> None:
+def reset_client(report: Report, access: StoreAccess, name: str, broker: BrokerChoice) -> None:
     """Have a client forget all topic keys, and withdraw its grants. Its topics keep their keys: see e4 revoke."""
     change_and_send(report, access, broker, lambda store: Fleet(store).reset(name))
     report.say(f"{name} has been told to forget all topic keys, and has no topics now.", name=name)

@@ -14,7 +14,7 @@ from e4_tools.cli.output import Report
 from e4_tools.deploy import Options, carry_out, plan_for
 from e4_tools.errors import ToolError
 from e4_tools.factory import Issued, Member, issue, read_fleet
-from e4_tools.issued_keys import KeyFolder
+from e4_tools.issued_keys import KeySource, file_name
 from e4_tools.labels import write_label
 from e4_tools.ledger import Ledger
 from e4_tools.ports import choose
@@ -22,10 +22,10 @@ from e4_tools.ports import choose
 
 @dataclass(frozen=True)
 class FactoryRun:
-    """The options of a run: the table of names, the folders for keys and labels, the ledger."""
+    """The options of a run: the table of names, where keys are kept, the ledger, the folder for labels."""
 
     table: Path
-    keys: Path
+    keys: KeySource
     ledger: Path
     labels: Path | None
     replace: bool
@@ -36,25 +36,24 @@ class FactoryRun:
         fleet = read_fleet(self.table)
         if name is not None and name not in fleet:
             raise ToolError(f"{name} is not in {self.table}; nothing was done")
-        keys = KeyFolder(self.keys)
         report.say(issued=[])
         with Ledger(self.ledger) as ledger:
             wanted = [fleet[name]] if name is not None else _left(fleet, ledger)
             _check_topics(wanted, config)
             for member, port in _boards(wanted, ports):
-                done = self._issue(member, port, config, keys, ledger)
+                done = self._issue(member, port, config, ledger)
                 report.add("issued", asdict(done), f"{member.name} is issued to board {done.mac}, at {port}.")
             left = [member.name for member in _left(fleet, ledger)]
         report.say(f"{len(left)} of {len(fleet)} names are left." if left else "All names are issued.", left=left)
 
-    def _issue(self, member: Member, port: str, config: dict[str, Any], keys: KeyFolder, ledger: Ledger) -> Issued:
+    def _issue(self, member: Member, port: str, config: dict[str, Any], ledger: Ledger) -> Issued:
         with Board(port) as board:
             if self.deploy:
                 carry_out(board, plan_for(board, Options(keep_main=True)))
-            done = issue(board, member, config, keys, ledger, self.replace)
+            done = issue(board, member, config, self.keys, ledger, self.replace)
             board.reset()
         if self.labels is not None:
-            write_label(self.labels / keys.path_of(member.name).with_suffix(".svg").name, member.name)
+            write_label(self.labels / file_name(member.name, ".svg"), member.name)
         return done
 
 

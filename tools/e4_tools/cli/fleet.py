@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from sqlalchemy import func, select
 
-from e4_tools.cli.options import broker_option
+from e4_tools.cli.options import BrokerChoice, broker_option
 from e4_tools.cli.output import Report, reports
 from e4_tools.cli.sending import change_and_send
 from e4_tools.cli.store import StoreAccess, client_argument, complete_clients, store_options, topic_argument
@@ -80,7 +80,7 @@ def show_topic(report: Report, access: StoreAccess, topic: str) -> None:
 @broker_option
 @store_options
 @reports
-def rotate_topic(report: Report, access: StoreAccess, topic: str, broker: tuple[str, int]) -> None:
+def rotate_topic(report: Report, access: StoreAccess, topic: str, broker: BrokerChoice) -> None:
     """Make a new key for a topic and send it to all its clients.
 
     If some cannot be reached, the exit code is 1, and e4 sync sends to those alone; running this again makes another
@@ -95,7 +95,7 @@ def rotate_topic(report: Report, access: StoreAccess, topic: str, broker: tuple[
 @broker_option
 @store_options
 @reports
-def remove_topic(report: Report, access: StoreAccess, topic: str, broker: tuple[str, int]) -> None:
+def remove_topic(report: Report, access: StoreAccess, topic: str, broker: BrokerChoice) -> None:
     """Forget a topic and its key, and have its clients forget it."""
     change_and_send(report, access, broker, lambda store: Fleet(store).remove_topic(topic))
     report.say(f"{topic} is gone.", topic=topic)
@@ -107,7 +107,7 @@ def remove_topic(report: Report, access: StoreAccess, topic: str, broker: tuple[
 @broker_option
 @store_options
 @reports
-def grant(report: Report, access: StoreAccess, name: str, topic: str, broker: tuple[str, int]) -> None:
+def grant(report: Report, access: StoreAccess, name: str, topic: str, broker: BrokerChoice) -> None:
     """Let CLIENT read and write TOPIC: send it the topic's key. Again: send it again.
 
     \b
@@ -123,7 +123,7 @@ def grant(report: Report, access: StoreAccess, name: str, topic: str, broker: tu
 @broker_option
 @store_options
 @reports
-def revoke(report: Report, access: StoreAccess, name: str, topic: str, broker: tuple[str, int]) -> None:
+def revoke(report: Report, access: StoreAccess, name: str, topic: str, broker: BrokerChoice) -> None:
     """Take TOPIC from CLIENT, and rotate its key for those who stay: a thief ignores the command to forget.
 
     What is published under the old key until the others have the new one can still be read by CLIENT.
@@ -142,7 +142,7 @@ def revoke(report: Report, access: StoreAccess, name: str, topic: str, broker: t
 @broker_option
 @store_options
 @reports
-def sync(report: Report, access: StoreAccess, clients: tuple[str, ...], again: bool, broker: tuple[str, int]) -> None:
+def sync(report: Report, access: StoreAccess, clients: tuple[str, ...], again: bool, broker: BrokerChoice) -> None:
     """Send what a failure or a crash has left unsent: to these clients, or to all.
 
     A client refuses commands older than 10 minutes. After a longer absence use --again once it is back.

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 import e4
-from e4_tools.cli.options import broker_option, hex_key, password_key, secret
+from e4_tools.cli.options import BrokerChoice, broker_option, hex_key, password_key, secret
 from e4_tools.cli.output import Report, reports
 from e4_tools.cli.sending import connect
 from e4_tools.errors import BrokerError
@@ -40,9 +40,7 @@ def keygen(report: Report, kind: str, out: Path, force: bool) -> None:
 @broker_option
 @click.option("--from-password", is_flag=True, help="The clients' ID keys are derived from passwords.")
 @reports
-def init_keys(
-    report: Report, topic: str, clients: tuple[str, ...], broker: tuple[str, int], from_password: bool
-) -> None:
+def init_keys(report: Report, topic: str, clients: tuple[str, ...], broker: BrokerChoice, from_password: bool) -> None:
     """Make a key for TOPIC and send it to CLIENTS, as the tutorial's initKeys does. The key is not kept.
 
     Each client's ID key comes from a prompt or from E4_KEY_NAME; with --from-password its password from a prompt or

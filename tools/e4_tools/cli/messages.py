@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 import e4
-from e4_tools.cli.options import broker_option
+from e4_tools.cli.options import BrokerChoice, broker_option
 from e4_tools.cli.output import Report, reports
 from e4_tools.cli.sending import connect
 from e4_tools.cli.store import StoreAccess, complete_topics, store_options, topic_argument
@@ -30,7 +30,7 @@ _POLL_SECONDS = 0.5  # how long Ctrl-C may wait
 @store_options
 @reports
 def send(  # noqa: PLR0913 (one parameter for each option)
-    report: Report, access: StoreAccess, topic: str, message: str, retain: bool, broker: tuple[str, int]
+    report: Report, access: StoreAccess, topic: str, message: str, retain: bool, broker: BrokerChoice
 ) -> None:
     """Protect MESSAGE with the key of TOPIC and publish it, QoS 2. With - it is read from standard input.
 
@@ -62,7 +62,7 @@ def listen(  # noqa: PLR0913 (one parameter for each option)
     as_hex: bool,
     count: int | None,
     timeout: float | None,
-    broker: tuple[str, int],
+    broker: BrokerChoice,
 ) -> None:
     """Print what arrives on TOPICs, unprotected, until Ctrl-C; without TOPICs, on all of the key store.
 

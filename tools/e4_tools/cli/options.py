@@ -4,33 +4,59 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
 
 from e4_tools.c2 import parse_address
+from e4_tools.certificates import Authority, read_authority
 from e4_tools.errors import ToolError
 from e4_tools.passwords import derive_key
 from e4_tools.ports import choose
 
 
-def parse_broker(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, int]:
-    """Split HOST or HOST:PORT."""
-    try:
-        return parse_address(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+@dataclass(frozen=True)
+class BrokerChoice:
+    """Which broker; TLS if there is a file `ca` with the certificate of its authority."""
+
+    host: str
+    port: int
+    ca: Path | None
+
+    def authority(self) -> Authority | None:
+        """Return the certificate. Raises ToolError if the file holds none that is good for this."""
+        return None if self.ca is None else read_authority(self.ca)
 
 
-broker_option = click.option(
-    "--broker",
-    required=True,
-    envvar="E4_BROKER",
-    callback=parse_broker,
-    metavar="HOST[:PORT]",
-    help="The MQTT broker, as boards and this machine reach it. [E4_BROKER]",
-)
+def broker_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options --broker and --ca, and the argument `broker`."""
+
+    @click.option(
+        "--broker",
+        "address",
+        required=True,
+        envvar="E4_BROKER",
+        metavar="HOST[:PORT]",
+        help="The MQTT broker, as boards and this machine reach it. [E4_BROKER]",
+    )
+    @click.option(
+        "--ca",
+        envvar="E4_BROKER_CA",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Certificate of the CA that signed the broker's, PEM or DER: TLS, on port 8883. [E4_BROKER_CA]",
+    )
+    @wraps(command)
+    def wrapped(*arguments: Any, address: str, ca: Path | None, **options: Any) -> None:
+        try:
+            host, port = parse_address(address, tls=ca is not None)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--broker") from None
+        command(*arguments, broker=BrokerChoice(host, port, ca), **options)
+
+    return wrapped
 
 
 def board_port(command: Callable[..., None]) -> Callable[..., None]:

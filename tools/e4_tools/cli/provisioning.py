@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 import e4
 from e4_tools import provisioning
 from e4_tools.boards import Board
 from e4_tools.cli.factory import FactoryRun
-from e4_tools.cli.options import broker_option, hex_key, password_key, secret
+from e4_tools.cli.options import hex_key, password_key, secret
 from e4_tools.cli.output import Report, reports
+from e4_tools.cli.settings import Settings, settings_options
+from e4_tools.cli.store import StoreAccess, store_options
 from e4_tools.deploy import Options, carry_out, plan_for
-from e4_tools.issued_keys import KeyFolder
+from e4_tools.errors import ToolError
+from e4_tools.issued_keys import KeyFolder, KeySource, StoredKeys
+from e4_tools.keyproof import which_key
 from e4_tools.labels import write_label
 from e4_tools.ports import choose
 
@@ -24,8 +29,9 @@ _PATH = click.Path(path_type=Path)
 _EXAMPLES = """\b
 Examples:
   e4 provision alice --broker 192.0.2.10 --wifi MyNetwork --topic sensors/lab
-  e4 provision alice --broker 192.0.2.10 --wifi MyNetwork --topic sensors/lab --keys keys --label alice.svg
-  e4 provision --factory fleet.csv --keys keys --deploy --broker 192.0.2.10 --wifi MyNetwork --topic sensors/all
+  e4 provision alice --in-store --broker 192.0.2.10 --wifi MyNetwork --topic sensors/lab --label alice.svg
+  e4 provision alice --in-store --broker mqtt.example --ca ca.pem --broker-user alice --wifi MyNetwork --topic lab
+  e4 provision --factory fleet.csv --in-store --deploy --broker 192.0.2.10 --wifi MyNetwork --topic sensors/all
 """
 
 
@@ -33,6 +39,8 @@ Examples:
 class _Wishes:
     """The options of the command line, apart from those that say what goes into the configuration."""
 
+    access: StoreAccess
+    in_store: bool
     from_password: bool
     keys: Path | None
     replace: bool
@@ -41,15 +49,20 @@ class _Wishes:
     ledger: Path
     deploy: bool
 
+    def source(self, report: Report) -> KeySource | None:
+        """Return where the keys come from and stay, if that is anywhere. Raises ToolError."""
+        if self.in_store:
+            return StoredKeys(self.access.open_or_make(report))
+        return KeyFolder(self.keys) if self.keys is not None else None
+
 
 @click.command(epilog=_EXAMPLES)
 @click.argument("name", required=False)
 @click.option("--port", "ports", multiple=True, envvar="E4_PORT", metavar="DEVICE", help="Serial port. [E4_PORT]")
-@broker_option
-@click.option("--topic", "topics", multiple=True, help="Topic filter to subscribe to; repeatable.")
-@click.option("--wifi", "ssid", required=True, metavar="SSID", help="WiFi network; its password is asked for.")
-@click.option("--from-password", is_flag=True, help="Derive the ID key from a password, which is asked for.")
+@settings_options
+@click.option("--in-store", is_flag=True, help="The ID key is in the key store, or is made there. So with --store.")
 @click.option("--keys", type=_PATH, metavar="FOLDER", help="Take the ID key from FOLDER/NAME.key, or make it there.")
+@click.option("--from-password", is_flag=True, help="Derive the ID key from a password, which is asked for.")
 @click.option("--replace", is_flag=True, help="Give a provisioned board another identity; its keys are forgotten.")
 @click.option("--label", type=_PATH, metavar="FILE", help="Write a QR label (SVG); with --factory into a folder.")
 @click.option("--factory", type=_PATH, metavar="CSV", help="Provision the names in a table, board after board.")
@@ -57,71 +70,97 @@ class _Wishes:
     "--ledger", type=_PATH, default="ledger.jsonl", show_default=True, help="What --factory has issued; no keys."
 )
 @click.option("--deploy", is_flag=True, help="Bring our files on the board up to date first.")
+@store_options
 @reports
-def provision(  # noqa: PLR0913 (one parameter for each option)
-    report: Report,
-    name: str | None,
-    ports: tuple[str, ...],
-    broker: tuple[str, int],
-    topics: tuple[str, ...],
-    ssid: str,
-    **wishes: Any,
-) -> None:
+def provision(report: Report, name: str | None, ports: tuple[str, ...], settings: Settings, **wishes: Any) -> None:
     """Give a board its NAME, ID key, WiFi, broker and topics, have it prove the key, and reset it.
 
-    The WiFi password comes from a prompt or from WIFI_PASSWORD; the ID key from a prompt (64 hexadecimal digits, or
-    nothing: the board keeps its key, or a random one is made and shown once) or from E4_KEY; with --from-password
-    from a prompt or E4_PASSWORD; with --keys from a file. Safe to run again, with other settings too; another key or
-    name needs --replace.
+    With --in-store the ID key is in the key store before the board gets it, and C2 can command the board at once: next
+    is e4 grant. With --keys it comes from a file; with --from-password from a prompt or E4_PASSWORD; else from a prompt
+    (64 hexadecimal digits, or nothing: the board keeps its key, or a random one is made and shown once) or E4_KEY.
+
+    The WiFi password comes from a prompt or WIFI_PASSWORD; the password of --broker-user from a prompt,
+    E4_BROKER_PASSWORD or --broker-password-file. Safe to run again, with other settings too; another key or name needs
+    --replace.
 
     --factory takes a CSV file with columns name and, if boards differ, topics (divided by spaces). It asks for board
-    after board, or takes them from several --port; with NAME, that one only. It needs --keys, refuses names that are
-    not in the file or were issued, and notes in the ledger what it issued, without keys.
+    after board, or takes them from several --port; with NAME, that one only. It needs --in-store or --keys, refuses
+    names that are not in the file or were issued, and notes in the ledger what it issued, without keys.
     """
+    if click.get_current_context().get_parameter_source("store") == ParameterSource.COMMANDLINE:
+        wishes["in_store"] = True
     wished = _Wishes(**wishes)
-    _check_usage(name, topics, wished)
-    wifi_password = secret("WIFI_PASSWORD", "WiFi password (empty for an open network)")
-    wifi = {"ssid": ssid, **({"password": wifi_password} if wifi_password else {})}
-    config = {"wifi": wifi, "broker": {"host": broker[0], "port": broker[1]}, "topics": list(topics)}
-    if wished.factory is not None and wished.keys is not None:
-        run = FactoryRun(wished.factory, wished.keys, wished.ledger, wished.label, wished.replace, wished.deploy)
+    _check_usage(name, ports, settings, wished)
+    config = settings.ask(report)
+    source = wished.source(report)
+    if wished.factory is not None and source is not None:
+        run = FactoryRun(wished.factory, source, wished.ledger, wished.label, wished.replace, wished.deploy)
         run.issue_all(report, name, ports, config)
     elif name is not None:
+        _one(report, choose(ports[0] if ports else None), {"name": name, **config}, source, wished)
+
+
+def _check_usage(name: str | None, ports: tuple[str, ...], settings: Settings, wished: _Wishes) -> None:
+    if wished.in_store + (wished.keys is not None) + wished.from_password > 1:
+        raise click.UsageError("--in-store, --keys and --from-password exclude each other")
+    if wished.factory is None:
+        if name is None or not settings.topics:
+            raise click.UsageError("NAME and --topic, or --factory, is missing")
         if len(ports) > 1:
             raise click.UsageError("one board has one --port")
-        _one(report, choose(ports[0] if ports else None), {"name": name, **config}, wished)
+    elif not (wished.in_store or wished.keys):
+        raise click.UsageError("--factory needs --in-store or --keys")
 
 
-def _check_usage(name: str | None, topics: tuple[str, ...], wished: _Wishes) -> None:
-    if wished.factory is None and (name is None or not topics):
-        raise click.UsageError("NAME and --topic, or --factory, is missing")
-    if wished.factory is not None and (wished.keys is None or wished.from_password):
-        raise click.UsageError("--factory needs --keys, and takes no password")
-    if wished.keys is not None and wished.from_password:
-        raise click.UsageError("--keys and --from-password exclude each other")
-
-
-def _one(report: Report, port: str, config: dict[str, Any], wished: _Wishes) -> None:
+def _one(report: Report, port: str, config: dict[str, Any], source: KeySource | None, wished: _Wishes) -> None:
     name = config["name"]
     e4.id_of(name)  # raises for a name that cannot be
-    key = _given_key(name, wished)
+    key = None if source else _given_key(name, wished)
     with Board(port) as board:
         _deploy(report, board, wished)
-        if key is None and not wished.replace and provisioning.holds(board, name):
+        if source is not None:
+            _from_source(report, board, config, source, wished.replace)
+        elif key is None and not wished.replace and provisioning.holds(board, name):
             provisioning.reconfigure(board, config)
             report.say(f"{name} keeps the ID key that it has. (--replace gives it another one.)", kept_key=True)
         else:
-            made = None if key else secrets.token_bytes(32)
+            made = None if key else _random_key(report)
             provisioning.install(board, config, key or made or b"", wished.replace, lambda: _show(report, made))
             report.say(f"{name} has proved that it holds its ID key.", proved=True)
         board.reset()
     _finish(report, name, wished.label)
 
 
+def _from_source(report: Report, board: Board, config: dict[str, Any], source: KeySource, replace: bool) -> None:
+    """Give the board the key that is kept for it; or leave it the one of the store's that it holds already."""
+    name = config["name"]
+    key = None
+    if isinstance(source, StoredKeys) and provisioning.holds(board, name):
+        known = {known.hex(): known for known in source.known_keys(name)}
+        held = which_key(board, known)
+        key = known[held] if held else None
+    if key is None:
+        key = source.key_of(name)
+    config = {**config, **source.settings_of(name)}
+    provisioning.install(board, config, key, replace, lambda: source.proved(name, key))
+    report.say(f"{name} has proved that it holds its ID key.", proved=True)
+    if isinstance(source, StoredKeys):
+        again = source.topics_of(name)
+        text = f"Its topic keys: e4 sync {name} --again" if again else f"Its topics: e4 grant {name} TOPIC"
+        report.say(f"The key store has that key. {text}", in_store=True, topics_granted=again)
+
+
+def _random_key(report: Report) -> bytes:
+    if report.as_json:
+        raise ToolError(
+            "a random key would be in the answer only, and lost if this is interrupted; nothing was done. "
+            "--in-store or --keys keeps it first"
+        )
+    return secrets.token_bytes(32)
+
+
 def _given_key(name: str, wished: _Wishes) -> bytes | None:
     """Return the key that the user wants, or None if any will do."""
-    if wished.keys is not None:
-        return KeyFolder(wished.keys).key_of(name)
     if wished.from_password:
         return password_key(secret("E4_PASSWORD", f"Password of {name}"))
     given = secret("E4_KEY", f"ID key of {name} in hexadecimal (empty: keep it, or make one)")

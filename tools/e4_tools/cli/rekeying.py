@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from e4_tools.cli.options import broker_option
+from e4_tools.boards import Board
+from e4_tools.cli.options import BrokerChoice, broker_option
 from e4_tools.cli.output import Report, reports
 from e4_tools.cli.sending import change_and_send
 from e4_tools.cli.store import StoreAccess, client_argument, store_options
@@ -21,7 +22,7 @@ from e4_tools.rekeying import Rekeying
 @broker_option
 @store_options
 @reports
-def rekey_client(report: Report, access: StoreAccess, name: str, broker: tuple[str, int]) -> None:
+def rekey_client(report: Report, access: StoreAccess, name: str, broker: BrokerChoice) -> None:
     """Send a client a new ID key, and keep the old one until you confirm the new one.
 
     Nothing in E4 acknowledges a command. Until "e4 client confirm" says that the new key works, every command goes out
@@ -76,7 +77,8 @@ def _confirm_by_proof(report: Report, store: KeyStore, name: str, port: str) -> 
     with store.transaction() as session:
         client = find_client(session, name)
         keys = {key.uid: store.vault.open(key.key, *key.place) for key in client.keys}
-    uid = which_key(port, keys)
+    with Board(port) as board:
+        uid = which_key(board, keys)
     if uid is None:
         raise ToolError(f"the board at {port} holds none of the ID keys known for {name}; nothing was changed")
     was = Rekeying(store).proved(name, uid)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from e4_tools.c2 import Broker
+from e4_tools.cli.options import BrokerChoice
 from e4_tools.cli.output import Report
 from e4_tools.cli.store import StoreAccess
 from e4_tools.delivery import Delivery
@@ -18,15 +19,20 @@ _NAMED = 10  # failed clients that a person is told by name; --json has them all
 _WORTH_A_BAR = 50  # commands
 
 
-def connect(broker: tuple[str, int]) -> Broker:
-    """Return a connection with the broker's user and password from the environment, if they are there."""
-    return Broker(*broker, os.environ.get("E4_BROKER_USER"), os.environ.get("E4_BROKER_PASSWORD"))
+def connect(broker: BrokerChoice) -> Broker:
+    """Return a connection with the broker's user and password from the environment, if they are there.
+
+    Raises ToolError if the CA certificate is of no use.
+    """
+    user, password = os.environ.get("E4_BROKER_USER"), os.environ.get("E4_BROKER_PASSWORD")
+    authority = broker.authority()
+    return Broker(broker.host, broker.port, user, password, authority.der if authority else None)
 
 
 def change_and_send(
     report: Report,
     access: StoreAccess,
-    broker: tuple[str, int],
+    broker: BrokerChoice,
     change: Callable[[KeyStore], Collection[str] | None],
 ) -> None:
     """Connect, record a change in the store, and send what is unsent for its clients; None: for all there are.

@@ -1,0 +1,64 @@
+"""A certificate authority of the tests' own, and the certificates of its broker."""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from e4_tools.embedded_broker import HOST
+
+_DAY = timedelta(days=1)
+
+
+class Authority:
+    """Signs certificates; `days` is how long its own is good from now, negative for an expired one."""
+
+    def __init__(self, name: str = "test CA", days: int = 30, ca: bool = True, signs: bool = True) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _named(name)
+        usage = x509.KeyUsage(True, False, False, False, False, signs, True, False, False)
+        self.certificate = self._sign(
+            self._key.public_key(), self._name, days, [x509.BasicConstraints(ca, None), usage]
+        )
+        self.der = self.certificate.public_bytes(Encoding.DER)
+        self.pem = self.certificate.public_bytes(Encoding.PEM)
+
+    def _sign(
+        self,
+        key: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey,
+        name: x509.Name,
+        days: int,
+        extensions: list[x509.ExtensionType],
+    ) -> x509.Certificate:
+        now = datetime.now(UTC)
+        builder = x509.CertificateBuilder(self._name, name, key, x509.random_serial_number())
+        builder = builder.not_valid_before(now - 100 * _DAY).not_valid_after(now + days * _DAY)
+        for extension in extensions:
+            builder = builder.add_extension(extension, isinstance(extension, x509.BasicConstraints))
+        return builder.sign(self._key, SHA256())
+
+    def issue(self, folder: Path, host: str = HOST) -> tuple[Path, Path]:
+        """Write a certificate and its private key for a broker at an IP address; return both files."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))])
+        certificate = self._sign(key.public_key(), _named("broker"), 30, [names])
+        files = folder / "broker.pem", folder / "broker.key"
+        files[0].write_bytes(certificate.public_bytes(Encoding.PEM))
+        files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        return files
+
+    def issue_ca_with_other_key(self) -> bytes:
+        """Return a CA certificate (PEM) whose key is an Ed25519 one."""
+        key = ed25519.Ed25519PrivateKey.generate().public_key()
+        return self._sign(key, _named("other"), 30, [x509.BasicConstraints(True, None)]).public_bytes(Encoding.PEM)
+
+
+def _named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

@@ -1,0 +1,80 @@
+"""The certificate of the authority (CA) that a broker's own certificate is checked against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from e4_tools.errors import ToolError
+
+_LARGEST = 64 * 1024  # bytes of a file that is looked at
+_LARGEST_ON_BOARD = 4096  # bytes of DER: a board parses it in memory
+_PEM = b"-----BEGIN "
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A CA certificate that is good today. `der` is what a board gets, `expires` is UTC."""
+
+    der: bytes
+    subject: str
+    expires: datetime
+
+
+def read_authority(path: Path) -> Authority:
+    """Return the one CA certificate in a file, PEM or DER. Raises ToolError, which says what the file is instead."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise ToolError(f"the CA certificate {path} cannot be read: {error.strerror}; nothing was done") from None
+    if b"PRIVATE KEY-----" in content:
+        raise ToolError(f"{path} holds a private key, which no board may get; give the CA's certificate alone")
+    try:
+        found = (
+            x509.load_pem_x509_certificates(content) if _PEM in content else [x509.load_der_x509_certificate(content)]
+        )
+    except ValueError:
+        raise ToolError(f"{path} is no certificate, PEM or DER; nothing was done") from None
+    if len(found) != 1:
+        raise ToolError(f"{path} holds {len(found)} certificates; give a file with the CA's alone. Nothing was done")
+    _check(path, found[0])
+    der = found[0].public_bytes(Encoding.DER)
+    if len(der) > _LARGEST_ON_BOARD:
+        raise ToolError(f"{path} has {len(der)} bytes as DER; boards take up to {_LARGEST_ON_BOARD}. Nothing was done")
+    return Authority(der, found[0].subject.rfc4514_string(), found[0].not_valid_after_utc)
+
+
+def _check(path: Path, certificate: x509.Certificate) -> None:
+    """Refuse what cannot vouch for a broker: RFC 5280 sections 4.2.1.9 and 4.2.1.3. Raises ToolError."""
+    try:
+        extensions = certificate.extensions
+        basic = extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        basic = False
+    except ValueError:
+        raise ToolError(f"{path} is damaged: its extensions cannot be read; nothing was done") from None
+    if not basic:
+        raise ToolError(
+            f"{path} ({certificate.subject.rfc4514_string()}) is not the certificate of a CA; nothing was done. "
+            f"Its issuer is {certificate.issuer.rfc4514_string()}: that one's certificate is needed."
+        )
+    try:
+        usage = extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        usage = None
+    if usage is not None and not usage.key_cert_sign:
+        raise ToolError(f"{path} is of a CA that may not sign certificates; nothing was done")
+    if not isinstance(certificate.public_key(), RSAPublicKey | EllipticCurvePublicKey):
+        raise ToolError(f"{path} has a key that is neither RSA nor EC: boards cannot check it. Nothing was done")
+    now = datetime.now(UTC)
+    if now > certificate.not_valid_after_utc:
+        raise ToolError(f"{path} expired on {certificate.not_valid_after_utc:%Y-%m-%d}; nothing was done")
+    if now < certificate.not_valid_before_utc:
+        raise ToolError(f"{path} is valid from {certificate.not_valid_before_utc:%Y-%m-%d}; nothing was done")

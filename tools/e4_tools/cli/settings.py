@@ -1,0 +1,96 @@
+"""What `e4 provision` tells a board besides its name and ID key: WiFi, broker, topics."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from e4_tools.cli.options import BrokerChoice, broker_option, secret
+from e4_tools.cli.output import Report
+from e4_tools.errors import ToolError
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of a command line. The broker's user and password are those of the boards."""
+
+    ssid: str
+    topics: tuple[str, ...]
+    broker: BrokerChoice
+    user: str | None
+    password_file: Path | None
+
+    def ask(self, report: Report) -> dict[str, Any]:
+        """Return a configuration without its name, as `provisioning.install` takes it; asks for its secrets.
+
+        Raises ToolError; nothing has been done then.
+        """
+        authority = self.broker.authority()
+        broker: dict[str, Any] = {"host": self.broker.host, "port": self.broker.port}
+        if authority is not None:
+            until = f"{authority.expires:%Y-%m-%d}"
+            report.say(f"Broker's CA: {authority.subject}, until {until}.", ca=authority.subject, ca_expires=until)
+            broker["ca"] = authority.der
+        wifi_password = secret("WIFI_PASSWORD", "WiFi password (empty for an open network)")
+        if self.user is not None:
+            broker.update(user=self.user, password=self._broker_password(self.user))
+        wifi = {"ssid": self.ssid, **({"password": wifi_password} if wifi_password else {})}
+        return {"wifi": wifi, "broker": broker, "topics": list(self.topics)}
+
+    def _broker_password(self, user: str) -> str:
+        if self.password_file is None:
+            password = secret("E4_BROKER_PASSWORD", f"Password of {user} at the broker")
+        else:
+            password = _first_line(self.password_file)
+        if not password:
+            raise ToolError(f"the password of {user} at the broker is empty; nothing was done")
+        return password
+
+
+def _first_line(path: Path) -> str:
+    """Return the first line of a file that nobody else may read. Raises ToolError."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ToolError(f"the password file {path} cannot be read: {why}; nothing was done") from None
+    if mode & 0o077:
+        raise ToolError(
+            f"the password file {path} is open to others (mode {mode:o}); nothing was done. chmod 600 {path}"
+        )
+    return lines[0] if lines else ""
+
+
+def settings_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that make a `Settings`, and the argument `settings`."""
+
+    @broker_option
+    @click.option("--topic", "topics", multiple=True, help="Topic filter to subscribe to; repeatable.")
+    @click.option("--wifi", "ssid", required=True, metavar="SSID", help="WiFi network; its password is asked for.")
+    @click.option("--broker-user", metavar="NAME", help="The board's user at the broker; the password is asked for.")
+    @click.option("--broker-password-file", type=_FILE, help="That password is the first line of this file.")
+    @wraps(command)
+    def wrapped(
+        *arguments: Any,
+        broker: BrokerChoice,
+        topics: tuple[str, ...],
+        ssid: str,
+        broker_user: str | None,
+        broker_password_file: Path | None,
+        **options: Any,
+    ) -> None:
+        if broker_password_file is not None and broker_user is None:
+            raise click.UsageError("--broker-password-file goes with --broker-user")
+        settings = Settings(ssid, topics, broker, broker_user, broker_password_file)
+        command(*arguments, settings=settings, **options)
+
+    return wrapped
