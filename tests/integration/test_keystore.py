@@ -18,6 +18,7 @@ from sqlalchemy import text
 from e4_tools.errors import KeyStoreError
 from e4_tools.fleet import Fleet
 from e4_tools.keystore import KEY_FILE, PASSPHRASE, KeyStore, engine, make_store, open_store, read_store
+from e4_tools.keystore.models import SCHEMA
 from e4_tools.rekeying import Rekeying
 
 _SECRET = b"a secret of 32 bytes, no less!!!"
@@ -162,23 +163,23 @@ def test_a_later_schema_is_refused_and_left_alone(store: KeyStore, place: str) -
 def test_an_older_schema_is_migrated_in_one_transaction(store: KeyStore, place: str, tmp_path: Path) -> None:
     migrations = tmp_path / "migrations"
     (migrations / "versions").mkdir(parents=True)
-    for file in ("env.py", "versions/0001_first.py"):
+    for file in ("env.py", *(f"versions/{path.name}" for path in engine.MIGRATIONS.glob("versions/*.py"))):
         (migrations / file).write_bytes((engine.MIGRATIONS / file).read_bytes())
-    following = migrations / "versions" / "0002_next.py"
-    source = "from alembic import op\nrevision, down_revision = '0002', '0001'\ndef upgrade():\n    "
+    following = migrations / "versions" / "9000_next.py"
+    source = f"from alembic import op\nrevision, down_revision = '9000', '{SCHEMA}'\ndef upgrade():\n    "
     add = "op.execute('ALTER TABLE topics ADD COLUMN note VARCHAR')"
     database = engine.make_engine(engine.store_url(place))
     following.write_text(f"{source}{add}; raise RuntimeError('the power went')\n")
     with pytest.raises(RuntimeError), database.begin() as connection:
-        engine.upgrade(connection, migrations, "0002")
+        engine.upgrade(connection, migrations, "9000")
     with database.begin() as connection:
-        assert engine.schema_of(connection) == "0001"
+        assert engine.schema_of(connection) == SCHEMA
         assert "note" not in list(connection.execute(text("SELECT * FROM topics")).keys())
     following.write_text(f"{source}{add}\n")
     with database.begin() as connection:
-        engine.upgrade(connection, migrations, "0002")
+        engine.upgrade(connection, migrations, "9000")
     with database.begin() as connection:
-        assert engine.schema_of(connection) == "0002"
+        assert engine.schema_of(connection) == "9000"
         assert connection.execute(text("SELECT name, note FROM topics")).all() == [("lab", None)]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from e4_tools.cli.options import secret
@@ -27,6 +28,7 @@ from e4_tools.keystore import (
     read_store,
     store_exists,
 )
+from e4_tools.keystore.engine import has_password
 
 
 def default_store() -> str:
@@ -103,6 +105,12 @@ def store_options(command: Callable[..., None]) -> Callable[..., None]:
     )
     @wraps(command)
     def wrapped(*arguments: Any, store: str | None, store_key_file: Path | None, **options: Any) -> None:
+        source = click.get_current_context().get_parameter_source("store")
+        if store is not None and source == ParameterSource.COMMANDLINE and has_password(store):
+            raise click.UsageError(
+                "others can read a password on a command line; give the URL in E4_STORE, or leave the password out "
+                "of it and to PGPASSFILE"
+            )
         command(*arguments, access=StoreAccess(store or default_store(), store_key_file), **options)
 
     return wrapped

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
@@ -18,20 +18,39 @@ from e4_tools.keystore.models import SCHEMA
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_SECONDS = 30
+_EXAMPLE = "postgresql+psycopg://user@host/database"
+_PACKAGES = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "pg8000": "pg8000"}
+_SENDING, _UPGRADING = 0xE4000001, 0xE4000002  # numbers of PostgreSQL's advisory locks
 
 
 def store_url(place: str) -> URL:
     """Return the database URL of a path, or of a URL. Raises KeyStoreError."""
+    if "://" not in place:
+        return URL.create("sqlite", database=str(Path(place).expanduser()))
     try:
-        return make_url(place) if "://" in place else URL.create("sqlite", database=str(Path(place).expanduser()))
-    except ArgumentError:
-        raise KeyStoreError("the key store is neither a path nor the URL of a database") from None
+        url = make_url(place)
+    except (ArgumentError, ValueError):
+        raise KeyStoreError(f"the key store is neither a path nor a URL like {_EXAMPLE}; nothing was done") from None
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise KeyStoreError(
+            f"a key store is in SQLite or in PostgreSQL ({_EXAMPLE}), not in {url.drivername}; nothing was done"
+        )
+    return url
+
+
+def has_password(place: str) -> bool:
+    """Tell whether a place of a store is a URL with a password in it."""
+    try:
+        url = store_url(place)
+    except KeyStoreError:  # whoever opens the store says so
+        return False
+    return url.password is not None or "password" in url.query
 
 
 def shown(url: URL) -> str:
-    """Return how a person knows the store: its path, or its URL without the password."""
+    """Return how a person knows the store: its path, or its URL without what may be secret in it."""
     path = sqlite_path(url)
-    return str(path) if path else url.render_as_string(hide_password=True)
+    return str(path) if path else url.set(query={}).render_as_string(hide_password=True)
 
 
 def sqlite_path(url: URL) -> Path | None:
@@ -53,7 +72,12 @@ def make_engine(url: URL) -> Engine:
     try:
         engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     except (NoSuchModuleError, ImportError, ArgumentError):
-        raise KeyStoreError(f"no driver is installed for {url.drivername}") from None
+        driver = url.drivername.partition("+")[2] or "psycopg"
+        package = _PACKAGES.get(driver)
+        hint = f"pip install '{package}'" if package else f"{driver} cannot be used; use {_EXAMPLE}"
+        raise KeyStoreError(f"the driver for {url.drivername} is not installed; nothing was done. {hint}") from None
+    if engine.dialect.is_async:
+        raise KeyStoreError(f"{url.drivername} cannot be used, it is asynchronous; nothing was done. Use {_EXAMPLE}")
     if sqlite_path(url):
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -68,6 +92,11 @@ def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry)
 
 def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def try_lock(connection: Connection) -> bool:
+    """Take the server's lock for those who send, if it is free. It is the connection's, and ends with it."""
+    return bool(connection.execute(select(func.pg_try_advisory_lock(_SENDING))).scalar())
 
 
 @contextmanager
@@ -91,6 +120,9 @@ def schema_of(connection: Connection) -> str | None:
 def upgrade(connection: Connection, migrations: Path = MIGRATIONS, to: str = SCHEMA) -> None:
     """Bring the database to the schema `to`, in the connection's transaction. Raises KeyStoreError if it is newer."""
     found = schema_of(connection)
+    if found != to and connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_UPGRADING)))
+        found = schema_of(connection)  # another e4 may have done it meanwhile
     if found == to:
         return
     if found is not None and found > to:

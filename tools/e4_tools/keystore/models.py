@@ -5,10 +5,12 @@ A change here needs a migration in `migrations/versions`, and its number in SCHE
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey
+from typing import Annotated
+
+from sqlalchemy import BigInteger, ForeignKey, Integer
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-SCHEMA = "0001"  # the newest of migrations/versions
+SCHEMA = "0002"  # the newest of migrations/versions
 
 # States of a client
 MEMBER = "member"
@@ -18,6 +20,9 @@ LEAVING = "leaving"  # removed, but not all of its last commands are with the br
 CURRENT = "current"  # the one that the client is known to hold, or held before the pending one was sent
 PENDING = "pending"  # sent, perhaps; not known to work
 PREVIOUS = "previous"  # replaced by one that the operator confirmed; deleted once a board proves the newer one
+
+
+Long = Annotated[int, mapped_column(BigInteger().with_variant(Integer, "sqlite"))]
 
 
 class Table(DeclarativeBase):
@@ -30,7 +35,7 @@ class Meta(Table):
     __tablename__ = "meta"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    made_at: Mapped[int]
+    made_at: Mapped[Long]
     lock_kind: Mapped[str]
     lock_salt: Mapped[bytes]
     lock_cost: Mapped[int]
@@ -47,7 +52,7 @@ class Client(Table):
     receiving_topic: Mapped[str]
     mode: Mapped[str]  # "symmetric"; room for the public-key mode
     state: Mapped[str]
-    added_at: Mapped[int]
+    added_at: Mapped[Long]
     keys: Mapped[list[IdKey]] = relationship(cascade="all, delete-orphan", passive_deletes=True)
     grants: Mapped[list[Grant]] = relationship(cascade="all, delete-orphan", back_populates="client")
 
@@ -64,7 +69,7 @@ class IdKey(Table):
     uid: Mapped[str] = mapped_column(primary_key=True)  # random
     client_id: Mapped[str] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"), index=True)
     state: Mapped[str]
-    since: Mapped[int]
+    since: Mapped[Long]
     key: Mapped[bytes]  # a secret
 
     @property
@@ -79,8 +84,8 @@ class Topic(Table):
 
     hash: Mapped[str] = mapped_column(primary_key=True)  # E4's 16-byte topic hash in hexadecimal
     name: Mapped[str] = mapped_column(unique=True)
-    added_at: Mapped[int]
-    rotated_at: Mapped[int | None]
+    added_at: Mapped[Long]
+    rotated_at: Mapped[Long | None]
     key: Mapped[bytes]  # a secret
     previous_key: Mapped[bytes | None]  # a secret: what `key` replaced
     grants: Mapped[list[Grant]] = relationship(cascade="all, delete-orphan", back_populates="topic")
@@ -96,8 +101,8 @@ class Grant(Table):
 
     client_id: Mapped[str] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"), primary_key=True)
     topic_hash: Mapped[str] = mapped_column(ForeignKey("topics.hash", ondelete="CASCADE"), primary_key=True)
-    granted_at: Mapped[int]
-    sent_at: Mapped[int | None]  # when the broker took the topic's current key for this client
+    granted_at: Mapped[Long]
+    sent_at: Mapped[Long | None]  # when the broker took the topic's current key for this client
     client: Mapped[Client] = relationship(back_populates="grants")
     topic: Mapped[Topic] = relationship(back_populates="grants")
 
@@ -108,12 +113,12 @@ class Outgoing(Table):
     __tablename__ = "outbox"
     __table_args__ = ({"sqlite_autoincrement": True},)
 
-    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    seq: Mapped[Long] = mapped_column(primary_key=True, autoincrement=True)
     uid: Mapped[str]  # random
     client_id: Mapped[str] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"), index=True)
     opcode: Mapped[int]  # as in e4.commands
     topic_hash: Mapped[str | None]
-    queued_at: Mapped[int]
+    queued_at: Mapped[Long]
     failure: Mapped[str | None]  # why the last attempt failed
     command: Mapped[bytes]  # a secret: the plain command
     client: Mapped[Client] = relationship()

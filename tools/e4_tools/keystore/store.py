@@ -18,6 +18,7 @@ from e4_tools.keystore import vault
 from e4_tools.keystore.models import Meta
 
 LOCK_SECONDS = 60.0
+_LOOK_SECONDS = 0.05  # between two attempts to take the lock
 
 # Given the kind of a lock (`vault.PASSPHRASE`, `vault.KEY_FILE`), returns the secret for it.
 Secrets = Callable[[str], bytes]
@@ -57,40 +58,53 @@ class KeyStore:
         The lock ends with the process, however that ends. Raises KeyStoreError after `seconds`.
         """
         path = database.sqlite_path(self._engine.url)
-        with self._file_lock(path, seconds) if path else self._row_lock():
+        with self._file_lock(path, seconds) if path else self._server_lock(seconds):
             yield
 
     @contextmanager
     def _file_lock(self, path: Path, seconds: float) -> Iterator[None]:
-        handle = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        deadline = time.monotonic() + seconds
         try:
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise KeyStoreError(
-                            f"another e4 has been sending from {self.place} for {seconds:.0f} s; nothing was done"
-                        ) from None
-                    time.sleep(0.05)
+            handle = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise KeyStoreError(f"the key store {path} cannot be locked ({error.strerror}); nothing was done") from None
+        try:
+            self._wait(lambda: _flock(handle), seconds)
             yield
         finally:
             os.close(handle)
 
     @contextmanager
-    def _row_lock(self) -> Iterator[None]:
-        """On a server, hold the row of `meta` in a transaction of its own: readers do not mind."""
-        with database.explained(self.place), Session(self._engine) as session, session.begin():
-            session.execute(select(Meta.id).with_for_update())
+    def _server_lock(self, seconds: float) -> Iterator[None]:
+        """Hold a lock of the server's on a connection of its own, outside transactions: readers do not mind."""
+        with database.explained(self.place):
+            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        with connection:
+            with database.explained(self.place):
+                self._wait(lambda: database.try_lock(connection), seconds)
             yield
+
+    def _wait(self, locked: Callable[[], bool], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not locked():
+            if time.monotonic() > deadline:
+                raise KeyStoreError(
+                    f"another e4 has been sending from {self.place} for {seconds:.0f} s; nothing was done"
+                )
+            time.sleep(_LOOK_SECONDS)
 
     def relock(self, kind: str, secret: bytes) -> None:
         """Have the store opened by another secret from now on. Raises KeyStoreError."""
         lock = self.vault.lock(kind, secret)
         with self.transaction() as session:
             _write_lock(session.scalars(select(Meta)).one(), lock)
+
+
+def _flock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
 
 
 def store_exists(place: str) -> bool:
