@@ -13,7 +13,9 @@ from interruptions import E4, WIFI_PASSWORD, on_board
 import e4
 from e4_tools.boards import Board
 from e4_tools.cli import main
+from e4_tools.console import Console
 from e4_tools.deploy import checkout_version
+from e4_tools.errors import PortError
 from e4_tools.provisioning import provision
 from e4_tools.virtual_board import VirtualBoard
 
@@ -92,6 +94,35 @@ def test_the_console_types_and_shows(make_board: BoardMaker, tmp_path: Path) -> 
     assert "cannot be opened" in tool.run("console", "--port", "/dev/no-such-port", code=4)
 
 
+def test_a_stopped_board_is_told_from_one_that_runs_and_reset_starts_it(make_board: BoardMaker, tmp_path: Path) -> None:
+    board, tool = make_board(), E4(tmp_path / "e4")
+    with Board(board.device, restart=False) as serial:
+        serial.write_file("main.py", b"import time\nwhile True:\n    print('main runs')\n    time.sleep(0.3)\n")
+    said = tool.run("console", "--port", board.device, "--seconds", "4")
+    assert "e4 reset" in said and "main runs" not in said
+    tool.run("reset", "--port", board.device)
+    with Console("board", board.device) as console:
+        console.expect("main runs", 30)
+    with VirtualBoard(tmp_path / "bare.flash") as bare:
+        said = tool.run("console", "--port", bare.device, "--seconds", "3", typed="print(6 * 7)\n")
+    assert "at MicroPython's prompt" in said
+
+
+def test_a_failure_that_leaves_a_board_stopped_says_so(make_board: BoardMaker) -> None:
+    board = make_board()
+    with pytest.raises(PortError) as caught, Board(board.device) as serial:
+        board.stop()
+        serial.run("print(1)", "asking")
+    assert any("e4 reset" in note for note in caught.value.__notes__)
+
+
+def test_a_secret_that_nobody_gives_is_named(tmp_path: Path) -> None:
+    tool = E4(tmp_path / "e4")
+    command = ("provision", "alice", "--port", "/dev/none", "--broker", "b", "--wifi", "w", "--topic", "t", "--json")
+    said = json.loads(tool.start(*command).communicate()[0])
+    assert "E4_KEY is not set" in said["error"] and "nothing was done" in said["error"]
+
+
 def test_the_console_ends_when_the_line_is_lost(tmp_path: Path) -> None:
     tool = E4(tmp_path / "e4")
     with VirtualBoard(tmp_path / "bare.flash") as board:
@@ -130,7 +161,7 @@ def test_wipe_removes_identity_and_says_what_is_left(make_board: BoardMaker, tmp
         assert on_board(again, "import firmware.node; print('imported')") == "imported"
 
 
-@pytest.mark.parametrize("name", ["ports", "status", "deploy", "provision", "wipe", "console", "flash"])
+@pytest.mark.parametrize("name", ["ports", "status", "deploy", "provision", "wipe", "console", "flash", "reset"])
 def test_help_has_examples_and_json(name: str) -> None:
     command = main.commands[name]
     assert f"e4 {name}" in (command.epilog or "")

@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet import BoardMaker
+from fleet import BoardMaker, Mosquitto
 from interruptions import E4, WIFI_PASSWORD, moments, on_board
 
 import e4
+from e4_tools.console import Console
 from e4_tools.errors import ToolError
 from e4_tools.factory import read_fleet
-from e4_tools.issued_keys import KeyFolder
+from e4_tools.issued_keys import KeyFolder, StoredKeys
+from e4_tools.keystore import KEY_FILE, make_store
 from e4_tools.ledger import BEGUN, ISSUED, Ledger, fingerprint
 from e4_tools.virtual_board import VirtualBoard
 
 _TABLE = "name,topics\none,\ntwo,rooms/2 doors/+\nthree,\n"
 _OPTIONS = ("--keys", "keys", "--broker", "127.0.0.1:1", "--wifi", "virtual", "--topic", "all")
+_STORED = ("--factory", "fleet.csv", "--in-store", "--wifi", "virtual", "--topic", "all")
 
 
 @pytest.fixture
@@ -155,3 +158,39 @@ def test_names_that_files_cannot_have_stay_in_their_folder(tmp_path: Path) -> No
     keys.path_of("A").write_bytes(b"short")
     with pytest.raises(ToolError, match="not the 32 bytes"):
         keys.key_of("A")
+
+
+def test_boards_issued_into_the_key_store_obey_its_commands(
+    mosquitto: Mosquitto, make_board: BoardMaker, tmp_path: Path
+) -> None:
+    key_file = tmp_path / "store.key"
+    key_file.touch(0o600)
+    key_file.write_bytes(b"k" * 32)
+    where = {"E4_STORE": str(tmp_path / "fleet.db"), "E4_KEYFILE": str(key_file)}
+    tool = E4(tmp_path / "factory", **where)
+    (tool.folder / "fleet.csv").write_text(_TABLE)
+    broker = f"127.0.0.1:{mosquitto.port}"
+    board = make_board("1")
+    tool.run("topic", "add", "all")
+    tool.run("provision", *_STORED, "--broker", broker, "--port", board.device)
+    with Console("one", board.device) as console:
+        board.cut_power()  # what it said when it started, nobody heard
+        board.power_on()
+        console.expect("> subscribed to MQTT topic all", 60)
+        tool.run("grant", "one", "all", "--broker", broker)
+        tool.run("send", "all", "hello, one", "--broker", broker)
+        console.expect("hello, one")
+    assert [client["name"] for client in json.loads(tool.run("client", "list", "--json"))["clients"]] == ["one"]
+    missing = ("provision", "--factory", "fleet.csv", "--wifi", "w", "--broker", "b")
+    assert "--in-store or --keys" in tool.run(*missing, code=2)
+
+
+def test_a_name_begun_with_another_board_gets_another_key_in_the_store_too(tmp_path: Path) -> None:
+    store = make_store(str(tmp_path / "fleet.db"), KEY_FILE, b"k" * 32)
+    keys = StoredKeys(store)
+    first = keys.key_of("one")
+    assert keys.key_of("one") == first
+    second = keys.key_of("one", renew=True)
+    assert second != first and set(keys.known_keys("one")) == {first, second}
+    keys.proved("one", second)
+    assert keys.known_keys("one") == [second]

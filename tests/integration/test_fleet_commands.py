@@ -423,3 +423,26 @@ def test_a_board_proves_which_key_it_holds(operator: Operator, start_node: Start
     pending = _id_keys(operator, "alice")["pending"]
     assert operator.e4("client", "confirm", "alice", *port)["pending"] is False
     assert _id_keys(operator, "alice") == {"current": pending}  # proved: the old one is of no more use
+
+
+def test_a_key_is_for_a_topic_and_not_for_a_filter(operator: Operator) -> None:
+    for topic in ("sensors/+", "sensors/#", "a\0b"):
+        for command in (("init-keys", topic, "alice"), ("topic", "add", topic), ("send", topic, "x")):
+            said = operator.e4(*command, expect=1, E4_KEY_ALICE="00" * 32)["error"]
+            assert "nothing was done" in said and ("filter" in said or "NUL" in said)
+
+
+def test_a_client_and_a_topic_that_changed_places(operator: Operator) -> None:
+    for command in ("grant", "revoke"):
+        assert "sensors/lab is a topic" in operator.e4(command, _TOPIC, "alice", expect=6)["error"]
+        assert "bob is a client" in operator.e4(command, "new/topic", "bob", expect=6)["error"]
+
+
+def test_init_keys_takes_keys_from_variables_that_a_shell_can_export(
+    operator: Operator, members: dict[str, Member]
+) -> None:
+    with Member("lab-1.b", b"l" * 32, operator.port) as lab:
+        operator.e4("init-keys", _TOPIC, "alice", "lab-1.b", E4_KEY_ALICE="01" * 32, E4_KEY_LAB_1_B=(b"l" * 32).hex())
+        assert members["alice"].obtains(_TOPIC) and lab.obtains(_TOPIC)
+    said = operator.e4("init-keys", _TOPIC, "a-b", "a.B", expect=1, E4_KEY_A_B="01" * 32)["error"]
+    assert "a-b and a.B" in said and "nothing was done" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -17,7 +18,9 @@ import e4
 from e4_tools.boards import Board
 from e4_tools.deploy import deploy
 from e4_tools.errors import ToolError
+from e4_tools.keystore import open_store
 from e4_tools.provisioning import install, provision
+from e4_tools.rekeying import Rekeying
 from e4_tools.virtual_board import VirtualBoard
 
 _KEY = b"0123456789abcdef0123456789ABCDEF"
@@ -239,3 +242,63 @@ def test_a_board_that_lies_about_its_key_is_found_out(make_board: BoardMaker) ->
         serial.run("from firmware import provision\nprovision.prove = lambda nonce: '00' * 32", "a test")
         with pytest.raises(ToolError, match="another ID key"):
             install(serial, config_for("alice", 1), _KEY)
+
+
+def _store(tool: E4, **environment: str) -> E4:
+    """The same user with a key store that a key file opens."""
+    key_file = tool.folder / "store.key"
+    key_file.touch(0o600)
+    key_file.write_bytes(b"opens the store, 32 bytes of it!")
+    return E4(tool.folder, E4_KEYFILE=str(key_file), E4_STORE=str(tool.folder / "fleet.db"), **environment)
+
+
+def _stored(tool: E4, name: str) -> dict[str, bytes]:
+    shown = json.loads(tool.start("client", "show", name, "--reveal", "--json").communicate()[0])
+    return {key["state"]: bytes.fromhex(key["key"]) for key in shown["keys"]}
+
+
+def test_a_key_in_the_store_is_there_first_and_shown_nowhere(make_board: BoardMaker, tmp_path: Path) -> None:
+    board, tool = make_board(), _store(E4(tmp_path / "e4"))
+    said = json.loads(tool.run(*_sends(board), "--in-store", "--json"))
+    assert said["in_store"] and "id_key" not in said
+    key = _stored(tool, "alice")["current"]
+    assert _holds(board, key) and tool.traces_of(key) == []
+    tool.run("topic", "add", "lab")
+    tool.run(*_sends(board), "--in-store", "--topic", "b")
+    assert _stored(tool, "alice") == {"current": key} and _holds(board, key)
+    assert "exclude" in tool.run(*_sends(board), "--in-store", "--keys", "keys", code=2)
+
+
+def test_the_store_is_asked_before_the_board_is_touched(make_board: BoardMaker, tmp_path: Path) -> None:
+    board, tool = make_board(), _store(E4(tmp_path / "e4"))
+    (tool.folder / "fleet.db").mkdir()
+    tool.run(*_sends(board), "--in-store", code=5)
+    assert "e4.keys" not in on_board(board, "import os; print(os.listdir('/'))")
+
+
+def test_a_board_keeps_whichever_key_of_the_store_it_holds(make_board: BoardMaker, tmp_path: Path) -> None:
+    board, tool = make_board(), _store(E4(tmp_path / "e4"), E4_KEY=_OTHER.hex())
+    tool.run("client", "add", "alice", "--ask")
+    store = open_store(str(tool.folder / "fleet.db"), lambda kind: (tool.folder / "store.key").read_bytes())
+    Rekeying(store).rekey("alice")
+    pending = _stored(tool, "alice")["pending"]
+    provision(board.device, config_for("alice", 1), pending)  # as if SetIDKey had reached it
+    tool.run(*_sends(board), "--in-store")
+    assert _holds(board, pending) and _stored(tool, "alice") == {"current": pending}
+    provision(board.device, config_for("alice", 1), _KEY, replace=True)  # a key that the store does not know
+    assert "--replace" in tool.run(*_sends(board), "--in-store", code=1)
+    tool.run(*_sends(board), "--in-store", "--replace")
+    assert _holds(board, pending)
+
+
+def test_a_receiving_topic_of_its_own_reaches_the_board(make_board: BoardMaker, tmp_path: Path) -> None:
+    board, tool = make_board(), _store(E4(tmp_path / "e4"))
+    tool.run("client", "add", "alice", "--receiving-topic", "own/alice")
+    tool.run(*_sends(board), "--in-store")
+    assert on_board(board, "from firmware import config; print(config.load().receiving_topic)") == "own/alice"
+
+
+def test_a_random_key_that_only_the_answer_would_hold_is_not_made(make_board: BoardMaker, tmp_path: Path) -> None:
+    board, tool = make_board(), E4(tmp_path / "e4", E4_KEY="")
+    assert "--in-store" in json.loads(tool.run(*_sends(board), "--json", code=1))["error"]
+    assert "e4.keys" not in on_board(board, "import os; print(os.listdir('/'))")

@@ -17,7 +17,7 @@ from mpremote import transport_serial
 from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
-from e4_tools.errors import PortError
+from e4_tools.errors import PortError, ToolError
 
 _REPLY_SECONDS = 60.0
 _READ_SECONDS = 5.0  # for one read; without it mpremote waits for ever on a pseudo-terminal
@@ -70,9 +70,12 @@ class Board:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._restart and self._transport is not None:
-            with contextlib.suppress(*_LINE_ERRORS):
+            try:
                 self._transport.exit_raw_repl()
                 self._transport.serial.write(b"\x04")
+            except _LINE_ERRORS:
+                if isinstance(error, ToolError):
+                    error.add_note("The board may be stopped now; e4 reset starts it, and so does its button.")
         self.close()
 
     def _stop(self) -> None:

@@ -13,6 +13,7 @@ import serial
 from e4_tools.errors import PortError, ToolError
 
 _POLL_SECONDS = 0.1
+_PROMPTS = (b">>> ", b"\x04>")  # of the friendly REPL, and of the raw one after an answer
 
 
 class ConsoleError(ToolError):
@@ -30,6 +31,8 @@ class Console:
         self._changed = threading.Condition()
         self._next = 0  # the first line that no `expect` has passed
         self.lost = False  # the line has failed
+        self.at_prompt = False  # of MicroPython: no application runs
+        self.silent = True  # nothing has been heard yet
         self._running = True
         self._thread = threading.Thread(target=self._read, name=f"console of {name}", daemon=True)
 
@@ -58,6 +61,8 @@ class Console:
                 self._add(f"(the line is lost: {error})")
                 return
             *whole, rest = rest.split(b"\n")
+            self.silent = self.silent and not (whole or rest)
+            self.at_prompt = rest.endswith(_PROMPTS)
             for line in whole:
                 self._add(line.rstrip(b"\r").decode(errors="replace"))
 

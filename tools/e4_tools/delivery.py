@@ -86,6 +86,11 @@ class Delivery:
             self._record()
         return self._outcome
 
+    @property
+    def sent(self) -> int:
+        """How many commands the broker has confirmed so far."""
+        return self._outcome.sent
+
     def _load(self, client_ids: Collection[str] | None) -> list[Waiting]:
         wanted = None if client_ids is None else set(client_ids)
         with self._store.transaction() as session:

@@ -13,12 +13,13 @@ from collections.abc import Iterable
 from sqlalchemy.orm import Session
 
 import e4
-from e4_tools.errors import NameTaken, ToolError, UnknownName
+from e4_tools.errors import NameTaken, UnknownName
 from e4_tools.keystore import KeyStore
-from e4_tools.keystore.finding import find_client, find_topic
+from e4_tools.keystore.finding import find_client, find_pair, find_topic
 from e4_tools.keystore.models import CURRENT, LEAVING, MEMBER, Client, Grant, Topic
 from e4_tools.keystore.outbox import Outbox
 from e4_tools.rekeying import add_id_key
+from e4_tools.topics import check_publishable
 
 SYMMETRIC = "symmetric"
 _KEY_SIZE = 32
@@ -45,7 +46,7 @@ class Fleet:
         """Add a client that holds the 32-byte ID key `key`; return its ID."""
         client_id = e4.id_of(name).hex()
         topic = receiving_topic or e4.receiving_topic(bytes.fromhex(client_id))
-        _check_publishable(topic)
+        check_publishable(topic)
         e4.siv.check_key(key)
         with self._store.transaction() as session:
             if session.get(Client, client_id) is not None:
@@ -97,7 +98,7 @@ class Fleet:
     def add_topic(self, name: str, key: bytes | None = None) -> None:
         """Add a topic with the 32-byte key `key`, or a random one."""
         hashed = e4.topic_hash(name).hex()
-        _check_publishable(name)
+        check_publishable(name)
         secret = e4.siv.check_key(secrets.token_bytes(_KEY_SIZE) if key is None else key)
         with self._store.transaction() as session:
             if session.get(Topic, hashed) is not None:
@@ -124,7 +125,7 @@ class Fleet:
     def grant(self, client_name: str, topic_name: str) -> list[str]:
         """Let a client have a topic's key, or send it again."""
         with self._store.transaction() as session:
-            client, topic = find_client(session, client_name), find_topic(session, topic_name)
+            client, topic = find_pair(session, client_name, topic_name)
             if client.state == LEAVING:
                 raise UnknownName(f"{client_name} has been removed; nothing was done. e4 sync ends its removal")
             grant = session.get(Grant, (client.id, topic.hash))
@@ -137,7 +138,7 @@ class Fleet:
     def revoke(self, client_name: str, topic_name: str) -> list[str]:
         """Have a client forget a topic, and give those who stay a new key: a thief ignores RemoveTopic."""
         with self._store.transaction() as session:
-            client, topic = find_client(session, client_name), find_topic(session, topic_name)
+            client, topic = find_pair(session, client_name, topic_name)
             grant = session.get(Grant, (client.id, topic.hash))
             if grant is not None:
                 topic.grants.remove(grant)
@@ -169,10 +170,3 @@ class Fleet:
 
 def _now() -> int:
     return int(time.time())
-
-
-def _check_publishable(topic: str) -> None:
-    """Refuse what MQTT does not let anybody publish on (MQTT 3.1.1 section 4.7). Raises ToolError, E4Error."""
-    e4.names.topic_bytes(topic)
-    if set(topic) & set("#+\0"):
-        raise ToolError("a topic to publish on has no #, + or NUL in it; nothing was done")

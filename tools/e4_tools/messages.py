@@ -14,6 +14,7 @@ from e4_tools.errors import UnknownName
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.finding import find_topic
 from e4_tools.keystore.models import Topic
+from e4_tools.topics import check_publishable
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def _unprotect(payload: bytes, keys: _Keys) -> bytes:
 
 
 def protect(store: KeyStore, message: bytes, topic: str) -> bytes:
-    """Return `message` protected for a topic. Raises UnknownName, KeyStoreError, E4Error."""
+    """Return `message` protected for a topic. Raises ToolError, E4Error."""
+    check_publishable(topic)
     with store.transaction() as session:
         found = find_topic(session, topic)
         key = store.vault.open(found.key, *found.place("key"))

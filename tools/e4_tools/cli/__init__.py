@@ -11,6 +11,7 @@ from e4_tools.cli.fleet import fleet_commands
 from e4_tools.cli.keys import key_commands
 from e4_tools.cli.messages import message_commands
 from e4_tools.cli.provisioning import provision_commands
+from e4_tools.cli.resetting import reset_commands
 from e4_tools.cli.serial_console import console_commands
 from e4_tools.virtual_board.cli import board_command
 
@@ -32,6 +33,7 @@ for command in (
     *flash_commands,
     *provision_commands,
     *console_commands,
+    *reset_commands,
     *key_commands,
     client_group,
     *fleet_commands,

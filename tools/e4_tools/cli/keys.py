@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 import secrets
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -11,8 +14,9 @@ import e4
 from e4_tools.cli.options import BrokerChoice, broker_option, hex_key, password_key, secret
 from e4_tools.cli.output import Report, reports
 from e4_tools.cli.sending import connect
-from e4_tools.errors import BrokerError
+from e4_tools.errors import BrokerError, ToolError
 from e4_tools.keyfiles import TYPES, make_key, write_keys
+from e4_tools.topics import check_publishable
 
 
 @click.command()
@@ -44,12 +48,17 @@ def init_keys(report: Report, topic: str, clients: tuple[str, ...], broker: Brok
     """Make a key for TOPIC and send it to CLIENTS, as the tutorial's initKeys does. The key is not kept.
 
     Each client's ID key comes from a prompt or from E4_KEY_NAME; with --from-password its password from a prompt or
-    from E4_PASSWORD_NAME. To add a client later, or to rotate, have a key store: see e4 client and e4 topic.
+    from E4_PASSWORD_NAME. NAME is in upper case, and _ stands for whatever is no letter A to Z and no digit: the key
+    of lab-1.b is in E4_KEY_LAB_1_B. To add a client later, or to rotate, have a key store: see e4 client and e4 topic.
 
     \b
       e4 init-keys --broker 192.0.2.10 /e4go/demo/messages alice bob
     """
-    keys = {name: _key_of(name, from_password) for name in clients}
+    check_publishable(topic)
+    for name in clients:
+        e4.id_of(name)  # raises for a name that cannot be
+    variables = _variables("E4_PASSWORD" if from_password else "E4_KEY", clients)
+    keys = {name: _key_of(name, variable, from_password) for name, variable in variables.items()}
     command = e4.commands.set_topic_key(secrets.token_bytes(32), topic)
     sent: list[str] = []
     with connect(broker) as connection:
@@ -62,10 +71,20 @@ def init_keys(report: Report, topic: str, clients: tuple[str, ...], broker: Brok
             report.add("sent", name, f"Topic key has been sent to {name}.")
 
 
-def _key_of(name: str, from_password: bool) -> bytes:
+def _variables(prefix: str, names: tuple[str, ...]) -> dict[str, str]:
+    """Return the name of each client's environment variable. Raises ToolError if one that is set has two clients."""
+    variables = {name: f"{prefix}_{re.sub('[^A-Z0-9]', '_', name.upper())}" for name in names}
+    for variable, count in Counter(variables.values()).items():
+        if count > 1 and variable in os.environ:
+            meant = " and ".join(name for name in variables if variables[name] == variable)
+            raise ToolError(f"{variable} would be for {meant}; nothing was done. Unset it, and you are asked for each")
+    return variables
+
+
+def _key_of(name: str, variable: str, from_password: bool) -> bytes:
     if from_password:
-        return password_key(secret(f"E4_PASSWORD_{name}", f"Password of {name}"))
-    return hex_key(secret(f"E4_KEY_{name}", f"ID key of {name} in hexadecimal"), name)
+        return password_key(secret(variable, f"Password of {name}"))
+    return hex_key(secret(variable, f"ID key of {name} in hexadecimal"), name)
 
 
 key_commands = [keygen, init_keys]

@@ -79,9 +79,17 @@ def board_port(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def secret(variable: str, prompt: str) -> str:
-    """Return a secret from the environment, or ask for it. Never from the command line, which others can read."""
+    """Return a secret from the environment, or ask for it. Never from the command line, which others can read.
+
+    Raises ToolError if there is nobody to answer.
+    """
     value = os.environ.get(variable)
-    return value if value is not None else str(click.prompt(prompt, default="", hide_input=True, show_default=False))
+    if value is not None:
+        return value
+    try:
+        return str(click.prompt(prompt, default="", hide_input=True, show_default=False, err=True))
+    except click.Abort:
+        raise ToolError(f"{prompt}: no answer, and {variable} is not set; nothing was done") from None
 
 
 def hex_key(text: str, whose: str) -> bytes:

@@ -32,12 +32,13 @@ class Report:
         self.say(text)
 
     def finish(self, error: ToolError | None = None) -> None:
-        """Print the JSON object, if that is wanted, or the error, and set the exit code."""
+        """Print the JSON object, if that is wanted, or the error and its notes, and set the exit code."""
+        said = " ".join([str(error), *getattr(error, "__notes__", ())])
         if self.as_json:
-            ended = {"ok": error is None, **({"error": str(error)} if error else {})}
+            ended = {"ok": error is None, **({"error": said} if error else {})}
             click.echo(json.dumps({**ended, **self._facts}))
         elif error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {said}", err=True)
         if error:
             raise SystemExit(error.exit_code)
 

@@ -46,8 +46,14 @@ def change_and_send(
 
 def deliver(report: Report, store: KeyStore, connection: Broker, clients: Collection[str] | None) -> None:
     """Send what is unsent for these clients (IDs). Raises ToolError if some were not reached."""
-    with _progress(report) as progress:
-        outcome = Delivery(store, connection).send(clients, progress)
+    delivery = Delivery(store, connection)
+    try:
+        with _progress(report) as progress:
+            outcome = delivery.send(clients, progress)
+    except KeyboardInterrupt:
+        raise ToolError(
+            f"interrupted; {delivery.sent} commands were sent. What is unsent is kept; e4 sync sends only that"
+        ) from None
     failed = outcome.failures
     report.say(sent=outcome.sent, failed=failed)
     if failed:

@@ -16,6 +16,9 @@ from e4_tools.errors import PortError
 
 _LOOK_SECONDS = 0.2
 _LAST_WORDS_SECONDS = 1.0
+_SILENCE_SECONDS = 3.0
+_AT_PROMPT = "(The board is at MicroPython's prompt: no application runs. e4 reset starts it.)"
+_SILENT = "(Nothing heard yet. A board that has nothing to say is silent, and so is one that is stopped: e4 reset.)"
 
 
 @click.command(epilog="\b\nExamples:\n  e4 console\n  echo 21.5 | e4 console --seconds 5 --port build/my.port")
@@ -26,17 +29,20 @@ def console(report: Report, port: str, seconds: float | None) -> None:
     """Watch a board's console and type to it, line by line, until Ctrl-C or Ctrl-D."""
     with Console(port, port, lambda line: report.add("lines", line, line)) as board:
         try:
-            _pass_on(board, None if seconds is None else time.monotonic() + seconds)
+            _pass_on(board, None if seconds is None else time.monotonic() + seconds, hints=not report.as_json)
         except KeyboardInterrupt:
             return
     if board.lost:
         raise PortError(f"the line to {port} is lost; what was typed before may not have arrived")
 
 
-def _pass_on(board: Console, deadline: float | None) -> None:
+def _pass_on(board: Console, deadline: float | None, hints: bool) -> None:
     """Type what comes on our standard input, until it ends, the line is lost, or the deadline."""
     typed, ended = b"", False
+    hint = _Hint(board)
     while not board.lost and (deadline is None or time.monotonic() < deadline):
+        if hints:
+            hint.give()
         if ended:
             time.sleep(_LOOK_SECONDS)
         elif select.select([sys.stdin], [], [], _LOOK_SECONDS)[0]:
@@ -47,6 +53,23 @@ def _pass_on(board: Console, deadline: float | None) -> None:
             ended = not data
             if ended and deadline is None:
                 deadline = time.monotonic() + _LAST_WORDS_SECONDS
+
+
+class _Hint:
+    """Says once what to do about a board on which nothing runs."""
+
+    def __init__(self, board: Console) -> None:
+        self._board = board
+        self._silence_from = time.monotonic()
+        self._given = False
+
+    def give(self) -> None:
+        hint = _AT_PROMPT if self._board.at_prompt else None
+        if self._board.silent and time.monotonic() - self._silence_from > _SILENCE_SECONDS:
+            hint = _SILENT
+        if hint and not self._given:
+            click.echo(hint, err=True)
+            self._given = True
 
 
 console_commands = [console]

@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 from e4_tools.cli.options import secret
 from e4_tools.cli.output import Report
-from e4_tools.errors import KeyStoreError
+from e4_tools.errors import KeyStoreError, ToolError
 from e4_tools.keyfiles import read_key
 from e4_tools.keystore import (
     KEY_FILE,
@@ -84,7 +84,7 @@ class StoreAccess:
 def _ask(variable: str, prompt: str) -> bytes:
     try:
         return secret(variable, prompt).encode()
-    except click.Abort:
+    except ToolError:
         raise KeyStoreError(f"no passphrase was given, at a prompt or in {variable}; nothing was done") from None
 
 

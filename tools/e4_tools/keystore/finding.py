@@ -28,6 +28,19 @@ def find_topic(session: Session, name: str) -> Topic:
     return found
 
 
+def find_pair(session: Session, client: str, topic: str) -> tuple[Client, Topic]:
+    """Return a client and a topic by their names. Raises UnknownName, which tells if they have changed places."""
+    try:
+        return find_client(session, client), find_topic(session, topic)
+    except UnknownName:
+        is_topic = session.scalar(select(Topic.hash).where(Topic.name == client)) is not None
+        is_client = session.scalar(select(Client.id).where(Client.name == topic)) is not None
+        if not is_topic and not is_client:
+            raise
+    what = f"{client} is a topic" if is_topic else f"{topic} is a client"
+    raise UnknownName(f"{what}, and the client comes first, then the topic; nothing was done")
+
+
 def _unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     alike = difflib.get_close_matches(name, list(known), n=3)
     hint = f"did you mean {' or '.join(alike)}?" if alike else f"e4 {kind} list shows all, e4 {kind} add makes one"
