@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import random
@@ -100,7 +101,7 @@ class E4:
         process = self.start(*arguments)
         while process.poll() is None:
             self.command_lines |= command_lines()
-            time.sleep(0.01)
+            time.sleep(0.03)
         out, error = process.communicate()
         self.printed += out + error
         assert process.returncode == 0, out + error
@@ -112,11 +113,25 @@ class E4:
         return time.monotonic() - begin
 
     def traces_of(self, *secrets: bytes) -> list[str]:
-        """Return where one of these bytes, or their hexadecimal digits, are: printed, in a command line, in a file."""
-        forms = [form for secret in secrets for form in (secret, secret.hex().encode())]
+        """Return where one of these is, in any of its `forms`: printed, in a command line, in a file."""
         places = {"printed": self.printed.encode(), "command line": b"\n".join(self.command_lines)}
         places.update({str(path): path.read_bytes() for path in self.folder.rglob("*") if path.is_file()})
-        return [place for place, content in places.items() if any(form in content for form in forms)]
+        return [place for place, content in places.items() if found_in(content, *secrets)]
+
+
+def forms(secret: bytes) -> list[bytes]:
+    """Return a secret as bytes, in hexadecimal, and in base64, wherever in something larger it begins."""
+    encoded = []
+    for before in range(3):
+        text = base64.b64encode(bytes(before) + secret)
+        whole = text[-(-before * 8 // 6) : len(text) - (4 if (before + len(secret)) % 3 else 0)]
+        encoded += [whole, whole.translate(bytes.maketrans(b"+/", b"-_"))]
+    return [secret, secret.hex().encode(), secret.hex().upper().encode(), *encoded]
+
+
+def found_in(content: bytes, *secrets: bytes) -> bool:
+    """Tell whether one of the secrets is in there, in any of its forms."""
+    return any(form in content for secret in secrets for form in forms(secret))
 
 
 def command_lines() -> set[bytes]:
