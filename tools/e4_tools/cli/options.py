@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
+from getpass import GetPassWarning
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +89,9 @@ def secret(variable: str, prompt: str) -> str:
     if value is not None:
         return value
     try:
-        return str(click.prompt(prompt, default="", hide_input=True, show_default=False, err=True))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", GetPassWarning)  # without a terminal there is no echo to switch off
+            return str(click.prompt(prompt, default="", hide_input=True, show_default=False, err=True))
     except click.Abort:
         raise ToolError(f"{prompt}: no answer, and {variable} is not set; nothing was done") from None
 

@@ -134,20 +134,31 @@ def _one(report: Report, port: str, config: dict[str, Any], source: KeySource | 
 def _from_source(report: Report, board: Board, config: dict[str, Any], source: KeySource, replace: bool) -> None:
     """Give the board the key that is kept for it; or leave it the one of the store's that it holds already."""
     name = config["name"]
-    key = None
+    held = None
     if isinstance(source, StoredKeys) and provisioning.holds(board, name):
-        known = {known.hex(): known for known in source.known_keys(name)}
+        known = {str(number): key for number, key in enumerate(source.known_keys(name))}
         held = which_key(board, known)
-        key = known[held] if held else None
-    if key is None:
-        key = source.key_of(name)
+        if held is None and not replace:
+            raise ToolError(
+                f"this board holds an ID key of {name} that the key store does not know; nothing was done. "
+                f"e4 client add {name} adds that key, if you have it; --replace forgets it"
+            )
+    key = known[held] if held is not None else source.key_of(name)
     config = {**config, **source.settings_of(name)}
     provisioning.install(board, config, key, replace, lambda: source.proved(name, key))
     report.say(f"{name} has proved that it holds its ID key.", proved=True)
     if isinstance(source, StoredKeys):
-        again = source.topics_of(name)
-        text = f"Its topic keys: e4 sync {name} --again" if again else f"Its topics: e4 grant {name} TOPIC"
-        report.say(f"The key store has that key. {text}", in_store=True, topics_granted=again)
+        _tell_stored(report, name, source.topics_of(name), kept=held is not None)
+
+
+def _tell_stored(report: Report, name: str, topics: list[str], kept: bool) -> None:
+    report.say(in_store=True, kept_key=kept, topics_granted=topics)
+    if kept:
+        report.say("It is the one that the board had; topic keys on it are still there.")
+    elif topics:
+        report.say(f"It is in the key store. e4 sync {name} --again sends its topic keys.")
+    else:
+        report.say(f"It is in the key store. Next: e4 grant {name} TOPIC")
 
 
 def _random_key(report: Report) -> bytes:
