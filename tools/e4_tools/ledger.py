@@ -102,7 +102,7 @@ class Ledger:
             if entry.name == name and entry.event == ISSUED:
                 raise ToolError(
                     f"{name} was issued already, on {entry.time} to board {entry.mac}; nothing was done. To give its "
-                    f"key to a spare board: e4 provision {name} --keys, without --factory."
+                    f"key to a spare board: e4 provision {name} --in-store (or --keys), without --factory."
                 )
         begun = [entry for entry in self.entries if (entry.name == name) != (entry.mac == mac)]
         if begun and not replace:

@@ -91,13 +91,16 @@ def provision(report: Report, name: str | None, ports: tuple[str, ...], settings
         wishes["in_store"] = True
     wished = _Wishes(**wishes)
     _check_usage(name, ports, settings, wished)
+    if name is not None:
+        e4.id_of(name)  # raises for a name that cannot be
+    port = choose(ports[0] if ports else None) if wished.factory is None else ""
     config = settings.ask(report)
     source = wished.source(report)
     if wished.factory is not None and source is not None:
         run = FactoryRun(wished.factory, source, wished.ledger, wished.label, wished.replace, wished.deploy)
         run.issue_all(report, name, ports, config)
     elif name is not None:
-        _one(report, choose(ports[0] if ports else None), {"name": name, **config}, source, wished)
+        _one(report, port, {"name": name, **config}, source, wished)
 
 
 def _check_usage(name: str | None, ports: tuple[str, ...], settings: Settings, wished: _Wishes) -> None:
@@ -114,7 +117,6 @@ def _check_usage(name: str | None, ports: tuple[str, ...], settings: Settings, w
 
 def _one(report: Report, port: str, config: dict[str, Any], source: KeySource | None, wished: _Wishes) -> None:
     name = config["name"]
-    e4.id_of(name)  # raises for a name that cannot be
     key = None if source else _given_key(name, wished)
     with Board(port) as board:
         _deploy(report, board, wished)
