@@ -109,7 +109,7 @@ def _explained(error: BoardError) -> ToolError:
             "Its keys are as they were."
         )
     if error.reply.startswith("ValueError") and "is not a known entry" in error.reply:
-        return NotDeployedError(f"{error}: our files on the board are older. Deploy them first (e4 deploy)")
+        return NotDeployedError(f"{error}. Misspelt, or our files on the board are older: then e4 deploy first")
     if error.reply.startswith(("InvalidKey", "StoreError", "StoreCorrupt")):
         return ToolError(
             f"{error}. Its keys were left as they are; --replace gives it this identity and forgets the old one."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from e4_tools.cli.options import BrokerChoice, broker_option, secret
 from e4_tools.cli.output import Report
 from e4_tools.errors import ToolError
 
+_OWN_OPTIONS = (
+    "name", "wifi", "topics", "broker", "broker.host", "broker.port", "broker.user", "broker.password", "broker.ca",
+)  # fmt: skip
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -27,6 +31,7 @@ class Settings:
     broker: BrokerChoice
     user: str | None
     password_file: Path | None
+    further: tuple[tuple[tuple[str, ...], Any], ...]  # the path of an entry in the configuration, and its value
 
     def ask(self, report: Report) -> dict[str, Any]:
         """Return a configuration without its name, as `provisioning.install` takes it; asks for its secrets.
@@ -43,7 +48,13 @@ class Settings:
         if self.user is not None:
             broker.update(user=self.user, password=self._broker_password(self.user))
         wifi = {"ssid": self.ssid, **({"password": wifi_password} if wifi_password else {})}
-        return {"wifi": wifi, "broker": broker, "topics": list(self.topics)}
+        config: dict[str, Any] = {"wifi": wifi, "broker": broker, "topics": list(self.topics)}
+        for (*groups, entry), value in self.further:
+            group = config
+            for name in groups:
+                group = group.setdefault(name, {})
+            group[entry] = value
+        return config
 
     def _broker_password(self, user: str) -> str:
         if self.password_file is None:
@@ -70,6 +81,25 @@ def _first_line(path: Path) -> str:
     return lines[0] if lines else ""
 
 
+def _parse_further(
+    _context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]
+) -> tuple[tuple[tuple[str, ...], Any], ...]:
+    """Split ENTRY=VALUE; a value that is no JSON is text. Whether the board knows the entry is for the board to say."""
+    found: dict[tuple[str, ...], Any] = {}
+    for text in given:
+        entry, equals, value = text.partition("=")
+        path = tuple(entry.split("."))
+        if not equals or not all(path) or len(path) > 2:
+            raise click.BadParameter(f"{entry} is not ENTRY=VALUE, with ENTRY like time_server or broker.keepalive")
+        if entry in _OWN_OPTIONS or path[0] in _OWN_OPTIONS[:3]:
+            raise click.BadParameter(f"{entry} has an option of its own: see --help")
+        try:
+            found[path] = json.loads(value)
+        except ValueError:
+            found[path] = value
+    return tuple(found.items())
+
+
 def settings_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that make a `Settings`, and the argument `settings`."""
 
@@ -78,19 +108,28 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--wifi", "ssid", required=True, metavar="SSID", help="WiFi network; its password is asked for.")
     @click.option("--broker-user", metavar="NAME", help="The board's user at the broker; the password is asked for.")
     @click.option("--broker-password-file", type=_FILE, help="That password is the first line of this file.")
+    @click.option(
+        "--set",
+        "further",
+        multiple=True,
+        callback=_parse_further,
+        metavar="ENTRY=VALUE",
+        help="Another entry of the board's configuration (see firmware/config.py), its value in JSON; repeatable.",
+    )
     @wraps(command)
-    def wrapped(
+    def wrapped(  # noqa: PLR0913 (one parameter for each option)
         *arguments: Any,
         broker: BrokerChoice,
         topics: tuple[str, ...],
         ssid: str,
         broker_user: str | None,
         broker_password_file: Path | None,
+        further: tuple[tuple[tuple[str, ...], Any], ...],
         **options: Any,
     ) -> None:
         if broker_password_file is not None and broker_user is None:
             raise click.UsageError("--broker-password-file goes with --broker-user")
-        settings = Settings(ssid, topics, broker, broker_user, broker_password_file)
+        settings = Settings(ssid, topics, broker, broker_user, broker_password_file, further)
         command(*arguments, settings=settings, **options)
 
     return wrapped
