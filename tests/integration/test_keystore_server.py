@@ -143,7 +143,7 @@ def test_killed_anywhere_the_next_command_reaches_the_member(operator: Operator)
             process.join(10)
             killed += process.exitcode != 0
             operator.e4("sync")
-            assert alice.reads(protect(_open(operator), b"hello", "lab"), "lab"), attempt
+            assert alice.reads(protect(_open(operator), b"hello %d" % attempt, "lab"), "lab"), attempt
     assert killed >= 2
 
 
