@@ -308,9 +308,9 @@ def test_a_random_key_that_only_the_answer_would_hold_is_not_made(make_board: Bo
 
 def test_further_entries_of_the_configuration(make_board: BoardMaker, tmp_path: Path) -> None:
     board, tool = make_board(), E4(tmp_path / "e4", E4_KEY=_KEY.hex())
-    tool.run(*_sends(board), "--set", "time_server=ntp.example", "--set", "receiving_topic=null")
-    assert on_board(board, "from firmware import config; print(config.load().time_server)") == "ntp.example"
+    tool.run(*_sends(board), "--set", 'time_servers=["ntp.example"]', "--set", "receiving_topic=null")
+    assert on_board(board, "from firmware import config; print(config.load().time_servers)") == "['ntp.example']"
     assert "not a known entry" in tool.run(*_sends(board), "--set", "broker.colour=1", code=1)
     for entry in ("broker.password=x", "wifi.password=x", "name=bob", "topics=[]"):
         assert "option of its own" in tool.run(*_sends(board), "--set", entry, code=2)
-    assert on_board(board, "from firmware import config; print(config.load().time_server)") == "ntp.example"
+    assert on_board(board, "from firmware import config; print(config.load().time_servers)") == "['ntp.example']"

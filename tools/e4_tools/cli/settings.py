@@ -90,7 +90,7 @@ def _parse_further(
         entry, equals, value = text.partition("=")
         path = tuple(entry.split("."))
         if not equals or not all(path) or len(path) > 2:
-            raise click.BadParameter(f"{entry} is not ENTRY=VALUE, with ENTRY like time_server or broker.keepalive")
+            raise click.BadParameter(f"{entry} is not ENTRY=VALUE, with ENTRY like time_servers or broker.keepalive")
         if entry in _OWN_OPTIONS or path[0] in _OWN_OPTIONS[:3]:
             raise click.BadParameter(f"{entry} has an option of its own: see --help")
         try:
