@@ -38,7 +38,7 @@ conformance: $(VENV)/.installed
 	$(RUN) -m e4_tools.conformance $(VECTORS) $(if $(PORT),--port $(PORT))
 
 # The stamp comes last: an interrupted installation is done again.
-$(VENV)/.installed: requirements.txt pyproject.toml
+$(VENV)/.installed: requirements.txt pyproject.toml tools/e4_tools/umqtt.py
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --require-hashes -r requirements.txt

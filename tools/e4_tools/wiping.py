@@ -15,7 +15,7 @@ _FILL_SECONDS = 60.0  # between two signs of life
 # filled beside them. A directory of many files has more blocks, with eight files or more in each.
 _WIPE = """
 import json, os
-mine = [e for e in os.ilistdir('/') if e[0].startswith(('e4.keys', 'e4.json', 'e4.pending', 'e4.fill'))]
+mine = [e for e in os.ilistdir('/') if e[0].startswith(('e4.keys', 'e4.json', 'e4.pending', 'e4.ca', 'e4.fill'))]
 def overwrite(path):
     with open(path, 'r+b') as f:
         left = f.seek(0, 2)
