@@ -1,5 +1,6 @@
 # make demo          the tutorial's story on three virtual boards      (BROKER=host:port, PORT=device for a real alice)
 # make test          everything that can be checked on this machine
+# make powercut      power cuts everywhere in a board's life           (CUTS=n: how many, SEED=n: another life)
 # make conformance   VECTORS=file.json [PORT=device or socket://host:port]
 #
 # Everything is installed into .venv and build, from requirements.txt.
@@ -9,20 +10,27 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STUBS := build/stubs
 
-.PHONY: setup demo test unit vm integration lint conformance lock clean
+.PHONY: setup demo test unit vm property powercut integration lint conformance lock clean
 
 setup: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(RUN) -m e4_tools.demo $(if $(BROKER),--broker $(BROKER)) $(if $(PORT),--port $(PORT))
 
-test: lint unit vm integration
+test: lint unit vm property integration
 
 unit: $(VENV)/.installed
 	$(RUN) -m pytest tests/unit
 
 vm: $(VENV)/.installed
 	$(RUN) tests/on_vm.py
+
+# Random histories, hostile input, and the short form of `powercut`.
+property: $(VENV)/.installed
+	$(RUN) -m pytest tests/property tests/powercut
+
+powercut: $(VENV)/.installed
+	$(RUN) tests/powercut $(or $(CUTS),0) $(or $(SEED),1)
 
 integration: $(VENV)/.installed
 	$(RUN) -m pytest tests/integration

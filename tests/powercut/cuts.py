@@ -1,0 +1,139 @@
+"""The power fails at every program and erase of a life, in the recovery from that, and the life goes on."""
+
+from board import Board, PowerCut, formatted
+from flash import CLEAN, TORN, Flash
+from life import FIRST_KEY
+from model import IGNORED, Model
+from probe import Loss
+from sample import Sample
+from support import Dice
+
+_STRETCH = 5  # events from one saved image to the next
+_SHORT = 3  # events lived after a second cut, and
+_RECENT = 6  # commands of the past that are tried again then; after one in _ONE_IN, all to the end of the life
+_ONE_IN = 24
+
+
+class Cuts:
+    """The proof for one life. `limit`: how many first cuts at most, spread evenly; 0 for all.
+
+    `shard`: which part of them, of how many.
+    """
+
+    def __init__(self, life, report, store_class, limit=0, shard=(0, 1)):
+        self._life = life
+        self._report = report
+        self._store_class = store_class
+        self._dice = Dice(11)
+        self._turn = 0
+        self._stretches = self._live_without_cuts()
+        points = 2 * sum(operations for _, _, _, operations in self._stretches)
+        self._sample = Sample(points, limit, shard)
+
+    def run(self):
+        """Cut everywhere; what was found is in the report."""
+        for image, model, first, operations in self._stretches:
+            for at in range(1, operations + 1):
+                for kind in (CLEAN, TORN):
+                    if self._sample.takes():
+                        what = "{} cut {} after event {}".format(("clean", "torn")[kind], at, first)
+                        self._report.attempt(what, self._cut, image, model, first, at, kind)
+
+    def _board(self, image, at=0, kind=CLEAN, clock=0):
+        board = Board(Flash(bytearray(image), at, kind, self._dice.below(1 << 20)), self._life, self._store_class)
+        board.now = clock
+        return board
+
+    def _live_without_cuts(self):
+        """Return image, model, first event and number of flash operations of each stretch."""
+        image, model, stretches = formatted(), Model(FIRST_KEY), []
+        for first in range(0, len(self._life.events), _STRETCH):
+            board = self._board(image, clock=self._life.events[first].clock)
+            before = model.copy()
+            board.start()
+            for event in self._life.events[first : first + _STRETCH]:
+                board.live(event, model)
+                board.tidy()
+            board.check(model)
+            board.stop()
+            stretches.append((image, before, first, board.flash.operations))
+            image = board.flash.image
+        return stretches
+
+    def _cut(self, image, model, first, at, kind):
+        board = self._board(image, at, kind, self._life.events[first].clock)
+        index, states = first, (model,)
+        try:
+            board.start()
+            while index < first + _STRETCH:
+                after = states[-1].copy()
+                states = (states[-1], after)
+                board.live(self._life.events[index], after)
+                states = (after,)  # confirmed: it must be there for ever
+                board.tidy()
+                index += 1
+        except PowerCut:
+            self._report.cuts += 1
+        finally:
+            board.stop()
+        if not board.flash.is_cut:
+            raise Loss("a second run took fewer flash operations than the first")
+        self._cut_again(board.flash.image, index, states)
+        self._recover(board.flash.image, index, states, True)
+
+    def _cut_again(self, image, index, states):
+        """Cut at every operation of the recovery, clean and torn by turns."""
+        self._turn ^= 1
+        at = 0
+        was_cut = True
+        while was_cut:
+            at += 1
+            board = self._board(image, at, (at + self._turn) % 2, self._life.events[index].clock + 1)
+            left = states
+            try:
+                board.start()
+                left = board.states(left)
+                board.tidy()
+                after = left[0].copy()
+                left += (after,)
+                self._finish(board, index, after, len(left) > 2)
+            except PowerCut:
+                self._report.cuts += 1
+            finally:
+                board.stop()
+            was_cut = board.flash.is_cut
+            if was_cut:
+                self._recover(board.flash.image, index, left, self._dice.below(_ONE_IN) == 0)
+
+    def _recover(self, image, index, states, everything):
+        """Boot after a cut, and live on, until the end if `everything`. The board must be in one of `states`."""
+        events = self._life.events[: None if everything else index + 1 + _SHORT]
+        recent = 0 if everything else -_RECENT
+        board = self._board(image, clock=events[index].clock + 1)
+        self._report.restarts += 1
+        try:
+            board.start()
+            states = board.states(states)
+            model = states[0].copy()
+            if everything:
+                board.replay(_commands(events[:index])[-_RECENT:], model)
+            self._finish(board, index, model, len(states) > 1)
+            for event in events[index + 1 :]:
+                board.live(event, model)
+                board.tidy()
+            board.replay(_commands(events)[recent:], model)
+        finally:
+            board.stop()
+
+    def _finish(self, board, index, model, is_unsure):
+        """C2 sends the command again whose confirmation it has not seen: new, or quietly ignored.
+
+        `is_unsure`: the states before and after it differ in nothing but that it has been applied.
+        """
+        command = self._life.events[index].command
+        if command is not None:
+            board.deliver(command, model, (IGNORED,) if is_unsure else ())
+
+
+def _commands(events):
+    return [event.command for event in events if event.command is not None]

@@ -1,0 +1,44 @@
+"""The short form of `make powercut`; and the proof must notice a store that is wrong."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from proof import prove, run_on_vm
+
+from e4_tools.virtual_board import VirtualBoardError, find_micropython
+
+_CUTS = 40  # first cuts; each is followed by about five second ones
+_FEW = 6
+
+
+@pytest.fixture(autouse=True)
+def _needs_a_vm() -> None:
+    try:
+        find_micropython()
+    except VirtualBoardError as error:
+        if "MICROPYTHON" in os.environ:
+            raise
+        pytest.skip(f"the power-cut proof was not run: {error}")
+
+
+def test_nothing_is_lost() -> None:
+    output, (cuts, restarts, losses) = prove(_CUTS, seed=1, processes=1)
+    assert losses == 0, output
+    assert cuts > 3 * _CUTS
+    assert restarts == cuts
+
+
+def test_a_command_costs_the_same_however_many_topics_there_are() -> None:
+    few, many = [line.split() for line in run_on_vm("cost.py", "1", "1000").splitlines()[1:]]
+    assert (few[0], many[0]) == ("1", "1000")
+    for i in range(1, 7):  # programs, erases, bytes; the same with housekeeping
+        assert float(many[i]) <= 1.5 * float(few[i]) + 0.1
+
+
+@pytest.mark.parametrize("store", ["EffectFirst", "EvidenceFirst", "MemoryFirst", "NothingRedone"])
+def test_the_proof_notices_a_store_that_is_wrong(store: str) -> None:
+    output, (_, _, losses) = prove(_FEW, seed=1, processes=1, store=store)
+    assert losses, output
+    assert "LOSS at" in output  # and it is not the harness that broke down
