@@ -26,14 +26,17 @@ class Inbox:
         self.handlers: list = []  # (topic filter or None, handler)
         self.raw = self.command = self.refused = None
 
-    def arrived(self, topic: bytes, payload, size: int, again: bool) -> bool:
+    def arrived(self, topic: bytes, payload, size: int, qos: int, again: bool) -> bool:
         """Take what arrived; return whether it is safe: in flash, if a command. Nothing is raised (`firmware.link`)."""
         name = console.text(topic)
         if payload is None:
             print("* skipped on {}: {} bytes are too much for this board".format(name, size))
             return True
         if (self._bytes and self._bytes + size > self._max_bytes) or len(self._waiting) >= _MAX_WAITING:
-            self._behind = True
+            if qos:
+                self._behind = True
+            else:
+                print("* lost on {}: there is no room, and QoS 0 does not bring it again".format(name))
             return False
         if self.raw is not None:
             self.later(self.raw, name, bytes(payload))

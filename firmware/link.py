@@ -33,7 +33,7 @@ class Link:
     Nothing here ever waits. Open it on a stream that does not either, and call `step` again and again; a method that
     raises LinkDown or OSError means that the connection is of no more use: `close` it.
 
-    `arrived(topic, payload, size, again)` is called for whatever comes, the payload a view that is good during the
+    `arrived(topic, payload, size, qos, again)` is called for whatever comes, the payload a view that is good during the
     call, or None if it is too large. It returns True when the message is where it is safe; otherwise it is not
     acknowledged, and with QoS 1 the broker delivers it again after the next connection. It must not raise, nor call
     the link. `subscribed(topic_filter, allowed)` is called for each answer to a subscription.
@@ -236,7 +236,7 @@ class Link:
         if reader.qos == 2 and reader.packet_id in self._received:
             taken = True
         else:
-            taken = self._arrived(reader.topic, reader.payload, reader.size, reader.again)
+            taken = self._arrived(reader.topic, reader.payload, reader.size, reader.qos, reader.again)
         if not taken or not reader.qos:
             return
         if reader.qos == 1:

@@ -118,7 +118,7 @@ class Peer:
             self.say(b"\x20\x02\x00\x00")
             self.socket.sent = bytearray()
 
-    def _arrived(self, topic, payload, size, again):
+    def _arrived(self, topic, payload, size, qos, again):
         self.messages.append((topic, payload if payload is None else bytes(payload), size, again))
         return self.takes
 

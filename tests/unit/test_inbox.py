@@ -45,8 +45,8 @@ class _Board:
         payload = e4.protect(command, _KEY, self.clock.now)
         return self.arrive(payload, self.client.receiving_topic, again)
 
-    def arrive(self, payload, topic="t", again=False):
-        return self.inbox.arrived(topic.encode(), memoryview(payload), len(payload), again)
+    def arrive(self, payload, topic="t", again=False, qos=1):
+        return self.inbox.arrived(topic.encode(), memoryview(payload), len(payload), qos, again)
 
     def call(self):
         """Let the application run; return what it was told."""
@@ -132,3 +132,11 @@ def test_an_error_that_nobody_foresaw_does_not_reach_the_link():
     assert board.arrive(b"x")
     assert board.call() == [ValueError]
     raises(ValueError, fail)
+
+
+def test_what_would_not_return_is_not_waited_for():
+    board = _Board(max_bytes=300)
+    while board.arrive(board.protected(bytes(100)), qos=0):
+        pass
+    board.call()
+    assert not board.inbox.wants_more()

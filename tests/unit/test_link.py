@@ -189,8 +189,8 @@ def test_a_message_that_is_not_safe_is_not_acknowledged():
 
 def test_a_message_that_is_too_large_is_skipped_and_acknowledged():
     peer = Peer()
-    peer.say(_publish(b"t", bytes(20000), 1, 5) + _publish(b"t", bytes(257), 0) + _publish(b"t", bytes(256), 0))
-    assert [message[1:3] for message in peer.messages] == [(None, 20000), (None, 257), (bytes(256), 256)]
+    peer.say(_publish(b"t", bytes(5000), 1, 5) + _publish(b"t", bytes(257), 0) + _publish(b"t", bytes(256), 0))
+    assert [message[1:3] for message in peer.messages] == [(None, 5000), (None, 257), (bytes(256), 256)]
     assert peer.heard() == b"\x40\x02\x00\x05"
 
 
