@@ -59,12 +59,14 @@ class Inbox:
         except MemoryError:
             gc.collect()
             message = self._client.unprotect(payload, topic)
+        if message is None and self._client.applied == applied:
+            return  # a command that was applied before, which tells nothing of the time
         self._clock.confirm(int.from_bytes(payload[:8], "little"))
         if message is not None:
             for topic_filter, handler in self.handlers:
                 if topic_filter is None or matches(topic_filter, name):
                     self.later(handler, name, message)
-        elif self._client.applied != applied:
+        else:
             self._clock.raise_floor(self._client.floor)
             if self.command is not None:
                 self.later(self.command)
