@@ -12,6 +12,10 @@ def xor_into(dst, src, n: int) -> None:
     dst[:n] = a.to_bytes(n, "big")
 
 
+def copy_block(dst, src, start: int) -> None:
+    dst[:16] = src[start : start + 16]
+
+
 def double(block) -> None:
     value = int.from_bytes(block, "big")
     # The reduction is selected by multiplication, not by a branch on a secret bit.
@@ -19,23 +23,40 @@ def double(block) -> None:
     block[:] = value.to_bytes(16, "big")
 
 
-def counter_blocks(dst, first, n: int) -> None:
-    head = bytes(first[:12])
-    low = int.from_bytes(first[12:16], "big")  # its top bit is clear, so it cannot carry into `head`
-    for i in range(n):
-        dst[16 * i : 16 * i + 12] = head
-        dst[16 * i + 12 : 16 * i + 16] = (low + i).to_bytes(4, "big")
+def mask(buffer, n: int, end, pads) -> None:
+    size = max((n + 15) & -16, 16)
+    if n < size:
+        buffer[n:size] = b"\x80" + bytes(size - n - 1)
+    k = 32 if n > 16 and n & 15 else 16
+    for at, block in ((0, pads[:16]), (max(n - 16, 0), end), (size - 16, pads[k : k + 16])):
+        part = bytearray(buffer[at : at + 16])
+        xor_into(part, block, 16)
+        buffer[at : at + 16] = part
 
 
-def same(a, b, n: int) -> bool:
+def counter_blocks(dst, tag, n: int) -> None:
+    head = bytearray(tag[:12])
+    head[8] &= 0x7F
+    low = int.from_bytes(tag[12:16], "big") & 0x7FFFFFFF  # without its top bit, so it cannot carry into `head`
+    for at in range(0, 16 * n, 16):
+        dst[at : at + 12] = head
+        dst[at + 12 : at + 16] = low.to_bytes(4, "big")
+        low += 1
+
+
+def same(a, start: int, b, n: int) -> bool:
     different = 0
     for i in range(n):
-        different |= a[i] ^ b[i]
+        different |= a[start + i] ^ b[i]
     return different == 0
 
 
 def holds(ring, entry, n: int) -> bool:
     return any(ring[i : i + 12] == entry for i in range(0, 12 * n, 12))
+
+
+def wipe(buffer, n: int) -> None:
+    buffer[:n] = bytes(n)
 
 
 def _theta(s: list) -> None:

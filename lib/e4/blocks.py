@@ -6,10 +6,13 @@ builds with no emitter). Both compute the same; the tests hold one against the o
 Each source provides
 
     xor_into(dst, src, n)             dst[:n] ^= src[:n]
+    copy_block(dst, src, start)       dst[:16] = src[start:start + 16]
     double(block)                     doubling in GF(2**128), in place (RFC 5297 section 2.3)
-    counter_blocks(dst, first, n)     n successive counter blocks from `first` (RFC 5297 section 2.5)
-    same(a, b, n)                     a[:n] == b[:n] in a time that does not depend on the contents
     holds(ring, entry, n)             whether `entry` (12 bytes) is among the first n entries of `ring`
+    mask(buffer, n, end, pads)        what S2V and CMAC add to a message of n bytes before CBC; see `siv.CMAC`
+    counter_blocks(dst, tag, n)       the n counter blocks of a tag (RFC 5297 section 2.5)
+    same(a, start, b, n)              a[start:start + n] == b[:n] in a time that does not depend on the contents
+    wipe(buffer, n)                   n zero bytes at its start
     keccak_f(state)                   Keccak-f[1600] on 200 bytes, in place (FIPS 202 section 3.3)
 """
 
@@ -23,8 +26,11 @@ except (ImportError, SyntaxError, ValueError):  # no `micropython`, no emitter, 
     BACKEND = "plain"
 
 xor_into = _loops.xor_into
+copy_block = _loops.copy_block
 double = _loops.double
+mask = _loops.mask
 counter_blocks = _loops.counter_blocks
 same = _loops.same
 holds = _loops.holds
+wipe = _loops.wipe
 keccak_f = _loops.keccak_f

@@ -2,7 +2,7 @@
 
 from e4.errors import TimestampInFuture, TimestampTooOld, TooShort
 from e4.sha3 import sha3_256
-from e4.siv import SIV, TAG_SIZE, check_key
+from e4.siv import SIV, TAG_SIZE, check_key, cipher, give, rounded, take
 
 TIMESTAMP_SIZE = 8
 OVERHEAD = TIMESTAMP_SIZE + TAG_SIZE
@@ -15,11 +15,15 @@ def seal(siv: SIV, message, timestamp: int) -> bytes:
     n = len(message)
     if n == 0:
         raise TooShort("an empty message cannot be protected: every receiver refuses it")
-    out = bytearray(OVERHEAD + n)
-    out[:TIMESTAMP_SIZE] = timestamp.to_bytes(TIMESTAMP_SIZE, "little")
-    view = memoryview(out)
-    siv.seal_into(view[TIMESTAMP_SIZE:], message, view[:TIMESTAMP_SIZE])
-    return bytes(out)
+    stamp = timestamp.to_bytes(TIMESTAMP_SIZE, "little")
+    size = OVERHEAD + rounded(n)
+    buffer = take(size)
+    view = memoryview(buffer)
+    view[:TIMESTAMP_SIZE] = stamp
+    siv.seal_into(view[TIMESTAMP_SIZE:size], message, stamp)
+    sealed = bytes(view[: OVERHEAD + n])
+    give(buffer)
+    return sealed
 
 
 def check_fresh(payload, now: int, max_age: int = MAX_AGE, future_tolerance: int = FUTURE_TOLERANCE) -> None:
@@ -47,7 +51,7 @@ def protect(message: bytes, key: bytes, timestamp: int) -> bytes:
 
     `timestamp` is in Unix seconds. Raises InvalidKey, TooShort.
     """
-    return seal(SIV(check_key(key)), message, timestamp)
+    return seal(cipher(key), message, timestamp)
 
 
 def unprotect(payload: bytes, key: bytes, now: int) -> bytes:
@@ -55,7 +59,7 @@ def unprotect(payload: bytes, key: bytes, now: int) -> bytes:
 
     Raises InvalidKey, TooShort, TimestampInFuture, TimestampTooOld, NotAuthentic.
     """
-    siv = SIV(check_key(key))
+    siv = cipher(key)
     check_fresh(payload, now)
     return open_sealed(siv, payload)
 

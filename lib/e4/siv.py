@@ -1,19 +1,27 @@
 """AES-SIV (RFC 5297) on the two modes that the board's `cryptolib` has, ECB and CBC.
 
 CBC with a zero IV over a whole message is the inner loop of CMAC; ECB over a batch of counter blocks is CTR.
-So a message costs one call of each, whatever its length.
+So a message costs one call of each, whatever its length; the rest is kept out of the interpreter by `blocks`.
 """
 
 from cryptolib import aes
 
-from e4.blocks import counter_blocks, double, same, xor_into
+from e4._const import const
+from e4.blocks import copy_block, counter_blocks, double, mask, same, wipe, xor_into
 from e4.errors import InvalidKey, NotAuthentic, TooShort
 
 KEY_SIZE = 32
 TAG_SIZE = 16
-_ECB = 1
-_CBC = 2
+_TAG = const(16)
+_ECB = const(1)
+_CBC = const(2)
+_CHUNK = const(1024)  # bytes of a message that go through CBC at once while a tag is checked
+_POOLED = const(1056)  # bytes of a buffer that is kept: a message of 1 KiB, its tag and its timestamp
+_CIPHERS = const(4)  # ciphers that `cipher` keeps ready
 _ZERO = bytes(16)
+
+_pool: list = []  # buffers that no call is using, as many as were ever in use at once (two, unless calls interrupt calls)
+_ciphers: dict = {}  # key: SIV
 
 
 def check_key(key: bytes) -> bytes:
@@ -25,8 +33,31 @@ def check_key(key: bytes) -> bytes:
     return bytes(key)
 
 
+def rounded(n: int) -> int:
+    """Return the size of a buffer for n bytes: whole blocks of 16, one at least."""
+    return (n + 15) & -16 or 16
+
+
+def take(size: int) -> bytearray:
+    """Return a buffer of at least `size` bytes with anything in it. Nobody else has it until `give`."""
+    if size > _POOLED:
+        return bytearray(size)
+    return _pool.pop() if _pool else bytearray(_POOLED)
+
+
+def give(buffer: bytearray) -> None:
+    """Take back a buffer, in which no secret may be left."""
+    if len(buffer) == _POOLED:
+        _pool.append(buffer)
+
+
 class CMAC:
-    """AES-CMAC (RFC 4493, NIST SP 800-38B) under one key of 16 or 32 bytes."""
+    """AES-CMAC (RFC 4493, NIST SP 800-38B) under one key of 16 or 32 bytes.
+
+    A CBC object goes on where it ended, and making one costs a key schedule. So it is kept, with `pads` beside it:
+    the last block that it put out (16 bytes), K1 (16), K2 (16). Adding that block to the first one of the next
+    message takes it away from the IV, which is zero again.
+    """
 
     def __init__(self, key: bytes) -> None:
         self._key = key
@@ -35,37 +66,56 @@ class CMAC:
         double(self._whole)
         self._padded = bytearray(self._whole)  # K2, for a padded one
         double(self._padded)
+        self._idle: list = []  # pairs of CBC object and pads, as many as were ever in use at once
 
-    def tag_in_place(self, buffer: bytearray, n: int) -> memoryview:
-        """Return the 16-byte tag of the first `n` bytes of `buffer`, a view of its end. The rest is consumed.
+    def _new(self) -> tuple:
+        return aes(self._key, _CBC, _ZERO), bytearray(_ZERO + self._whole + self._padded)
 
-        `buffer` has `n` bytes rounded up to a whole block, and at least one block.
-        """
-        last = memoryview(buffer)[-16:]
-        if n and n % 16 == 0:
-            xor_into(last, self._whole, 16)
-        else:
-            buffer[n] = 0x80
-            for i in range(n + 1, len(buffer)):
-                buffer[i] = 0
-            xor_into(last, self._padded, 16)
-        if len(buffer) == 16:  # a single block: the object at hand does, no key schedule is needed
-            self.ecb.encrypt(buffer, buffer)
-        else:
-            aes(self._key, _CBC, _ZERO).encrypt(buffer, buffer)
-        return last
-
-    def tag(self, data: bytes) -> bytes:
+    def tag(self, data) -> bytearray:
         """Return the 16-byte tag of `data`."""
         n = len(data)
-        buffer = bytearray(_blocks(n) or 16)
+        if n < 16:  # E4's timestamp: one block, and no CBC
+            block = bytearray(self._padded)
+            xor_into(block, data, n)
+            block[n] ^= 0x80
+            self.ecb.encrypt(block, block)
+            return block
+        buffer = bytearray(rounded(n))
         buffer[:n] = data
-        return bytes(self.tag_in_place(buffer, n))
+        self.consume(buffer, n, _ZERO)
+        return buffer[-16:]
 
+    def consume(self, buffer, n: int, end) -> None:
+        """Leave the tag of the first `n` bytes of `buffer`, `end` added to the last 16 of them, in its last block.
 
-def _blocks(n: int) -> int:
-    """Round `n` up to whole blocks of 16 bytes."""
-    return (n + 15) & -16
+        `buffer` has `rounded(n)` bytes, and none of them is left as it was.
+        """
+        idle = self._idle
+        chain = idle.pop() if idle else self._new()
+        cbc, pads = chain
+        mask(buffer, n, end, pads)
+        cbc.encrypt(buffer, buffer)
+        copy_block(pads, buffer, len(buffer) - 16)
+        idle.append(chain)
+
+    def verifies(self, buffer, n: int, end, tag) -> bool:
+        """Tell whether `consume` would leave `tag`. The first `n` bytes of `buffer`, a memoryview, stay as they are."""
+        idle = self._idle
+        chain = idle.pop() if idle else self._new()
+        cbc, pads = chain
+        mask(buffer, n, end, pads)
+        out = take(_POOLED)
+        size = len(buffer)
+        for start in range(0, size, _CHUNK):
+            cbc.encrypt(buffer[start : start + _CHUNK], out)
+        last = (size - 1) % _CHUNK - 15
+        good = same(out, last, tag, 16)
+        mask(buffer, n, end, pads)  # a second time: it only adds
+        copy_block(pads, out, last)
+        idle.append(chain)
+        wipe(out, min(size, _CHUNK))
+        give(out)
+        return good
 
 
 class SIV:
@@ -74,62 +124,86 @@ class SIV:
     def __init__(self, mac_key: bytes, ctr_key: bytes | None = None) -> None:
         self._cmac = CMAC(mac_key)
         self._ecb = aes(ctr_key, _ECB) if ctr_key is not None else self._cmac.ecb
-        self._start = bytearray(self._cmac.tag(_ZERO))  # S2V begins with CMAC(<zero>): the same for every message
+        self._start = self._cmac.tag(_ZERO)  # S2V begins with CMAC(<zero>): the same for every message
+        self._doubled = bytearray(self._start)
+        double(self._doubled)
 
-    def _s2v(self, ads, message, buffer: bytearray) -> memoryview:
-        """Return the synthetic IV (RFC 5297 section 2.4) of the associated data and the message."""
-        n = len(message)
-        d = bytearray(self._start)
+    def _s2v(self, ads, n: int) -> bytearray:
+        """Return what S2V (RFC 5297 section 2.4) adds to the end of a message of n bytes after these strings."""
+        before = self._doubled
+        d = None
         for ad in ads:
+            if d is not None:
+                double(d)
+                before = d
+            d = self._cmac.tag(ad)
+            xor_into(d, before, 16)
+        if d is None:
+            d = bytearray(self._start)
+        if n < 16:
             double(d)
-            xor_into(d, self._cmac.tag(ad), 16)
-        buffer[:n] = message
-        if n >= 16:
-            end = memoryview(buffer)[n - 16 : n]
-            xor_into(end, d, 16)
-            return self._cmac.tag_in_place(buffer, n)
-        double(d)
-        buffer[n] = 0x80
-        for i in range(n + 1, 16):
-            buffer[i] = 0
-        xor_into(buffer, d, 16)
-        return self._cmac.tag_in_place(buffer, 16)
-
-    def _key_stream(self, tag, buffer: bytearray) -> None:
-        """Fill `buffer`, whole blocks, with the CTR key stream of this tag (RFC 5297 section 2.5)."""
-        counter = bytearray(tag)
-        counter[8] &= 0x7F
-        counter[12] &= 0x7F
-        counter_blocks(buffer, counter, len(buffer) // 16)
-        self._ecb.encrypt(buffer, buffer)
+        return d
 
     def seal_into(self, out, message, *ads) -> None:
-        """Write tag and ciphertext of `message` into `out`, which has 16 bytes more than it."""
+        """Write tag (16 bytes) and ciphertext of `message` into `out`, which has `16 + rounded(len(message))` bytes.
+
+        What follows the ciphertext is junk.
+        """
         n = len(message)
-        buffer = bytearray(_blocks(n) or 16)
-        out[:TAG_SIZE] = self._s2v(ads, message, buffer)
-        self._key_stream(out[:TAG_SIZE], buffer)
-        xor_into(buffer, message, n)
-        out[TAG_SIZE:] = memoryview(buffer)[:n]
+        body = memoryview(out)[_TAG:]
+        body[:n] = message
+        self._cmac.consume(body, n, self._s2v(ads, n))
+        size = len(body)
+        copy_block(out, body, size - 16)
+        counter_blocks(body, out, size >> 4)
+        self._ecb.encrypt(body, body)
+        xor_into(body, message, n)
+
+    def seal(self, message, *ads) -> bytes:
+        """Return tag (16 bytes) and ciphertext of `message`."""
+        end = _TAG + len(message)
+        size = _TAG + rounded(len(message))
+        buffer = take(size)
+        view = memoryview(buffer)
+        self.seal_into(view[:size], message, *ads)
+        sealed = bytes(view[:end])
+        give(buffer)
+        return sealed
 
     def open(self, sealed, *ads) -> bytes:
         """Return the message of tag and ciphertext.
 
         Raises NotAuthentic (and wipes the message) if the tag does not verify, TooShort if there is no tag.
         """
-        if len(sealed) < TAG_SIZE:
+        n = len(sealed) - _TAG
+        if n < 0:
             raise TooShort("AES-SIV output has at least 16 bytes")
-        tag = memoryview(sealed)[:TAG_SIZE]
-        n = len(sealed) - TAG_SIZE
-        work = bytearray(_blocks(n) or 16)
-        self._key_stream(tag, work)
-        xor_into(work, memoryview(sealed)[TAG_SIZE:], n)
-        message = bytearray(memoryview(work)[:n])
-        if not same(self._s2v(ads, message, work), tag, TAG_SIZE):
-            for i in range(n):
-                message[i] = 0
+        size = rounded(n)
+        buffer = take(size)
+        work = memoryview(buffer)[:size]
+        counter_blocks(work, sealed, size >> 4)
+        self._ecb.encrypt(work, work)
+        xor_into(work, memoryview(sealed)[_TAG:], n)
+        message = None
+        if self._cmac.verifies(work, n, self._s2v(ads, n), sealed):
+            message = bytes(work[:n])
+        wipe(work, size)
+        give(buffer)
+        if message is None:
             raise NotAuthentic("not authentic")
-        return bytes(message)
+        return message
+
+
+def cipher(key: bytes) -> SIV:
+    """Return the cipher of a 32-byte key; those of the last few keys are kept ready. Raises InvalidKey."""
+    ready = _ciphers.get(key) if isinstance(key, bytes) else None
+    if ready is None:
+        key = check_key(key)
+        ready = SIV(key)
+        if len(_ciphers) >= _CIPHERS:
+            _ciphers.clear()
+        _ciphers[key] = ready
+    return ready
 
 
 def encrypt(key: bytes, ad: bytes, plaintext: bytes) -> bytes:
@@ -138,11 +212,9 @@ def encrypt(key: bytes, ad: bytes, plaintext: bytes) -> bytes:
     `key` has 32 bytes and serves both CMAC and CTR: RFC 5297 with the key `key || key` and one associated-data
     string. Raises InvalidKey.
     """
-    out = bytearray(len(plaintext) + TAG_SIZE)
-    SIV(check_key(key)).seal_into(memoryview(out), plaintext, ad)
-    return bytes(out)
+    return cipher(key).seal(plaintext, ad)
 
 
 def decrypt(key: bytes, ad: bytes, ciphertext: bytes) -> bytes:
     """Return the plaintext of what `encrypt` made. Raises InvalidKey, NotAuthentic, TooShort."""
-    return SIV(check_key(key)).open(ciphertext, ad)
+    return cipher(key).open(ciphertext, ad)

@@ -29,24 +29,55 @@ def test_double():
             assert ours == plain
 
 
+def test_copy_block_from_every_place():
+    source = bytes(range(40))
+    for start in range(25):
+        ours = bytearray(20)
+        blocks.copy_block(ours, source, start)
+        assert ours == source[start : start + 16] + bytes(4)
+
+
+def test_mask_and_mask_again():
+    dice = Dice(5)
+    for n in list(range(50)) + [255, 256, 257]:
+        size = max((n + 15) & -16, 16)
+        end, pads, before = dice.bytes(16), dice.bytes(48), dice.bytes(size)
+        ours, plain = bytearray(before), bytearray(before)
+        blocks.mask(ours, n, end, pads)
+        _plain.mask(plain, n, end, pads)
+        assert ours == plain and ours[:n] != before[:n] or n == 0
+        blocks.mask(ours, n, end, pads)
+        assert ours[:n] == before[:n]
+
+
 def test_counter_blocks_carry():
-    for low in (0, 0xFE, 0xFFFE, 0xFFFFFE, 0x7FFFFFFE, 0x7FFFFFFF, 0x3FFFFFFF):
-        first = bytes(range(0xF4, 0x100)) + low.to_bytes(4, "big")
-        ours, plain = bytearray(64), bytearray(64)
-        blocks.counter_blocks(ours, first, 4)
-        _plain.counter_blocks(plain, first, 4)
-        assert ours == plain
-        assert ours[:16] == first
+    for low in (0, 0xFE, 0xFF, 0xFFFE, 0xFFFFFE, 0x7FFFFFFE, 0x7FFFFFFF, 0x3FFFFFFF, 0xFFFFFFFF):
+        tag = bytes(range(0xF4, 0x100)) + low.to_bytes(4, "big")
+        for n in (1, 4, 300):
+            ours, plain = bytearray(16 * n), bytearray(16 * n)
+            blocks.counter_blocks(ours, tag, n)
+            _plain.counter_blocks(plain, tag, n)
+            assert ours == plain
+        # RFC 5297 section 2.5: bits 63 and 31 of the tag are cleared.
+        assert ours[:16] == tag[:8] + b"\x7c" + tag[9:12] + (low & 0x7FFFFFFF).to_bytes(4, "big")
 
 
 def test_same():
     a = bytes(range(16))
-    assert blocks.same(a, bytearray(a), 16) is True
-    for i in range(16):
-        b = bytearray(a)
-        b[i] ^= 0x80
-        assert blocks.same(a, b, 16) is False
-        assert blocks.same(a, b, i) is True
+    for start in (0, 1, 5):
+        assert blocks.same(bytes(start) + a, start, bytearray(a), 16) is True
+        for i in range(16):
+            b = bytearray(a)
+            b[i] ^= 0x80
+            assert blocks.same(bytes(start) + a, start, b, 16) is False
+            assert blocks.same(bytes(start) + a, start, b, i) is True
+
+
+def test_wipe_as_much_as_asked():
+    for n in range(20):
+        buffer = bytearray(b"s" * 24)
+        blocks.wipe(buffer, n)
+        assert buffer == bytes(n) + b"s" * (24 - n)
 
 
 def test_keccak_f():
