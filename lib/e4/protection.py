@@ -2,7 +2,7 @@
 
 from e4.errors import TimestampInFuture, TimestampTooOld, TooShort
 from e4.sha3 import sha3_256
-from e4.siv import SIV, TAG_SIZE, check_key, cipher, give, rounded, take
+from e4.siv import SIV, TAG_SIZE, check_key, cipher
 
 TIMESTAMP_SIZE = 8
 OVERHEAD = TIMESTAMP_SIZE + TAG_SIZE
@@ -12,18 +12,10 @@ FUTURE_TOLERANCE = 60  # seconds; a board's clock drifts, and the reference clie
 
 def seal(siv: SIV, message, timestamp: int) -> bytes:
     """Return `message` protected under a ready cipher, stamped with Unix seconds. Raises TooShort if empty."""
-    n = len(message)
-    if n == 0:
+    if len(message) == 0:
         raise TooShort("an empty message cannot be protected: every receiver refuses it")
     stamp = timestamp.to_bytes(TIMESTAMP_SIZE, "little")
-    size = OVERHEAD + rounded(n)
-    buffer = take(size)
-    view = memoryview(buffer)
-    view[:TIMESTAMP_SIZE] = stamp
-    siv.seal_into(view[TIMESTAMP_SIZE:size], message, stamp)
-    sealed = bytes(view[: OVERHEAD + n])
-    give(buffer)
-    return sealed
+    return siv.seal_after(stamp, message, (stamp,))
 
 
 def check_fresh(payload, now: int, max_age: int = MAX_AGE, future_tolerance: int = FUTURE_TOLERANCE) -> None:

@@ -20,7 +20,9 @@ _POOLED = const(1056)  # bytes of a buffer that is kept: a message of 1 KiB, its
 _CIPHERS = const(4)  # ciphers that `cipher` keeps ready
 _ZERO = bytes(16)
 
-_pool: list = []  # buffers that no call is using, as many as were ever in use at once (two, unless calls interrupt calls)
+# Buffers that no call is using: two, unless a call interrupted another one. Who pops one has it alone, which no flag
+# could promise where interrupts and threads come between any two steps. What was secret in it is wiped before it returns.
+_pool: list = []
 _ciphers: dict = {}  # key: SIV
 
 
@@ -36,19 +38,6 @@ def check_key(key: bytes) -> bytes:
 def rounded(n: int) -> int:
     """Return the size of a buffer for n bytes: whole blocks of 16, one at least."""
     return (n + 15) & -16 or 16
-
-
-def take(size: int) -> bytearray:
-    """Return a buffer of at least `size` bytes with anything in it. Nobody else has it until `give`."""
-    if size > _POOLED:
-        return bytearray(size)
-    return _pool.pop() if _pool else bytearray(_POOLED)
-
-
-def give(buffer: bytearray) -> None:
-    """Take back a buffer, in which no secret may be left."""
-    if len(buffer) == _POOLED:
-        _pool.append(buffer)
 
 
 class CMAC:
@@ -104,7 +93,7 @@ class CMAC:
         chain = idle.pop() if idle else self._new()
         cbc, pads = chain
         mask(buffer, n, end, pads)
-        out = take(_POOLED)
+        out = _pool.pop() if _pool else bytearray(_POOLED)
         size = len(buffer)
         for start in range(0, size, _CHUNK):
             cbc.encrypt(buffer[start : start + _CHUNK], out)
@@ -114,7 +103,7 @@ class CMAC:
         copy_block(pads, out, last)
         idle.append(chain)
         wipe(out, min(size, _CHUNK))
-        give(out)
+        _pool.append(out)
         return good
 
 
@@ -144,30 +133,30 @@ class SIV:
             double(d)
         return d
 
-    def seal_into(self, out, message, *ads) -> None:
-        """Write tag (16 bytes) and ciphertext of `message` into `out`, which has `16 + rounded(len(message))` bytes.
+    def seal(self, message, *ads) -> bytes:
+        """Return tag (16 bytes) and ciphertext of `message`."""
+        return self.seal_after(b"", message, ads)
 
-        What follows the ciphertext is junk.
-        """
+    def seal_after(self, head, message, ads) -> bytes:
+        """Return `head`, up to 16 bytes, then tag and ciphertext of `message`."""
         n = len(message)
-        body = memoryview(out)[_TAG:]
+        start = len(head)
+        size = (n + 15) & -16 or 16
+        end = start + _TAG + size
+        buffer = _pool.pop() if _pool and end <= _POOLED else bytearray(max(end, _POOLED))
+        view = memoryview(buffer)
+        buffer[:start] = head
+        out = view[start:end]
+        body = out[_TAG:]
         body[:n] = message
         self._cmac.consume(body, n, self._s2v(ads, n))
-        size = len(body)
         copy_block(out, body, size - 16)
         counter_blocks(body, out, size >> 4)
         self._ecb.encrypt(body, body)
         xor_into(body, message, n)
-
-    def seal(self, message, *ads) -> bytes:
-        """Return tag (16 bytes) and ciphertext of `message`."""
-        end = _TAG + len(message)
-        size = _TAG + rounded(len(message))
-        buffer = take(size)
-        view = memoryview(buffer)
-        self.seal_into(view[:size], message, *ads)
-        sealed = bytes(view[:end])
-        give(buffer)
+        sealed = bytes(view[: start + _TAG + n])
+        if end <= _POOLED:
+            _pool.append(buffer)
         return sealed
 
     def open(self, sealed, *ads) -> bytes:
@@ -178,8 +167,8 @@ class SIV:
         n = len(sealed) - _TAG
         if n < 0:
             raise TooShort("AES-SIV output has at least 16 bytes")
-        size = rounded(n)
-        buffer = take(size)
+        size = (n + 15) & -16 or 16
+        buffer = _pool.pop() if _pool and size <= _POOLED else bytearray(max(size, _POOLED))
         work = memoryview(buffer)[:size]
         counter_blocks(work, sealed, size >> 4)
         self._ecb.encrypt(work, work)
@@ -188,7 +177,8 @@ class SIV:
         if self._cmac.verifies(work, n, self._s2v(ads, n), sealed):
             message = bytes(work[:n])
         wipe(work, size)
-        give(buffer)
+        if size <= _POOLED:
+            _pool.append(buffer)
         if message is None:
             raise NotAuthentic("not authentic")
         return message

@@ -2,6 +2,7 @@
 
 from binascii import unhexlify
 
+from reference import Reference
 from support import Dice, raises
 
 import e4
@@ -54,14 +55,86 @@ def test_rfc_5297_a2_nonce_and_several_strings():
     assert cipher.open(expected, *ads) == plaintext
 
 
-def test_round_trip_of_every_short_length_and_some_long_ones():
-    dice = Dice()
+def _lengths(dice, count):
+    """Return every length around the first blocks, some around the pieces in which a tag is checked, and random ones."""
+    edges = list(range(50)) + [1007, 1008, 1009, 1023, 1024, 1025, 1039, 1040, 1041, 1056, 1057, 2047, 2048, 2049]
+    return edges + [dice.below(300) for _ in range(count)]
+
+
+def test_thousands_of_random_messages_against_the_reference():
+    dice = Dice(6)
+    for n in _lengths(dice, 2000):
+        if n % 7 == 0:
+            key = dice.bytes(32)
+            cipher, reference = siv.SIV(key), Reference(key)
+        ads = [dice.bytes(dice.below(40) if dice.below(4) == 0 else 8) for _ in range(dice.below(3))]
+        message = dice.bytes(n)
+        sealed = cipher.seal(message, *ads)
+        assert sealed == reference.seal(message, *ads)
+        assert cipher.open(sealed, *ads) == message
+
+
+def test_tags_against_the_reference():
+    dice = Dice(7)
     key = dice.bytes(32)
-    for n in list(range(70)) + [255, 256, 257, 1023, 1024, 1025]:
-        plaintext = dice.bytes(n)
-        sealed = e4.siv.encrypt(key, b"12345678", plaintext)
-        assert len(sealed) == n + 16
-        assert e4.siv.decrypt(key, b"12345678", sealed) == plaintext
+    cmac, reference = siv.CMAC(key), Reference(key)
+    for n in _lengths(dice, 200):
+        data = dice.bytes(n)
+        assert cmac.tag(data) == reference.cmac(data)
+
+
+def test_views_at_every_alignment():
+    dice = Dice(8)
+    cipher = siv.SIV(dice.bytes(32))
+    data = dice.bytes(400)
+    for start in range(17):
+        for n in (1, 15, 16, 33, 256):
+            message = data[start : start + n]
+            sealed = cipher.seal(memoryview(data)[start : start + n], b"12345678")
+            assert sealed == cipher.seal(message, b"12345678")
+            held = memoryview(bytes(start) + sealed)[start:]
+            assert cipher.open(held, b"12345678") == message
+
+
+def test_a_call_in_the_middle_of_another_disturbs_neither():
+    cipher = siv.SIV(bytes(range(32)))
+    message, other = b"m" * 600, b"o" * 700
+    sealed, sealed_other = cipher.seal(message, b"12345678"), cipher.seal(other, b"87654321")
+
+    def interrupted():  # the strings are asked for while both buffers are in use
+        assert cipher.seal(other, b"87654321") == sealed_other
+        assert cipher.open(sealed_other, b"87654321") == other
+        yield b"12345678"
+
+    assert cipher.seal_after(b"head", message, interrupted()) == b"head" + sealed
+    assert cipher.open(sealed, b"12345678") == message
+
+
+def test_nothing_of_a_message_stays_in_the_buffers():
+    cipher = siv.SIV(bytes(range(32)))
+    message = b"sixteen secrets!" * 64
+    sealed = cipher.seal(message, b"12345678")
+    altered = bytearray(sealed)
+    altered[-1] ^= 1  # all but the last byte still decrypts
+    for action in (
+        lambda: cipher.seal(message, b"12345678"),
+        lambda: cipher.open(sealed, b"12345678"),
+        lambda: raises(e4.NotAuthentic, cipher.open, bytes(altered), b"12345678"),
+    ):
+        action()
+        assert siv._pool
+        for buffer in siv._pool:
+            assert b"secret" not in bytes(buffer)
+
+
+def test_what_is_kept_between_calls_is_bounded():
+    dice = Dice(9)
+    for n in (1, 100, 1024, 1040, 5000):
+        for _ in range(12):
+            key = dice.bytes(32)
+            assert e4.siv.decrypt(key, b"12345678", e4.siv.encrypt(key, b"12345678", bytes(n))) == bytes(n)
+            assert len(siv._ciphers) <= 4
+    assert sum(len(buffer) for buffer in siv._pool) < 4096
 
 
 def test_any_flipped_bit_is_refused():
