@@ -1,0 +1,85 @@
+"""Messages per second through a node on a virtual board and a real broker, against bare `umqtt.simple`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import e4
+from e4_tools.bench.figures import Figure
+from e4_tools.boards import Board
+from e4_tools.c2 import Broker
+from e4_tools.deploy import deploy
+from e4_tools.embedded_broker import HOST, free_port
+from e4_tools.errors import ToolError
+from e4_tools.provisioning import provision
+from e4_tools.virtual_board import VirtualBoard
+
+_KEY = bytes(range(32))
+_TOPIC = "bench/echo"
+_COUNT = 200
+_SECONDS = 240.0
+_START_SECONDS = 10.0
+_CASES = Path(__file__).with_name("on_board") / "bench_echo.py"
+
+
+def find_mosquitto() -> str | None:
+    """Return the path of mosquitto, which many systems keep off the path of ordinary users."""
+    return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+
+
+@contextmanager
+def _mosquitto(program: str, folder: Path) -> Iterator[int]:
+    """Run mosquitto on loopback; yield its port."""
+    port = free_port()
+    config = folder / "mosquitto.conf"
+    config.write_text(f"listener {port} {HOST}\nallow_anonymous true\n")
+    with subprocess.Popen([program, "-c", str(config)], stderr=subprocess.DEVNULL) as process:
+        try:
+            _wait_for(port)
+            yield port
+        finally:
+            process.terminate()
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            with Broker(HOST, port):
+                return
+        except ToolError:
+            time.sleep(0.1)
+    raise ToolError("mosquitto does not start")
+
+
+def messages(rounds: int) -> Iterator[Figure]:
+    """Yield, for QoS 0 and 1, the part of bare umqtt's rate that a node reaches. Raises ToolError without mosquitto."""
+    program = find_mosquitto()
+    if program is None:
+        raise ToolError("mosquitto is not installed")
+    with TemporaryDirectory() as name, _mosquitto(program, Path(name)) as port:
+        with VirtualBoard(Path(name, "board.flash")) as board:
+            deploy(board.device)
+            config = {
+                "name": "bench",
+                "wifi": {"ssid": "virtual", "password": "virtual-wifi"},
+                "broker": {"host": HOST, "port": port},
+                "topics": [],
+            }
+            provision(board.device, config, _KEY)
+            with Broker(HOST, port) as broker:
+                broker.command(e4.id_of("bench"), _KEY, e4.commands.set_topic_key(_KEY, _TOPIC))
+            with Board(board.device, restart=False) as serial:
+                serial.write_file("bench_echo.py", _CASES.read_bytes())
+                for qos in (0, 1):
+                    code = f"import bench_echo; bench_echo.run({HOST!r}, {port}, {_TOPIC!r}, {qos}, {_COUNT}, {rounds})"
+                    said = serial.run(code, "sending messages round", _SECONDS)
+                    ratios, _rate = json.loads(said.splitlines()[-1])
+                    yield Figure.of(f"messages_over_umqtt/qos{qos}", ratios)

@@ -1,0 +1,133 @@
+"""Taking the figures: what runs where, and what is computed from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from e4_tools.bench.places import Place, Vm
+from e4_tools.compile import Target, board_files, compile_module
+from e4_tools.paths import LIBRARY
+
+TOPICS = (1, 10, 100, 1000)
+_SIV_SIZES = (256, 1024, 4096)
+_CLIENT_SIZES = (64, 256, 1024)
+_ESP32 = Target("xtensawin", 31, True)
+_IMPORT_STEP = 512
+_IMPORT_LIMIT = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number, the middle one of several measurements; `spread` is how far their middle half lies apart."""
+
+    name: str
+    value: float
+    spread: float = 0.0
+
+    @classmethod
+    def of(cls, name: str, measured: list[float]) -> Figure:
+        ordered = sorted(measured)
+        quarter = len(ordered) // 4
+        return cls(name, median(ordered), ordered[-1 - quarter] - ordered[quarter])
+
+
+def sizes() -> Iterator[Figure]:
+    """Yield the bytes of everything that `e4 deploy` sends to an ESP32."""
+    total = 0
+    for path, data in board_files(_ESP32):
+        yield Figure(f"bytes_deployed/{path}", len(data))
+        if path.endswith(".mpy"):
+            total += len(data)
+    yield Figure("bytes_deployed/total_mpy", total)
+
+
+def times(place: Place, rounds: int) -> Iterator[Figure]:
+    """Yield the ratios of the cipher, of the client and of the hash, and the heap of a call."""
+    snippets = (f"run('siv', {_SIV_SIZES}, {rounds})", f"run('client', {_CLIENT_SIZES}, {rounds})", f"run('sha3', {rounds})")
+    for snippet in snippets:
+        measured = place.run(f"import bench_speed\nbench_speed.{snippet}")
+        yield from (Figure.of(name, measured[name]) for name in sorted(measured, key=_by_name_and_size))
+
+
+def _by_name_and_size(name: str) -> tuple[str, int]:
+    head, _, size = name.partition("/")
+    return head, int(size or 0)
+
+
+def heap_per_call(place: Place) -> Iterator[Figure]:
+    """Yield only the heap of a call, which no other program on the machine can disturb."""
+    return (figure for figure in times(place, 1) if figure.name.startswith("heap_"))
+
+
+def topics(place: Place, repeats: int) -> Iterator[Figure]:
+    """Yield what start-up, look-up, command, heap and flash cost as the client holds more topics."""
+    prepare = place.mount + "\n" if isinstance(place, Vm) else ""
+    prepare += "import bench_topics as b\n"
+    held = 0
+    spent: dict[str, dict[int, float]] = {}
+    for wanted in TOPICS:
+        place.run(f"{prepare}b.run('grow', {held}, {wanted})")
+        held = wanted
+        measured = {"heap": place.run(f"{prepare}b.run('heap')")["heap"]}
+        if repeats:
+            measured |= place.run(f"{prepare}b.run('times', {held}, {repeats})")
+        if isinstance(place, Vm):
+            measured |= place.run(f"{prepare}b.run('flash_cost', {held}, 60, device.counters)")
+        for name, value in measured.items():
+            spent.setdefault(name, {})[held] = value
+    first, ten, most = TOPICS[0], TOPICS[1], TOPICS[-1]
+    heap = spent["heap"]
+    yield Figure("heap_held", heap[first])
+    yield Figure("heap_held_per_topic", (heap[most] - heap[first]) / (most - first))
+    for name in ("lookup", "command"):
+        if name in spent:
+            yield Figure(f"{name}_{most}_over_{ten}_topics", spent[name][most] / spent[name][ten])
+    if "start" in spent:
+        yield Figure(f"start_{most}_over_{ten}_topics", spent["start"][most] / spent["start"][ten])
+    for name in ("bytes", "erases", "tidied_bytes", "tidied_erases"):
+        for held, value in spent.get(name, {}).items():
+            yield Figure(f"flash_{name}_per_command/{held}", value)
+
+
+def imports(vm: Vm) -> Iterator[Figure]:
+    """Yield the free heap that it takes to import each module when all others that it needs are there."""
+    for path in sorted(vm.folder.glob("e4/*.mpy")):
+        name = "e4" if path.stem == "__init__" else f"e4.{path.stem}"
+        yield Figure(f"heap_to_import/{name}", _needed(vm, name))
+
+
+def _needed(vm: Vm, name: str) -> int:
+    """Return the least free heap, in steps of half a KiB, with which a module can be imported."""
+    low, high = 0, _IMPORT_LIMIT // _IMPORT_STEP
+    while high - low > 1:
+        middle = (low + high) // 2
+        if vm.attempt(_IMPORT.format(name=name, free=middle * _IMPORT_STEP)).returncode == 0:
+            high = middle
+        else:
+            low = middle
+    return high * _IMPORT_STEP
+
+
+# Import it and all that it needs; forget the module itself; leave so much free, in one piece; import it again.
+_IMPORT = """
+import gc, sys
+__import__("{name}")
+del sys.modules["{name}"]
+gc.collect()
+free = bytearray({free})
+held = [None] * 2000
+used = 0
+size = 4096
+while size >= 32:
+    try:
+        held[used] = bytearray(size - 32)
+        used += 1
+    except MemoryError:
+        size //= 2
+del free
+gc.collect()
+__import__("{name}")
+"""

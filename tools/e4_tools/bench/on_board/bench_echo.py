@@ -1,0 +1,71 @@
+"""Messages to the broker and back: a node against bare `umqtt.simple` without encryption. Needs a provisioned board."""
+
+import json
+import time
+
+from firmware.node import Node
+from umqtt.simple import MQTTClient
+
+_SIZE = 64
+
+
+def _message(i):
+    return i.to_bytes(4, "big") + bytes(_SIZE - 4)
+
+
+def _bare(host, port, topic, qos, count):
+    """Return the milliseconds that `count` messages take, each sent when the one before it has come back."""
+    arrived = [0]
+
+    def callback(_, __):
+        arrived[0] += 1
+
+    client = MQTTClient("bare", host, port, keepalive=60)
+    client.set_callback(callback)
+    client.connect()
+    client.subscribe(topic.encode(), qos)
+    started = time.ticks_ms()
+    for i in range(count):
+        client.publish(topic.encode(), _message(i), False, qos)
+        while arrived[0] <= i:
+            client.wait_msg()
+    passed = time.ticks_diff(time.ticks_ms(), started)
+    client.disconnect()
+    return passed
+
+
+def _node(topic, qos, count):
+    """Return the same for a node, which protects and unprotects what it sends and receives."""
+    node = Node()
+    arrived = [0]
+    times = []
+
+    @node.on(topic)
+    def received(_, __):
+        arrived[0] += 1
+        if arrived[0] == count:
+            times.append(time.ticks_ms())
+            raise SystemExit
+        node.publish(topic, _message(arrived[0]), qos=qos)
+
+    @node.every(1)
+    def start():
+        if not times and node.client.holds_key(topic):
+            times.append(time.ticks_ms())
+            node.publish(topic, _message(0), qos=qos)
+
+    try:
+        node.run()
+    except SystemExit:
+        pass
+    return time.ticks_diff(times[1], times[0])
+
+
+def run(host, port, topic, qos, count, rounds):
+    """Print how much of bare umqtt's rate a node has, once for each round, as one line of JSON."""
+    ratios = []
+    for _ in range(rounds):
+        bare = _bare(host, port, topic, qos, count)
+        node = _node(topic, qos, count)
+        ratios.append(bare / node)
+    print(json.dumps([ratios, count * 1000 / bare]))

@@ -1,0 +1,140 @@
+"""Where the figures are taken: the MicroPython VM, or a board on a serial line. The code that runs there is the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Any
+
+from e4_tools.boards import Board
+from e4_tools.compile import ASK_BOARD, Target, module_for, package
+from e4_tools.errors import ToolError
+from e4_tools.paths import FIRMWARE, FROZEN, LIBRARY
+from e4_tools.virtual_board.interpreter import find_micropython
+
+HEAP = "320k"  # objects of the 64-bit VM are twice as large: about a board's 160 KiB
+_ON_BOARD = Path(__file__).with_name("on_board")
+_FLASH = Path(__file__).parents[1] / "virtual_board" / "vm" / "flash.py"
+_FOLDER = "/e4-bench"
+_STATE = "/e4-bench-state"
+_SECONDS = 900.0
+
+_REMOVE = f"""
+import os
+def remove(path):
+    try:
+        for entry in os.ilistdir(path):
+            child = path + "/" + entry[0]
+            remove(child) if entry[1] == 0x4000 else os.remove(child)
+        os.rmdir(path)
+    except OSError as error:
+        if error.errno != 2:
+            raise
+remove("{_FOLDER}")
+remove("{_STATE}")
+"""
+
+
+def _modules(target: Target) -> Iterator[tuple[str, bytes]]:
+    """Yield what is measured and what measures it, compiled."""
+    for name, data in package(LIBRARY / "e4", target):
+        yield f"e4/{name}", data
+    for source in sorted(_ON_BOARD.glob("bench_*.py")):
+        yield module_for(source, target)
+
+
+class Place(AbstractContextManager["Place"]):
+    """Runs one snippet after another, each in a fresh interpreter, and returns what it prints as JSON."""
+
+    name: str
+
+    def run(self, code: str) -> Any:
+        """Run a snippet whose last line of output is JSON. Raises ToolError."""
+        raise NotImplementedError
+
+
+class Vm(Place):
+    """The VM, with modules compiled for it and a littlefs in a file."""
+
+    name = "vm"
+
+    def __init__(self) -> None:
+        self._command = find_micropython()
+
+    def __enter__(self) -> Vm:
+        self._temporary = TemporaryDirectory()
+        self.folder = Path(self._temporary.name)
+        target = Target.from_reply(self._output(ASK_BOARD, HEAP))
+        modules = {**dict(_modules(target)), **dict([module_for(_FLASH, target)])}
+        modules |= {f"firmware/{name}": data for name, data in package(FIRMWARE, target)}
+        for path, data in modules.items():
+            (self.folder / path).parent.mkdir(exist_ok=True)
+            (self.folder / path).write_bytes(data)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._temporary.cleanup()
+
+    def run(self, code: str, heap: str = HEAP) -> Any:
+        return json.loads(self._output(code, heap).splitlines()[-1])
+
+    def _output(self, code: str, heap: str) -> str:
+        done = self.attempt(code, heap)
+        if done.returncode:
+            raise ToolError(f"the VM failed: {(done.stdout + done.stderr).strip()[-500:]}")
+        return done.stdout
+
+    def attempt(self, code: str, heap: str = HEAP) -> subprocess.CompletedProcess[str]:
+        """Run a snippet that may fail."""
+        path = f"{self.folder}:.frozen:{FROZEN}"
+        return subprocess.run(
+            [*self._command, "-X", f"heapsize={heap}", "-c", code],
+            env={**os.environ, "MICROPYPATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS,
+        )
+
+    @property
+    def mount(self) -> str:
+        """The code that mounts the littlefs and keeps its device in `device`."""
+        return f"import bench_flash; device = bench_flash.mount({str(self.folder / 'flash.img')!r})"
+
+
+class RealBoard(Place):
+    """A board: everything goes to a folder of its own, which is removed again."""
+
+    name = "board"
+
+    def __init__(self, port: str) -> None:
+        self._port = port
+
+    def __enter__(self) -> RealBoard:
+        with Board(self._port, restart=False) as board:
+            target = Target.from_reply(board.run(ASK_BOARD, "asking the board what it is"))
+            board.run(_REMOVE, "removing what an earlier run left")
+            for folder in (_FOLDER, f"{_FOLDER}/e4", _STATE):
+                board.transport.fs_mkdir(folder)
+            for path, data in _modules(target):
+                board.write_file(f"{_FOLDER}/{path}", data)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with Board(self._port) as board:
+            board.run(_REMOVE, "removing the folders of the measurement")
+
+    def run(self, code: str) -> Any:
+        with Board(self._port, restart=False) as board:  # which resets it: nothing of the last snippet is left
+            said = board.run(f"import sys\nsys.path.insert(0, '{_FOLDER}')\n{code}", "measuring", _SECONDS)
+        return json.loads(said.splitlines()[-1])
