@@ -1,0 +1,143 @@
+"""`make bench`: take the figures, print them, hold them against their budgets.
+
+python -m e4_tools.bench [--port PORT] [--exact]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from e4_tools.bench import echo, figures
+from e4_tools.bench.budgets import Budget, Budgets, Verdict
+from e4_tools.bench.drawing import draw
+from e4_tools.bench.figures import Figure
+from e4_tools.bench.places import Place, RealBoard, Vm
+from e4_tools.errors import ToolError
+from e4_tools.paths import BUILD, ROOT
+from e4_tools.virtual_board.errors import VirtualBoardError
+
+_ROUNDS = 25
+_MESSAGE_ROUNDS = 3
+_REPEATS = 30
+_JSON = BUILD / "bench.json"
+_SVG = ROOT / "docs" / "bench.svg"
+_STYLES = {Verdict.GOOD: "", Verdict.NOISE: "", Verdict.WORSE: "bold red", Verdict.UNKNOWN: "dim"}
+
+Row = tuple[Figure, Budget | None, Verdict]
+
+
+def _exact(place: Vm) -> Iterator[Figure]:
+    """Yield the figures that are the same however busy the machine is."""
+    yield from figures.sizes()
+    yield from figures.heap_per_call(place)
+    yield from figures.topics(place, 0)
+
+
+def _all(place: Place) -> Iterator[Figure]:
+    yield from figures.times(place, _ROUNDS)
+    yield from figures.topics(place, _REPEATS)
+    if not isinstance(place, Vm):
+        return
+    yield from figures.imports(place)
+    try:
+        yield from echo.messages(_MESSAGE_ROUNDS)
+    except ToolError as error:
+        click.echo(f"Messages per second were NOT measured: {error}")
+    yield from figures.sizes()
+
+
+def _judge(measured: Iterable[Figure], budgets: Budgets) -> Iterator[Row]:
+    for figure in measured:
+        budget = budgets.of(figure)
+        yield figure, budget, Verdict.UNKNOWN if budget is None else budget.verdict(figure.value)
+
+
+def _print(rows: list[Row], where: str) -> None:
+    table = Table("figure", "value", "spread", "goal", "budget", "", title=f"On the {where}")
+    for figure, budget, verdict in rows:
+        goal = _number(budget.goal) if budget and budget.goal is not None else ""
+        if budget and not budget.reaches_goal(figure.value):
+            goal += " missed"
+        limit = f"{_number(budget.limit)} ± {_number(budget.noise)}" if budget else ""
+        spread = _number(figure.spread) if figure.spread else ""
+        table.add_row(
+            figure.name, _number(figure.value), spread, goal, limit, verdict.value, style=_STYLES[verdict]
+        )
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:.2f}"
+
+
+def _record(rows: list[Row], where: str) -> None:
+    entries = {
+        figure.name: {
+            "value": figure.value,
+            "spread": figure.spread,
+            "budget": budget.limit if budget else None,
+            "goal": budget.goal if budget else None,
+            "verdict": verdict.value,
+        }
+        for figure, budget, verdict in rows
+    }
+    _JSON.parent.mkdir(exist_ok=True)
+    _JSON.write_text(json.dumps({"place": where, "figures": entries}, indent=1) + "\n")
+
+
+def _draw(rows: list[Row], where: str, path: Path) -> None:
+    bars = [(figure, budget) for figure, budget, _ in rows if "_over_floor/" in figure.name and budget is not None]
+    if bars:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(draw(bars, f"Time of AES-SIV and of a whole client call, on the {where}"))
+
+
+def _close(rows: list[Row]) -> bool:
+    """Print the closing line; tell whether every budget is kept."""
+    worse = [figure.name for figure, _, verdict in rows if verdict is Verdict.WORSE]
+    unknown = sum(verdict is Verdict.UNKNOWN for _, _, verdict in rows)
+    click.echo(f"{len(rows)} figures, {len(worse)} worse than their budget, {unknown} without one")
+    for name in worse:
+        click.echo(f"WORSE: {name}; make it better, or change tools/e4_tools/bench/budgets.toml on purpose")
+    return bool(rows) and not worse
+
+
+@click.command()
+@click.option("--port", help="A board: a serial device, or socket://HOST:PORT. Without it, the VM.")
+@click.option("--exact", is_flag=True, help="Only what no other program on this machine can disturb: sizes, heap, flash.")
+def main(port: str | None, exact: bool) -> None:
+    """Measure time, heap, flash and code, and fail if one is worse than its budget."""
+    if port and exact:
+        raise click.UsageError("--exact is for the VM")
+    try:
+        with ExitStack() as stack:
+            if port:
+                place: Place = stack.enter_context(RealBoard(port))
+                measured = list(_all(place))
+            else:
+                vm = stack.enter_context(Vm())
+                place = vm
+                measured = list(_exact(vm) if exact else _all(vm))
+    except VirtualBoardError as error:
+        click.echo(f"NOTHING was measured: {error}")
+        sys.exit(1)
+    except ToolError as error:
+        raise click.ClickException(str(error)) from None
+    rows = list(_judge(measured, Budgets(place.name)))
+    _print(rows, place.name)
+    if not exact:
+        _record(rows, place.name)
+        _draw(rows, place.name, _SVG if place.name == "vm" else BUILD / "bench-board.svg")
+    sys.exit(0 if _close(rows) else 1)
+
+
+if __name__ == "__main__":
+    main()
