@@ -51,8 +51,13 @@ def same(a, start: int, b, n: int) -> bool:
     return different == 0
 
 
-def holds(ring, entry, n: int) -> bool:
+def holds(ring, payload, n: int) -> bool:
+    entry = bytes(payload[:4]) + bytes(payload[8:16])
     return any(ring[i : i + 12] == entry for i in range(0, 12 * n, 12))
+
+
+def remember(ring, i: int, payload) -> None:
+    ring[12 * i : 12 * i + 12] = bytes(payload[:4]) + bytes(payload[8:16])
 
 
 def wipe(buffer, n: int) -> None:

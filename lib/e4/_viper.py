@@ -122,17 +122,25 @@ def same(a, start: int, b, n: int) -> bool:
 
 
 @micropython.viper
-def holds(ring, entry, n: int) -> bool:
-    r32 = ptr32(ring)
-    e32 = ptr32(entry)
-    i = 0
-    end = n * 3
-    while i < end:
+def holds(ring, payload, n: int) -> bool:
+    r = ptr32(ring)
+    p = ptr32(payload)
+    while n > 0:
         # The differences and not the words are compared: a load's upper half is not the same on all boards.
-        if (r32[i] ^ e32[0]) == 0 and (r32[i + 1] ^ e32[1]) == 0 and (r32[i + 2] ^ e32[2]) == 0:
+        if (r[0] ^ p[0]) == 0 and (r[1] ^ p[2]) == 0 and (r[2] ^ p[3]) == 0:
             return True
-        i += 3
+        r = ptr32(uint(r) + 12)
+        n -= 1
     return False
+
+
+@micropython.viper
+def remember(ring, i: int, payload):
+    r = ptr32(uint(ptr8(ring)) + uint(12 * i))
+    p = ptr32(payload)
+    r[0] = p[0]
+    r[1] = p[2]
+    r[2] = p[3]
 
 
 @micropython.viper

@@ -8,7 +8,8 @@ Each source provides
     xor_into(dst, src, n)             dst[:n] ^= src[:n]
     copy_block(dst, src, start)       dst[:16] = src[start:start + 16]
     double(block)                     doubling in GF(2**128), in place (RFC 5297 section 2.3)
-    holds(ring, entry, n)             whether `entry` (12 bytes) is among the first n entries of `ring`
+    holds(ring, payload, n)           whether a payload is among the first n entries (12 bytes each) of `copies.Copies`
+    remember(ring, i, payload)        make it the entry i: the lower half of its timestamp, the first half of its tag
     mask(buffer, n, end, pads)        what S2V and CMAC add to a message of n bytes before CBC; see `siv.CMAC`
     counter_blocks(dst, tag, n)       the n counter blocks of a tag (RFC 5297 section 2.5)
     same(a, start, b, n)              a[start:start + n] == b[:n] in a time that does not depend on the contents
@@ -32,5 +33,6 @@ mask = _loops.mask
 counter_blocks = _loops.counter_blocks
 same = _loops.same
 holds = _loops.holds
+remember = _loops.remember
 wipe = _loops.wipe
 keccak_f = _loops.keccak_f

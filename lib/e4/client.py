@@ -82,6 +82,7 @@ class Client:
         # What follows is derived from the store, and taken from there again after every change.
         self._ready: dict = {}  # topic bytes: (record, cipher of its current key)
         self._siv: SIV | None = None  # of the ID key
+        self._floor: int | None = None
         identity = store.get(_IDENTITY)
         if identity is None:
             identity = self._new_identity(key)
@@ -90,7 +91,7 @@ class Client:
         if receiving_topic is not None:
             wanted = topic_bytes(receiving_topic)
             identity = identity[:_CUSTOM] + (b"" if wanted == standard else wanted)
-        self._last_command()
+        self._floor = self._last_command()[0]
         if identity != store.get(_IDENTITY):
             store.commit({_IDENTITY: identity})
         self._receiving = identity[_CUSTOM:] or standard
@@ -117,7 +118,9 @@ class Client:
     @property
     def floor(self) -> int:
         """The timestamp of the last command applied, in Unix seconds, or 0. Time is never taken to be earlier."""
-        return self._last_command()[0]
+        if self._floor is None:
+            self._floor = self._last_command()[0]
+        return self._floor
 
     def protect_message(self, message: bytes | str, topic: str | bytes) -> bytes:
         """Return `message` as it may be published on `topic`: 24 bytes longer, under the topic's current key.
@@ -174,7 +177,9 @@ class Client:
 
     def _now(self) -> int:
         """Return the time, which is never earlier than the last command. Raises ClockNotSet."""
-        return max(int(self._clock()), self.floor)
+        now = int(self._clock())
+        floor = self.floor
+        return now if now > floor else floor
 
     def _stamp(self) -> int:
         """Return the time for something of ours. Peers may accept nothing from the future, so the clock goes first."""
@@ -289,6 +294,7 @@ class Client:
         # Whatever becomes of the commit, from now on the store is asked.
         self._ready.clear()
         self._siv = None
+        self._floor = None
         self._store.commit(changes, opcode == commands.RESET_TOPICS)
         self.applied += 1
 

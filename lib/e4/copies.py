@@ -1,14 +1,10 @@
 """A bounded memory of protected messages, so that a copy is known for one."""
 
-from e4.blocks import holds
+from e4.blocks import holds, remember
 from e4.errors import Replayed
 
 _ENTRY = 12  # bytes: the lower half of the timestamp, the first half of the tag
 _BURST = 1  # seconds for which messages of one second may go on to arrive after some of them had to be forgotten
-
-
-def _entry(payload) -> bytes:
-    return bytes(payload[:4]) + bytes(payload[8:16])
 
 
 class Copies:
@@ -27,11 +23,11 @@ class Copies:
 
     def holds(self, payload) -> bool:
         """Tell whether this very payload, or its first 16 bytes, is remembered."""
-        return holds(self._ring, _entry(payload), self._used)
+        return holds(self._ring, payload, self._used)
 
     def check(self, payload, now: int) -> None:
         """Raise Replayed if the payload is remembered, or is stamped too early for that to be told at `now`."""
-        if self.holds(payload):
+        if holds(self._ring, payload, self._used):
             raise Replayed("a copy of a message that was accepted before")
         timestamp = int.from_bytes(payload[:8], "little")
         if timestamp < self._forgotten or (timestamp == self._forgotten and timestamp + _BURST < now):
@@ -39,8 +35,8 @@ class Copies:
 
     def add(self, payload) -> None:
         """Remember a payload; when the memory is full, forget the oldest one."""
-        at = self._next * _ENTRY
         if self._used == self._size:
+            at = self._next * _ENTRY
             # The upper half of a timestamp changes in 2106; it is taken from the message at hand.
             forgotten = int.from_bytes(self._ring[at : at + 4], "little") + (
                 int.from_bytes(payload[4:8], "little") << 32
@@ -48,5 +44,5 @@ class Copies:
             self._forgotten = max(self._forgotten, forgotten)
         else:
             self._used += 1
-        self._ring[at : at + _ENTRY] = _entry(payload)
+        remember(self._ring, self._next, payload)
         self._next = (self._next + 1) % self._size

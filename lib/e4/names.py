@@ -2,21 +2,26 @@
 
 import binascii
 
+from e4._const import const
 from e4.errors import InvalidName, InvalidTopic
 from e4.sha3 import sha3_256
 
 ID_SIZE = 16
 HASH_SIZE = 16
-_MAX_TOPIC = 512
-_MAX_NAME = 255
+_MAX_TOPIC = const(512)
+_MAX_NAME = const(255)
+_SURELY_SHORT = const(128)  # characters, of 4 bytes at most
 
 
 def _utf8(text, largest: int, error, what: str) -> bytes:
     if not isinstance(text, (str, bytes, bytearray, memoryview)):
         raise error("a {} is text, or its bytes".format(what))
     try:
-        data = text.encode() if isinstance(text, str) else bytes(text)
-        data.decode()
+        if isinstance(text, str):
+            data = text.encode()
+        else:
+            data = bytes(text)
+            data.decode()
     except UnicodeError:
         raise error("a {} is UTF-8 text".format(what)) from None
     if not 1 <= len(data) <= largest:
@@ -26,6 +31,11 @@ def _utf8(text, largest: int, error, what: str) -> bytes:
 
 def topic_bytes(topic: str | bytes) -> bytes:
     """Return a topic as its 1 to 512 bytes of UTF-8. Raises InvalidTopic."""
+    if isinstance(topic, str) and 1 <= len(topic) <= _SURELY_SHORT:
+        try:
+            return topic.encode()
+        except UnicodeError:
+            pass  # said below
     return _utf8(topic, _MAX_TOPIC, InvalidTopic, "topic")
 
 

@@ -91,14 +91,19 @@ def test_keccak_f():
             assert ours == plain
 
 
-def test_holds():
-    dice = Dice(7)
-    ring = bytearray(dice.bytes(12 * 40))
+def test_remember_and_holds():
+    dice = Dice(9)
+    payloads = [dice.bytes(40) for _ in range(40)]
+    ours, plain = bytearray(480), bytearray(480)
     for i in range(40):
-        entry = bytes(ring[12 * i : 12 * i + 12])
-        for used in (0, i, i + 1, 40):
-            assert blocks.holds(ring, entry, used) is _plain.holds(ring, entry, used) is (used > i)
-        for bit in (0, 31, 32, 63, 64, 95):
-            other = bytearray(entry)
-            other[bit // 8] ^= 1 << bit % 8
-            assert blocks.holds(ring, bytes(other), 40) is False
+        blocks.remember(ours, i, payloads[i])
+        _plain.remember(plain, i, payloads[i])
+        assert ours == plain and ours[12 * i : 12 * i + 12] == payloads[i][:4] + payloads[i][8:16]
+    for used in (0, 1, 39, 40):
+        for i in range(40):
+            payload = memoryview(payloads[i])
+            assert blocks.holds(ours, payload, used) is _plain.holds(ours, payload, used) is (used > i)
+    for i in (0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15):  # every byte of an entry counts
+        altered = bytearray(payloads[7])
+        altered[i] ^= 0x80
+        assert blocks.holds(ours, altered, 40) is False
