@@ -1,6 +1,7 @@
 # make demo          the tutorial's story on three virtual boards      (BROKER=host:port, PORT=device for a real alice)
 # make test          everything that can be checked on this machine
 # make powercut      power cuts everywhere in a board's life           (CUTS=n: how many, SEED=n: another life)
+# make bench         time, heap, flash and size against their budgets     (PORT=device or socket://host:port)
 # make conformance   VECTORS=file.json [PORT=device or socket://host:port]
 #
 # Everything is installed into .venv and build, from requirements.txt.
@@ -10,14 +11,14 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STUBS := build/stubs
 
-.PHONY: setup demo test unit vm property powercut integration lint conformance lock clean
+.PHONY: setup demo test unit vm property powercut budgets bench integration lint conformance lock clean
 
 setup: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(RUN) -m e4_tools.demo $(if $(BROKER),--broker $(BROKER)) $(if $(PORT),--port $(PORT))
 
-test: lint unit vm property integration
+test: lint unit vm property budgets integration
 
 unit: $(VENV)/.installed
 	$(RUN) -m pytest tests/unit
@@ -34,6 +35,13 @@ powercut: $(VENV)/.installed
 
 integration: $(VENV)/.installed
 	$(RUN) -m pytest tests/integration
+
+# Sizes, heap and flash are the same on every machine; times are not, and would fail where others work as well.
+budgets: $(VENV)/.installed
+	$(RUN) -m e4_tools.bench --exact
+
+bench: $(VENV)/.installed
+	$(RUN) -m e4_tools.bench $(if $(PORT),--port $(PORT))
 
 lint: $(VENV)/.installed $(STUBS)/.installed
 	$(RUN) -m ruff check .

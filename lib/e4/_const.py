@@ -1,8 +1,8 @@
-"""`const`: the compiler of MicroPython puts such a number wherever its name stands, and a private name costs nothing."""
+"""`const`: MicroPython's compiler puts such a number wherever its name stands; a private name then costs nothing."""
 
 try:
     from micropython import const
 except ImportError:  # CPython: a number like any other
 
-    def const(value):
+    def const(value):  # type: ignore[misc]
         return value

@@ -21,7 +21,7 @@ _CIPHERS = const(4)  # ciphers that `cipher` keeps ready
 _ZERO = bytes(16)
 
 # Buffers that no call is using: two, unless a call interrupted another one. Who pops one has it alone, which no flag
-# could promise where interrupts and threads come between any two steps. What was secret in it is wiped before it returns.
+# could promise where interrupts and threads come between any two steps. What was secret in it is wiped before that.
 _pool: list = []
 _ciphers: dict = {}  # key: SIV
 

@@ -45,7 +45,7 @@ def test_mask_and_mask_again():
         ours, plain = bytearray(before), bytearray(before)
         blocks.mask(ours, n, end, pads)
         _plain.mask(plain, n, end, pads)
-        assert ours == plain and ours[:n] != before[:n] or n == 0
+        assert (ours == plain and ours[:n] != before[:n]) or n == 0
         blocks.mask(ours, n, end, pads)
         assert ours[:n] == before[:n]
 

@@ -34,7 +34,7 @@ _STYLES = {Verdict.GOOD: "", Verdict.NOISE: "", Verdict.WORSE: "bold red", Verdi
 Row = tuple[Figure, Budget | None, Verdict]
 
 
-def _exact(place: Vm) -> Iterator[Figure]:
+def _exact(place: Place) -> Iterator[Figure]:
     """Yield the figures that are the same however busy the machine is."""
     yield from figures.sizes()
     yield from figures.heap_per_call(place)
@@ -68,9 +68,7 @@ def _print(rows: list[Row], where: str) -> None:
             goal += " missed"
         limit = f"{_number(budget.limit)} ± {_number(budget.noise)}" if budget else ""
         spread = _number(figure.spread) if figure.spread else ""
-        table.add_row(
-            figure.name, _number(figure.value), spread, goal, limit, verdict.value, style=_STYLES[verdict]
-        )
+        table.add_row(figure.name, _number(figure.value), spread, goal, limit, verdict.value, style=_STYLES[verdict])
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
@@ -112,7 +110,9 @@ def _close(rows: list[Row]) -> bool:
 
 @click.command()
 @click.option("--port", help="A board: a serial device, or socket://HOST:PORT. Without it, the VM.")
-@click.option("--exact", is_flag=True, help="Only what no other program on this machine can disturb: sizes, heap, flash.")
+@click.option(
+    "--exact", is_flag=True, help="Only what no other program on this machine can disturb: sizes, heap, flash."
+)
 def main(port: str | None, exact: bool) -> None:
     """Measure time, heap, flash and code, and fail if one is worse than its budget."""
     if port and exact:
@@ -123,9 +123,8 @@ def main(port: str | None, exact: bool) -> None:
                 place: Place = stack.enter_context(RealBoard(port))
                 measured = list(_all(place))
             else:
-                vm = stack.enter_context(Vm())
-                place = vm
-                measured = list(_exact(vm) if exact else _all(vm))
+                place = stack.enter_context(Vm())
+                measured = list(_exact(place) if exact else _all(place))
     except VirtualBoardError as error:
         click.echo(f"NOTHING was measured: {error}")
         sys.exit(1)

@@ -61,29 +61,34 @@ def _wait_for(port: int) -> None:
 def messages(rounds: int) -> Iterator[Figure]:
     """Yield, for QoS 0 and 1, the part of bare umqtt's rate that a node reaches. Raises ToolError without mosquitto.
 
-    Once with sockets as they are: small writes wait for the other side's acknowledgement, which takes 40 ms on Linux, as a
-    network would. And once without that wait, on loopback: then nothing but computing is compared.
+    Once with sockets as they are: small writes wait for the other side's acknowledgement, which takes 40 ms on Linux,
+    as a network would. And once without that wait, on loopback: then nothing but computing is compared.
     """
     program = find_mosquitto()
     if program is None:
         raise ToolError("mosquitto is not installed")
-    with TemporaryDirectory() as folder, _mosquitto(program, Path(folder)) as port:
-        with VirtualBoard(Path(folder, "board.flash")) as board:
-            deploy(board.device)
-            config = {
-                "name": "bench",
-                "wifi": {"ssid": "virtual", "password": "virtual-wifi"},
-                "broker": {"host": HOST, "port": port},
-                "topics": [],
-            }
-            provision(board.device, config, _KEY)
-            with Broker(HOST, port) as broker:
-                broker.command(e4.id_of("bench"), _KEY, e4.commands.set_topic_key(_KEY, _TOPIC))
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        with _mosquitto(program, folder) as port, VirtualBoard(folder / "board.flash") as board:
+            _make_node(board.device, port)
             with Board(board.device, restart=False) as serial:
                 serial.write_file("bench_echo.py", _CASES.read_bytes())
-                for qos in (0, 1):
-                    for name, at_once, count in (("messages", False, 40), ("messages_at_once", True, 400)):
-                        arguments = (HOST, port, _TOPIC, qos, at_once, count, rounds)
-                        code = f"import bench_echo; bench_echo.run{arguments!r}"
-                        said = serial.run(code, "sending messages round", _SECONDS)
-                        yield Figure.of(f"{name}_over_umqtt/qos{qos}", json.loads(said.splitlines()[-1]))
+                yield from _compare(serial, port, rounds)
+
+
+def _make_node(device: str, port: int) -> None:
+    """Put everything on the board, and let the broker hold the command that gives it the topic's key."""
+    deploy(device)
+    wifi = {"ssid": "virtual", "password": "virtual-wifi"}
+    config = {"name": "bench", "wifi": wifi, "broker": {"host": HOST, "port": port}, "topics": []}
+    provision(device, config, _KEY)
+    with Broker(HOST, port) as broker:
+        broker.command(e4.id_of("bench"), _KEY, e4.commands.set_topic_key(_KEY, _TOPIC))
+
+
+def _compare(serial: Board, port: int, rounds: int) -> Iterator[Figure]:
+    for qos in (0, 1):
+        for name, at_once, count in (("messages", False, 40), ("messages_at_once", True, 400)):
+            arguments = (HOST, port, _TOPIC, qos, at_once, count, rounds)
+            said = serial.run(f"import bench_echo; bench_echo.run{arguments!r}", "sending messages round", _SECONDS)
+            yield Figure.of(f"{name}_over_umqtt/qos{qos}", json.loads(said.splitlines()[-1]))

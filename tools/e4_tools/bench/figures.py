@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
 from e4_tools.bench.places import Place, Vm
-from e4_tools.compile import Target, board_files, compile_module
-from e4_tools.paths import LIBRARY
+from e4_tools.compile import Target, board_files
 
-TOPICS = (1, 10, 100, 1000)
+_FEW = 10
+_MANY = 1000
+TOPICS = (1, _FEW, 100, _MANY)
 _SIV_SIZES = (256, 1024, 4096)
 _CLIENT_SIZES = (64, 256, 1024)
 _ESP32 = Target("xtensawin", 31, True)
+_TURNS = 9
 _IMPORT_STEP = 512
 _IMPORT_LIMIT = 64 * 1024
 
@@ -46,7 +47,11 @@ def sizes() -> Iterator[Figure]:
 
 def times(place: Place, rounds: int) -> Iterator[Figure]:
     """Yield the ratios of the cipher, of the client and of the hash, and the heap of a call."""
-    snippets = (f"run('siv', {_SIV_SIZES}, {rounds})", f"run('client', {_CLIENT_SIZES}, {rounds})", f"run('sha3', {rounds})")
+    snippets = (
+        f"run('siv', {_SIV_SIZES}, {rounds})",
+        f"run('client', {_CLIENT_SIZES}, {rounds})",
+        f"run('sha3', {rounds})",
+    )
     for snippet in snippets:
         measured = place.run(f"import bench_speed\nbench_speed.{snippet}")
         yield from (Figure.of(name, measured[name]) for name in sorted(measured, key=_by_name_and_size))
@@ -63,33 +68,45 @@ def heap_per_call(place: Place) -> Iterator[Figure]:
 
 
 def topics(place: Place, repeats: int) -> Iterator[Figure]:
-    """Yield what start-up, look-up, command, heap and flash cost as the client holds more topics."""
-    prepare = place.mount + "\n" if isinstance(place, Vm) else ""
-    prepare += "import bench_topics as b\n"
+    """Yield what start-up, look-up, command, heap and flash cost as the client holds more topics; no times for 0."""
+    heap = {}
+    flash: dict[str, dict[int, float]] = {}
+    times: dict[int, dict[str, float]] = {}
     held = 0
-    spent: dict[str, dict[int, float]] = {}
     for wanted in TOPICS:
-        place.run(f"{prepare}b.run('grow', {held}, {wanted})")
+        place.start_from(wanted, held)
+        _on(place, wanted, f"run('grow', {held}, {wanted})")
         held = wanted
-        measured = {"heap": place.run(f"{prepare}b.run('heap')")["heap"]}
-        if repeats:
-            measured |= place.run(f"{prepare}b.run('times', {held}, {repeats})")
+        heap[held] = _on(place, held, "run('heap')")["heap"]
         if isinstance(place, Vm):
-            measured |= place.run(f"{prepare}b.run('flash_cost', {held}, 60, device.counters)")
-        for name, value in measured.items():
-            spent.setdefault(name, {})[held] = value
-    first, ten, most = TOPICS[0], TOPICS[1], TOPICS[-1]
-    heap = spent["heap"]
-    yield Figure("heap_held", heap[first])
-    yield Figure("heap_held_per_topic", (heap[most] - heap[first]) / (most - first))
-    for name in ("lookup", "command"):
-        if name in spent:
-            yield Figure(f"{name}_{most}_over_{ten}_topics", spent[name][most] / spent[name][ten])
-    if "start" in spent:
-        yield Figure(f"start_{most}_over_{ten}_topics", spent["start"][most] / spent["start"][ten])
+            for name, value in _on(place, held, f"run('flash_cost', {held}, 60, device.counters)").items():
+                flash.setdefault(name, {})[held] = value
+        elif held in (_FEW, _MANY):  # a board has one state at a time, and nothing beside us that could disturb it
+            times[held] = _on(place, held, f"run('times', {held}, {repeats})")
+    yield Figure("heap_held", heap[TOPICS[0]])
+    yield Figure("heap_held_per_topic", (heap[TOPICS[-1]] - heap[TOPICS[0]]) / (TOPICS[-1] - TOPICS[0]))
     for name in ("bytes", "erases", "tidied_bytes", "tidied_erases"):
-        for held, value in spent.get(name, {}).items():
-            yield Figure(f"flash_{name}_per_command/{held}", value)
+        for number, value in flash.get(name, {}).items():
+            yield Figure(f"flash_{name}_per_command/{number}", value)
+    if times:
+        yield from _compared([times])
+    elif repeats:
+        states = (_FEW, _MANY)
+        yield from _compared(
+            [{held: _on(place, held, f"run('times', {held}, {repeats})") for held in states} for _ in range(_TURNS)]
+        )
+
+
+def _on(place: Place, topics: int, snippet: str) -> dict[str, float]:
+    found: dict[str, float] = place.run(f"{place.prepare(topics)}import bench_topics as b\nb.{snippet}")
+    return found
+
+
+def _compared(turns: list[dict[int, dict[str, float]]]) -> Iterator[Figure]:
+    """Yield how much longer start-up, look-up and command take with many topics than with few."""
+    for name in turns[0][_FEW]:
+        ratios = [times[_MANY][name] / times[_FEW][name] for times in turns]
+        yield Figure.of(f"{name}_{_MANY}_over_{_FEW}_topics", ratios)
 
 
 def imports(vm: Vm) -> Iterator[Figure]:

@@ -1,9 +1,10 @@
-"""Where the figures are taken: the MicroPython VM, or a board on a serial line. The code that runs there is the same."""
+"""Where the figures are taken: the MicroPython VM, or a board on a serial line. Both run the same code."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -58,6 +59,13 @@ class Place(AbstractContextManager["Place"]):
         """Run a snippet whose last line of output is JSON. Raises ToolError."""
         raise NotImplementedError
 
+    def prepare(self, topics: int) -> str:
+        """Return the code that brings up the file system of a state with so many topics."""
+        return ""
+
+    def start_from(self, topics: int, before: int) -> None:
+        """See to it that the state with so many topics begins as the one with `before` topics."""
+
 
 class Vm(Place):
     """The VM, with modules compiled for it and a littlefs in a file."""
@@ -104,10 +112,17 @@ class Vm(Place):
             timeout=_SECONDS,
         )
 
-    @property
-    def mount(self) -> str:
-        """The code that mounts the littlefs and keeps its device in `device`."""
-        return f"import bench_flash; device = bench_flash.mount({str(self.folder / 'flash.img')!r})"
+    def prepare(self, topics: int) -> str:
+        """Return the code that mounts the littlefs of a state with so many topics, and keeps its device in `device`."""
+        return f"import bench_flash; device = bench_flash.mount({str(self._image(topics))!r})\n"
+
+    def start_from(self, topics: int, before: int) -> None:
+        """Let the state with so many topics begin as a copy of the one with `before` topics."""
+        if before:
+            shutil.copyfile(self._image(before), self._image(topics))
+
+    def _image(self, topics: int) -> Path:
+        return self.folder / f"{topics}.flash"
 
 
 class RealBoard(Place):

@@ -4,6 +4,7 @@ import json
 import time
 
 import umqtt.simple
+
 from firmware.node import Node
 
 _SIZE = 64
@@ -20,8 +21,6 @@ class _Socket:
         made = self._socket(*arguments)
         made.setsockopt(6, 1, 1)  # IPPROTO_TCP, TCP_NODELAY
         return made
-
-
 
 
 def _message(i):
@@ -69,14 +68,14 @@ def _node(topic, qos, count):
             times.append(time.ticks_ms())
             node.publish(topic, _message(0), qos=qos)
 
-    try:
+    try:  # noqa: SIM105 (the board has no contextlib)
         node.run()
     except SystemExit:
         pass
     return time.ticks_diff(times[1], times[0])
 
 
-def run(host, port, topic, qos, at_once, count, rounds):
+def run(host, port, topic, qos, at_once, count, rounds):  # noqa: PLR0913 (called by the host alone)
     """Print how much of bare umqtt's rate a node has, once for each round, as one line of JSON.
 
     `at_once`: without Nagle's algorithm.

@@ -30,10 +30,10 @@ class CountingFlash(Flash):
 def mount(image):
     """Mount the image at /, made on the first call; return its device. Import all that is wanted from the PC first."""
     try:
-        file = open(image, "r+b")
+        file = open(image, "r+b")  # noqa: SIM115 (open as long as the program runs)
         new = False
     except OSError:
-        file = open(image, "w+b")
+        file = open(image, "w+b")  # noqa: SIM115
         new = True
     device = CountingFlash(file, _BLOCKS)
     if new:

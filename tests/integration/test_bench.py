@@ -1,0 +1,55 @@
+"""The bench holds what it must: budgets are kept or it fails, and the drawing shows what was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner
+
+from e4_tools.bench import __main__ as bench
+from e4_tools.bench import budgets, figures
+from e4_tools.bench.budgets import Budget, Budgets, Verdict
+from e4_tools.bench.drawing import draw
+from e4_tools.bench.figures import Figure
+
+
+def test_a_figure_fails_only_beyond_its_noise() -> None:
+    less = Budget(limit=1.5, noise=0.1, goal=None, more_is_better=False)
+    assert [less.verdict(value) for value in (0.5, 1.5, 1.59, 1.61)] == [
+        Verdict.GOOD, Verdict.GOOD, Verdict.NOISE, Verdict.WORSE,
+    ]  # fmt: skip
+    more = Budget(limit=0.8, noise=0.1, goal=None, more_is_better=True)
+    assert [more.verdict(value) for value in (0.9, 0.75, 0.6)] == [Verdict.GOOD, Verdict.NOISE, Verdict.WORSE]
+
+
+def test_every_size_has_a_budget_and_the_modules_are_all_there() -> None:
+    measured = list(figures.sizes())
+    known = Budgets("vm")
+    assert [figure.name for figure in measured if known.of(figure) is None] == []
+    assert {"bytes_deployed/lib/e4/siv.mpy", "bytes_deployed/firmware/node.mpy"} <= {figure.name for figure in measured}
+    modules = sum(figure.value for figure in measured if figure.name.endswith(".mpy"))
+    assert measured[-1] == Figure("bytes_deployed/total_mpy", modules)
+
+
+def test_growth_past_a_budget_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tight = tmp_path / "budgets.toml"
+    tight.write_text('"bytes_deployed/lib/e4/siv.mpy" = { vm = 100 }\n"*" = { vm = 1000000 }\n')
+    monkeypatch.setattr(bench, "_exact", lambda place: figures.sizes())
+    monkeypatch.setattr(bench, "Budgets", lambda place: budgets.Budgets(place, tight))
+    done = CliRunner().invoke(bench.main, ["--exact"])
+    assert done.exit_code == 1
+    assert "1 worse than their budget" in done.output
+    assert "WORSE: bytes_deployed/lib/e4/siv.mpy" in done.output
+
+
+def test_the_drawing_has_a_bar_for_each_ratio() -> None:
+    budget = Budget(limit=1.5, noise=0.1, goal=1.25, more_is_better=False)
+    rows = [(Figure("siv_encrypt_over_floor/256", 1.2), budget), (Figure("protect_over_floor/64", 9.0), budget)]
+    drawn = ElementTree.fromstring(draw(rows, "Ratios <here>"))  # noqa: S314 (our own drawing)
+    name = "{http://www.w3.org/2000/svg}"
+    bars = [float(bar.attrib["width"]) for bar in drawn.findall(f"{name}rect")][1:]
+    assert len(bars) == 2 and 0 < bars[0] < bars[1] < 650
+    texts = [text.text for text in drawn.findall(f"{name}text")]
+    assert "Ratios <here>" in texts and "1.20" in texts and "9.00" in texts

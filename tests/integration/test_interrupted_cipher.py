@@ -1,0 +1,95 @@
+"""The buffers and CBC objects that the cipher keeps, when something comes between any two of its lines."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import e4
+from e4 import protection, siv
+
+_KEY = bytes(range(32))
+_OTHER_KEY = bytes(range(1, 33))
+_NOW = 1774894944
+_MESSAGE = b"m" * 300
+_LONG = b"l" * 5000
+
+
+class _Interrupted(Exception):
+    pass
+
+
+def _lines_of(action: Callable[[], object], between: Callable[[int], None]) -> int:
+    """Run `action`; call `between` with a number before each line of `siv` in it, and return how many there were."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal count
+        if frame.f_code.co_filename != siv.__file__:
+            return None
+        if event == "line":
+            count += 1
+            sys.settrace(None)
+            try:
+                between(count)
+            finally:
+                sys.settrace(trace)
+        return trace
+
+    sys.settrace(trace)
+    try:
+        action()
+    finally:
+        sys.settrace(None)
+    return count
+
+
+def _check(cipher: siv.SIV) -> None:
+    for message in (b"", b"short", _MESSAGE, _LONG):
+        fresh = siv.SIV(_KEY)
+        sealed = cipher.seal(message, b"12345678")
+        assert sealed == fresh.seal(message, b"12345678")
+        assert cipher.open(sealed, b"12345678") == message
+
+
+def test_another_call_between_any_two_lines() -> None:
+    cipher = siv.SIV(_KEY)
+    expected = cipher.seal(_MESSAGE, b"12345678")
+
+    def seal() -> None:
+        assert cipher.seal(_MESSAGE, b"12345678") == expected
+
+    def unseal() -> None:
+        assert cipher.open(expected, b"12345678") == _MESSAGE
+
+    for action in (seal, unseal):
+        assert _lines_of(action, lambda _: _check(cipher)) > 30
+    assert len(siv._pool) <= 4
+
+
+def test_an_exception_at_any_line_disturbs_nothing_that_follows() -> None:
+    cipher = siv.SIV(_KEY)
+    payload = protection.seal(cipher, _MESSAGE, _NOW)
+    for action in (lambda: protection.seal(cipher, _MESSAGE, _NOW), lambda: protection.open_sealed(cipher, payload)):
+        lines = _lines_of(action, lambda _: None)
+        for stop in range(1, lines + 1):
+
+            def interrupt(line: int, stop: int = stop) -> None:
+                if line == stop:
+                    raise _Interrupted
+
+            try:
+                _lines_of(action, interrupt)
+            except _Interrupted:
+                pass
+            else:
+                raise AssertionError("it was not interrupted")
+            _check(cipher)
+
+
+def test_many_keys_in_turn() -> None:
+    for i in range(20):
+        key = bytes([i]) + _OTHER_KEY[1:]
+        assert e4.unprotect(e4.protect(_MESSAGE, key, _NOW), key, _NOW) == _MESSAGE
