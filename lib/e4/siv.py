@@ -21,7 +21,7 @@ _CIPHERS = const(4)  # ciphers that `cipher` keeps ready
 _ZERO = bytes(16)
 
 # Buffers that no call is using: two, unless a call interrupted another one. Who pops one has it alone, which no flag
-# could promise where interrupts and threads come between any two steps. What was secret in it is wiped before that.
+# could promise where an interrupt may come between any two steps. What was secret in it is wiped before that.
 _pool: list = []
 _ciphers: dict = {}  # key: SIV
 
@@ -170,18 +170,17 @@ class SIV:
         size = (n + 15) & -16 or 16
         buffer = _pool.pop() if _pool and size <= _POOLED else bytearray(max(size, _POOLED))
         work = memoryview(buffer)[:size]
-        counter_blocks(work, sealed, size >> 4)
-        self._ecb.encrypt(work, work)
-        xor_into(work, memoryview(sealed)[_TAG:], n)
-        message = None
-        if self._cmac.verifies(work, n, self._s2v(ads, n), sealed):
-            message = bytes(work[:n])
-        wipe(work, size)
-        if size <= _POOLED:
-            _pool.append(buffer)
-        if message is None:
-            raise NotAuthentic("not authentic")
-        return message
+        try:
+            counter_blocks(work, sealed, size >> 4)
+            self._ecb.encrypt(work, work)
+            xor_into(work, memoryview(sealed)[_TAG:], n)
+            if not self._cmac.verifies(work, n, self._s2v(ads, n), sealed):
+                raise NotAuthentic("not authentic")
+            return bytes(work[:n])
+        finally:
+            wipe(work, size)
+            if size <= _POOLED:
+                _pool.append(buffer)
 
 
 def cipher(key: bytes) -> SIV:

@@ -13,6 +13,8 @@ from e4_tools.bench import budgets, figures
 from e4_tools.bench.budgets import Budget, Budgets, Verdict
 from e4_tools.bench.drawing import draw
 from e4_tools.bench.figures import Figure
+from e4_tools.compile import sources
+from e4_tools.paths import FIRMWARE, ROOT
 
 
 def test_a_figure_fails_only_beyond_its_noise() -> None:
@@ -31,6 +33,19 @@ def test_every_size_has_a_budget_and_the_modules_are_all_there() -> None:
     assert {"bytes_deployed/lib/e4/siv.mpy", "bytes_deployed/firmware/node.mpy"} <= {figure.name for figure in measured}
     modules = sum(figure.value for figure in measured if figure.name.endswith(".mpy"))
     assert measured[-1] == Figure("bytes_deployed/total_mpy", modules)
+
+
+def test_the_manifest_freezes_what_deploy_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen: list[Path] = []
+
+    def package(name: str, base_path: str, files: list[str] | None = None) -> None:  # as MicroPython's manifestfile.py
+        folder = Path(base_path, name).resolve()
+        frozen.extend(folder.rglob("*.py") if files is None else [folder / file for file in files])
+
+    monkeypatch.chdir(FIRMWARE)
+    exec(Path("manifest.py").read_text(), {"include": lambda path: None, "package": package})  # noqa: S102 (as the build)
+    deployed = [ROOT / path for path, _ in sources() if "/" in path]
+    assert sorted(frozen) == sorted(deployed)
 
 
 def test_growth_past_a_budget_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,8 +68,12 @@ def module_for(source: Path, target: Target) -> tuple[str, bytes]:
 
 def package(folder: Path, target: Target) -> Iterator[tuple[str, bytes]]:
     """Yield file names and contents of all modules of a package."""
-    for source in sorted(folder.glob("*.py")):
+    for source in _modules(folder):
         yield module_for(source, target)
+
+
+def _modules(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.py") if path.name != "manifest.py")  # that is for MicroPython's build
 
 
 def board_files(target: Target) -> Iterator[tuple[str, bytes]]:
@@ -84,6 +88,6 @@ def board_files(target: Target) -> Iterator[tuple[str, bytes]]:
 
 def sources() -> Iterator[tuple[str, bytes]]:
     """Yield path and contents of everything in this checkout that goes to boards, before it is compiled."""
-    paths = [*(LIBRARY / "e4").glob("*.py"), *FIRMWARE.glob("*.py"), ROOT / "boot.py", ROOT / "main.py"]
+    paths = [*_modules(LIBRARY / "e4"), *_modules(FIRMWARE), ROOT / "boot.py", ROOT / "main.py"]
     for path in sorted(paths):
         yield path.relative_to(ROOT).as_posix(), path.read_bytes()
