@@ -10,15 +10,16 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 STUBS := build/stubs
+WASM := build/wasm
 
-.PHONY: setup demo test unit vm property powercut budgets bench integration lint conformance lock clean
+.PHONY: setup demo test unit vm property powercut budgets bench wasm integration lint conformance lock clean
 
 setup: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(RUN) -m e4_tools.demo $(if $(BROKER),--broker $(BROKER)) $(if $(PORT),--port $(PORT))
 
-test: lint unit vm property budgets integration
+test: lint unit vm property budgets wasm integration
 
 unit: $(VENV)/.installed
 	$(RUN) -m pytest tests/unit
@@ -32,6 +33,23 @@ property: $(VENV)/.installed
 
 powercut: $(VENV)/.installed
 	$(RUN) tests/powercut $(or $(CUTS),0) $(or $(SEED),1)
+# A second MicroPython: small integers of 31 bits as on the board, no machine code, no cryptolib.
+wasm:
+	@if ! command -v node >/dev/null || ! command -v npm >/dev/null; then \
+		echo "The tests were NOT run on WebAssembly: node and npm are not installed"; \
+	elif ! $(MAKE) --no-print-directory $(WASM)/.installed; then \
+		echo "The tests were NOT run on WebAssembly: its MicroPython could not be installed"; \
+	else \
+		node tests/wasm/run.mjs $(WASM)/node_modules/@micropython/micropython-webassembly-pyscript/micropython.mjs \
+			tests/wasm/shims=/shims lib/e4=/lib/e4 firmware=/firmware tests/unit=/unit; \
+	fi
+
+$(WASM)/.installed: tests/wasm/package-lock.json
+	rm -rf $(WASM)
+	mkdir -p $(WASM)
+	cp tests/wasm/package.json $< tests/wasm/.npmrc $(WASM)
+	npm ci --prefix $(WASM) --silent --no-audit --no-fund --ignore-scripts
+	touch $@
 
 integration: $(VENV)/.installed
 	$(RUN) -m pytest tests/integration

@@ -1,0 +1,9 @@
+"""`os` of this MicroPython, and what boards have beside it."""
+
+from uos import *  # noqa: F403
+
+
+def urandom(n):
+    import random  # noqa: PLC0415 (most tests do not need it)
+
+    return bytes(random.getrandbits(8) for _ in range(n))
