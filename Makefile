@@ -1,7 +1,7 @@
 # make demo          the tutorial's story on three virtual boards      (BROKER=host:port, PORT=device for a real alice)
 # make test          everything that can be checked on this machine
 # make powercut      power cuts everywhere in a board's life           (CUTS=n: how many, SEED=n: another life)
-# make bench         time, heap, flash and size against their budgets     (PORT=device or socket://host:port)
+# make bench         time, heap, flash and size against their budgets             (PORT=device or socket://host:port)
 # make conformance   VECTORS=file.json [PORT=device or socket://host:port]
 #
 # Everything is installed into .venv and build, from requirements.txt.
@@ -33,6 +33,7 @@ property: $(VENV)/.installed
 
 powercut: $(VENV)/.installed
 	$(RUN) tests/powercut $(or $(CUTS),0) $(or $(SEED),1)
+
 # A second MicroPython: small integers of 31 bits as on the board, no machine code, no cryptolib.
 wasm:
 	@if ! command -v node >/dev/null || ! command -v npm >/dev/null; then \
@@ -41,7 +42,7 @@ wasm:
 		echo "The tests were NOT run on WebAssembly: its MicroPython could not be installed"; \
 	else \
 		node tests/wasm/run.mjs $(WASM)/node_modules/@micropython/micropython-webassembly-pyscript/micropython.mjs \
-			tests/wasm/shims=/shims lib/e4=/lib/e4 firmware=/firmware tests/unit=/unit; \
+			tests/wasm/shims=/shims lib/e4=/lib/e4 tests/unit=/unit; \
 	fi
 
 $(WASM)/.installed: tests/wasm/package-lock.json

@@ -58,11 +58,13 @@ def test_rfc_5297_a2_nonce_and_several_strings():
 
 
 def _lengths(dice, count):
-    """Return every length of the first blocks, some around the pieces in which a tag is checked, and random ones."""
-    edges = list(range(50)) + [1023, 1024, 1025]
+    """Yield every length of the first blocks, some around the pieces in which a tag is checked, and random ones."""
+    yield from range(50)
+    yield from (1023, 1024, 1025)
     if not _SLOW:
-        edges += [1007, 1008, 1009, 1039, 1040, 1041, 1056, 1057, 2047, 2048, 2049]
-    return edges + [dice.below(300) for _ in range(count)]
+        yield from (1007, 1008, 1009, 1039, 1040, 1041, 1056, 1057, 2047, 2048, 2049)
+    for _ in range(count):
+        yield dice.below(300)
 
 
 def test_thousands_of_random_messages_against_the_reference():
