@@ -28,6 +28,7 @@ from firmware.ticks import Deadline
 from firmware.watchdog import Watchdog
 
 _TICK_MS = 200  # the longest that the loop waits for something to happen
+_TIDY_AFTER_MS = 30000  # since the last command: cleaning up costs as much for one change as for many
 _BUSY_MS = 20  # while something is under way that cannot be waited for
 
 
@@ -47,6 +48,8 @@ class Node(Handlers):
         self.client = None if self.problems else self._load_client()
         super().__init__(Inbox(self.client, self.clock, 2 * self.config.max_message))
         self._outbox = Outbox(self.client, self.config.queue_messages, self.config.queue_bytes)
+        self._applied = 0  # commands, when last looked
+        self._unchanged: Deadline | None = None  # since then no command has been applied
         self._link: Link | None = None
         self._polled = None  # the stream that the poller knows
 
@@ -228,6 +231,14 @@ class Node(Handlers):
 
     def _tidy(self) -> bool:
         """Clean up a little in flash while there is time; return whether there is more to do."""
+        applied = self.client.applied if self.client is not None else 0
+        if applied != self._applied:
+            self._applied = applied
+            self._unchanged = Deadline(_TIDY_AFTER_MS)
+        if self._unchanged is not None:
+            if not self._unchanged.passed():
+                return False
+            self._unchanged = None  # and not looked at again: ticks wrap
         try:
             return self._store.tidy(1)
         except e4.StoreError as error:
