@@ -315,7 +315,7 @@ class _Tap:
 
 def test_send_and_listen(operator: Operator, members: dict[str, Member]) -> None:
     operator.e4("grant", "alice", _TOPIC)
-    listening = operator.start("listen", _TOPIC, "--count", "3", "--timeout", "20")
+    listening = operator.start("listen", _TOPIC, "--count", "4", "--timeout", "20")
     printed = operator.folder / "output"
     _wait(lambda: printed.exists() and "Listening" in printed.read_text())
     operator.e4("send", _TOPIC, "grüezi\x1b[2J")
@@ -325,6 +325,9 @@ def test_send_and_listen(operator: Operator, members: dict[str, Member]) -> None
         operator.e4("topic", "rotate", _TOPIC)  # while somebody listens
         alice = members["alice"]
         assert alice.until(lambda: alice.commands == 2)
+        payload = alice.client.protect_message("from alice", _TOPIC)
+        broker.publish(_TOPIC, payload, retain=False)
+        broker.publish(_TOPIC, payload, retain=False)
         broker.publish(_TOPIC, alice.client.protect_message("from alice", _TOPIC), retain=False)
     listening.join(20)
     assert listening.exitcode == 0
@@ -333,7 +336,20 @@ def test_send_and_listen(operator: Operator, members: dict[str, Member]) -> None
         "from a pipe",
         "refused: timestamp in future",
         "from alice",
+        "refused: a copy of a message that was accepted before",
+        "from alice",
     ]
+
+
+def test_the_same_message_sent_twice_arrives_twice(operator: Operator, members: dict[str, Member]) -> None:
+    operator.e4("grant", "alice", _TOPIC)
+    listening = operator.start("listen", _TOPIC, "--count", "3", "--timeout", "20")
+    printed = operator.folder / "output"
+    _wait(lambda: printed.exists() and "Listening" in printed.read_text())
+    for _ in range(3):
+        operator.e4("send", _TOPIC, "on")
+    listening.join(20)
+    assert listening.exitcode == 0 and "refused" not in printed.read_text()
 
 
 def test_listen_ends_well_on_ctrl_c(operator: Operator) -> None:

@@ -10,11 +10,15 @@ from sqlalchemy.orm import Session
 
 import e4
 from e4.client import KEY_TRANSITION
+from e4.copies import Copies
 from e4_tools.errors import UnknownName
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.finding import find_topic
 from e4_tools.keystore.models import Topic
 from e4_tools.topics import check_publishable
+
+
+_REMEMBERED = 1024  # messages of which a copy is refused
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Reader:
 
     def __init__(self, store: KeyStore, topics: tuple[str, ...] = ()) -> None:
         self._store = store
+        self._accepted = Copies(_REMEMBERED)
         with store.transaction() as session:
             names = topics or tuple(session.scalars(select(Topic.name).order_by(Topic.name)))
             self._keys = {name: self._load(session, name) for name in names}
@@ -50,6 +55,12 @@ class Reader:
 
     def unprotect(self, payload: bytes, topic: str) -> bytes:
         """Return the message. Raises E4Error; UnknownName if the topic has been removed; KeyStoreError."""
+        message = self._unprotect(payload, topic)
+        self._accepted.check(payload, int(time.time()))
+        self._accepted.add(payload)
+        return message
+
+    def _unprotect(self, payload: bytes, topic: str) -> bytes:
         try:
             return _unprotect(payload, self._keys[topic])
         except e4.NotAuthentic:
@@ -78,3 +89,13 @@ def protect(store: KeyStore, message: bytes, topic: str) -> bytes:
         found = find_topic(session, topic)
         key = store.vault.open(found.key, *found.place("key"))
     return e4.protect(message, key, int(time.time()))
+
+
+def outlive_its_second(payload: bytes) -> None:
+    """Wait until no later message can bear the same timestamp.
+
+    Two equal messages of one second are equal when protected, and receivers take the second one for a copy. A program
+    that sends one message cannot remember it for the next.
+    """
+    stamp = int.from_bytes(payload[:8], "little")
+    time.sleep(max(0.0, min(1.0, stamp + 1 - time.time())))

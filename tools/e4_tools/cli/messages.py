@@ -17,7 +17,7 @@ from e4_tools.cli.output import Report, reports
 from e4_tools.cli.sending import connect
 from e4_tools.cli.store import StoreAccess, complete_topics, store_options, topic_argument
 from e4_tools.errors import ToolError, UnknownName
-from e4_tools.messages import Reader, protect
+from e4_tools.messages import Reader, outlive_its_second, protect
 
 _POLL_SECONDS = 0.5  # how long Ctrl-C may wait
 
@@ -44,6 +44,7 @@ def send(  # noqa: PLR0913 (one parameter for each option)
     payload = protect(access.open(), content, topic)
     with connect(broker) as connection:
         connection.publish(topic, payload, retain)
+    outlive_its_second(payload)
     report.say(f"{len(content)} bytes have been published on {topic}.", topic=topic, bytes=len(content))
 
 
