@@ -17,7 +17,6 @@ from e4_tools.keystore.finding import find_topic
 from e4_tools.keystore.models import Topic
 from e4_tools.topics import check_publishable
 
-
 _REMEMBERED = 1024  # messages of which a copy is refused
 
 
