@@ -52,8 +52,9 @@ $(WASM)/.installed: tests/wasm/package-lock.json
 	npm ci --prefix $(WASM) --silent --no-audit --no-fund --ignore-scripts
 	touch $@
 
+# Boards and brokers mostly wait for each other, so four tests go on at once on any machine.
 integration: $(VENV)/.installed
-	$(RUN) -m pytest tests/integration
+	$(RUN) -m pytest -n 4 --dist worksteal tests/integration
 
 # Sizes, heap and flash are the same on every machine; times are not, and would fail where others work as well.
 budgets: $(VENV)/.installed
