@@ -43,7 +43,7 @@ class Inbox:
         try:
             self._unprotect(name, topic, payload)
         except e4.Replayed as error:
-            if not again:  # or else the broker has told us that it may be a copy
+            if not again or isinstance(error, e4.PerhapsReplayed):  # a copy is what the broker has announced
                 self._refuse(name, error)
         except e4.StoreError as error:
             print("* left to the broker, which will send it again:", error)

@@ -15,6 +15,7 @@ from e4.errors import (
     InvalidName,
     InvalidTopic,
     NotAuthentic,
+    PerhapsReplayed,
     Replayed,
     StoreCorrupt,
     StoreError,

@@ -146,8 +146,8 @@ class Client:
 
         The command has been applied, or it had been before: the broker delivers a retained one again and again.
 
-        Raises TopicKeyNotFound, InvalidTopic, TooShort, TimestampInFuture, TimestampTooOld, NotAuthentic, Replayed,
-        ClockNotSet; for a command also InvalidCommand, UnsupportedCommand, StoreError.
+        Raises TopicKeyNotFound, InvalidTopic, TooShort, TimestampInFuture, TimestampTooOld, NotAuthentic, Replayed
+        (PerhapsReplayed), ClockNotSet; for a command also InvalidCommand, UnsupportedCommand, StoreError.
         """
         data = topic_bytes(topic)
         if data == self._receiving:

@@ -1,7 +1,7 @@
 """A bounded memory of protected messages, so that a copy is known for one."""
 
 from e4.blocks import holds, remember
-from e4.errors import Replayed
+from e4.errors import PerhapsReplayed, Replayed
 
 _ENTRY = 12  # bytes: the lower half of the timestamp, the first half of the tag
 _BURST = 1  # seconds for which messages of one second may go on to arrive after some of them had to be forgotten
@@ -26,12 +26,12 @@ class Copies:
         return holds(self._ring, payload, self._used)
 
     def check(self, payload, now: int) -> None:
-        """Raise Replayed if the payload is remembered, or is stamped too early for that to be told at `now`."""
+        """Raise Replayed if the payload is remembered, PerhapsReplayed if it is stamped too early to tell at `now`."""
         if holds(self._ring, payload, self._used):
             raise Replayed("a copy of a message that was accepted before")
         timestamp = int.from_bytes(payload[:8], "little")
         if timestamp < self._forgotten or (timestamp == self._forgotten and timestamp + _BURST < now):
-            raise Replayed("it may be a copy: more has arrived since than is remembered")
+            raise PerhapsReplayed("it may be a copy: more has arrived since than is remembered")
 
     def add(self, payload) -> None:
         """Remember a payload; when the memory is full, forget the oldest one."""

@@ -18,7 +18,11 @@ class TimestampInFuture(E4Error):
 
 
 class Replayed(E4Error):
-    """A message that was accepted before or cannot be told from one, or a command older than the last one applied."""
+    """A message that was accepted before, or a command older than the last one applied."""
+
+
+class PerhapsReplayed(Replayed):
+    """A message that cannot be told from one accepted before: more have arrived since than are remembered."""
 
 
 class NotAuthentic(E4Error):

@@ -84,6 +84,19 @@ def test_a_copy_that_the_broker_announces_is_ignored_quietly():
     assert board.call() == [b"once", e4.Replayed]
 
 
+def test_what_may_be_a_copy_is_told_even_if_the_broker_announces_it():
+    board = _Board()
+    late = board.protected(b"late")
+    for number in range(300):  # more than are remembered
+        if number % 20 == 0:
+            board.clock.now += 1
+        assert board.arrive(board.protected(str(number).encode()))
+        board.call()
+    board.clock.now += 5
+    assert board.arrive(late, again=True)
+    assert board.call() == [e4.PerhapsReplayed]
+
+
 def test_a_command_that_arrives_again_is_announced_once():
     board = _Board()
     payload = e4.protect(e4.commands.remove_topic("t"), _KEY, board.clock.now)
