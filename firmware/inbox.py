@@ -5,7 +5,11 @@ import gc
 import e4
 from firmware import console
 from firmware.filters import matches
+from firmware.ticks import Deadline
 
+_AGAIN_MS = 60000  # until the broker is asked for a command again
+# An authentic command that comes before its time, or that we cannot take, must not be lost.
+_LEFT_TO_THE_BROKER = (e4.StoreError, e4.TimestampInFuture, e4.ClockNotSet, MemoryError)
 _MAX_WAITING = 32  # calls of handlers; more than brokers usually have in flight
 
 
@@ -23,6 +27,8 @@ class Inbox:
         self._bytes = 0
         self._waiting: list = []  # (handler, size, arguments)
         self._behind = False  # a message was left to the broker
+        self._left: Deadline | None = None  # when it is to send a command again
+        self._receiving = client.receiving_topic.encode() if client is not None else b""
         self.handlers: list = []  # (topic filter or None, handler)
         self.raw = self.command = self.refused = None
 
@@ -45,10 +51,11 @@ class Inbox:
         except e4.Replayed as error:
             if not again or isinstance(error, e4.PerhapsReplayed):  # a copy is what the broker has announced
                 self._refuse(name, error)
-        except e4.StoreError as error:
-            print("* left to the broker, which will send it again:", error)
-            return False
         except Exception as error:
+            if topic == self._receiving and isinstance(error, _LEFT_TO_THE_BROKER):
+                print("* left to the broker, which will send it again:", described(error))
+                self._left = Deadline(_AGAIN_MS)
+                return False
             self._refuse(name, error)
         return True
 
@@ -81,7 +88,10 @@ class Inbox:
         self._waiting.append((handler, size, arguments))
 
     def wants_more(self) -> bool:
-        """Tell, once, that there is room again for what was left to the broker."""
+        """Tell, once, that what was left to the broker may find room now, or a command what it lacked."""
+        if self._left is not None and self._left.passed():
+            self._left = None
+            return True
         if not self._behind or self._waiting:
             return False
         self._behind = False

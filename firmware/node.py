@@ -57,9 +57,6 @@ class Node(Handlers):
         """Return the client that the store knows, or None with a line added to `problems`."""
         try:
             self._store = store = e4.FileStore(config.KEYS_PATH)
-            if not store.names():
-                self.problems.append("there is no {}: the board has no key".format(config.KEYS_PATH))
-                return None
             name = e4.id_of(self.config.name)
             receiving_topic = self.config.receiving_topic or e4.receiving_topic(name)
             client = e4.Client(
@@ -74,6 +71,9 @@ class Node(Handlers):
             )
             self.clock.raise_floor(client.floor)
             return client
+        except e4.InvalidKey:
+            self.problems.append("there is no {}: the board has no key".format(config.KEYS_PATH))
+            return None
         except e4.E4Error as error:
             self.problems.append("{}: {}".format(type(error).__name__, error))
             return None

@@ -17,6 +17,7 @@ from e4.errors import (
     NotAuthentic,
     PerhapsReplayed,
     Replayed,
+    SentTooOften,
     StoreCorrupt,
     StoreError,
     TimestampInFuture,

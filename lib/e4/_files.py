@@ -6,12 +6,13 @@ Every function raises StoreError for whatever fails, except `write`, which lets 
 import os
 from errno import ENOENT
 
-from e4.errors import StoreError
+from e4.errors import StoreCorrupt, StoreError
 
 _ENOSPC = 28  # MicroPython's `errno` does not have these two
 _ENOTDIR = 20
 
 KEEPS_OLD_CONTENTS = not hasattr(os, "fsync")  # littlefs; what a PC's disks keep is beyond us
+_MAX_SIZE = 40000  # bytes of a root with the largest records
 _ZEROS = 100  # bytes; littlefs writes at least 28 more along with them, and its blocks have 4096
 REWRITES = 2 * 4096 // (_ZEROS + 28) + 2  # then both blocks of a directory have been erased
 
@@ -21,7 +22,10 @@ def described(error: OSError) -> str:
 
 
 def read(path: str) -> bytes | None:
+    """Return a file's contents, or None if there is none. Raises StoreCorrupt for one that is far too large."""
     try:
+        if os.stat(path)[6] > _MAX_SIZE:
+            raise StoreCorrupt("{} is not of this store: it is too large; it was left as found".format(path))
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:

@@ -8,6 +8,7 @@ from e4.errors import (
     InvalidKey,
     NotAuthentic,
     Replayed,
+    SentTooOften,
     StoreCorrupt,
     StoreError,
     TimestampInFuture,
@@ -126,9 +127,9 @@ class Client:
         """Return `message` as it may be published on `topic`: 24 bytes longer, under the topic's current key.
 
         The same message again in the same second is stamped a second earlier, so that no receiver takes it for a copy
-        (of the last 64).
+        (among the last 64). Two clients that send the same in the same second cannot be told apart.
 
-        Raises TopicKeyNotFound, InvalidTopic, TooShort for an empty message, ClockNotSet.
+        Raises TopicKeyNotFound, InvalidTopic, TooShort for an empty message, SentTooOften, ClockNotSet.
         """
         siv = self._topic(topic_bytes(topic))[1]
         if isinstance(message, str):
@@ -137,6 +138,8 @@ class Client:
         payload = protection.seal(siv, message, timestamp)
         while self._sent.holds(payload):
             timestamp -= 1
+            if timestamp <= self._sent.forgotten:
+                raise SentTooOften("the same message more often than once a second: put a counter into it")
             payload = protection.seal(siv, message, timestamp)
         self._sent.add(payload)
         return payload
@@ -246,7 +249,12 @@ class Client:
             if timestamp < last or not self._evidence(timestamp):
                 raise
             self._check_command(payload)
-        command, key = self._open_command(payload)
+        try:
+            command, key = self._open_command(payload)
+        except NotAuthentic:
+            if timestamp < last:  # whoever made it, and under whichever earlier key: it can never be applied
+                raise Replayed("older than the last command applied") from None
+            raise
         if timestamp < last:
             raise Replayed("older than the last command applied")
         if timestamp > last:

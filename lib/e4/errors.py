@@ -25,6 +25,10 @@ class PerhapsReplayed(Replayed):
     """A message that cannot be told from one accepted before: more have arrived since than are remembered."""
 
 
+class SentTooOften(E4Error):
+    """The same message was sent too often to be told apart from copies of it; nothing was protected."""
+
+
 class NotAuthentic(E4Error):
     """The tag does not verify: another key, or an altered payload."""
 

@@ -9,10 +9,11 @@ from e4.errors import StoreCorrupt, StoreError
 from e4.store import check_changes
 
 _MAGIC = b"E4\x00\x02"
-_HEAD = 8  # bytes of magic and generation (4) in the root file
+_HEAD = 9  # bytes of magic, generation (4) and "`tidy` has something to do" (1) in the root file
 _REMOVED = 65535  # in place of a record's size
 _CRC_SIZE = 4
-_MAX_REPLACED = 16
+_MAX_REPLACED = 16  # names; if there are more, `tidy` looks at all records
+_IN_A_BLOCK = 8  # records are at least so many in each pair of blocks of a directory that has several
 
 
 class FileStore:
@@ -48,15 +49,22 @@ class FileStore:
         self._generation = os.urandom(4)
         self._resident: dict = {}  # the one-byte records
         self._changes: dict = {}  # those of the last commit, while they may not have been carried out
+        self._mark = b""  # the checksum of the root file as it was read or written last
 
     def _load(self) -> None:
         """Take the state from the root file."""
-        self._leftovers = True  # files of other generations, or of an interrupted `tidy`: there may be some
         self._replaced: list = []  # names of records whose old contents may still be in flash
         self._cleaner = None
-        image = files.read(self._path)
+        try:
+            image = files.read(self._path)
+        except StoreCorrupt:
+            if not self._fresh:
+                raise
+            image = None
         if image is not None and not (self._fresh and image[4:8] != self._generation):
             self._decode(image)
+        else:
+            self._sweeps = files.exists(self._folder)  # `tidy` has to look at all records, not at the replaced ones
         self._known = True
 
     def get(self, name: bytes) -> bytes | None:
@@ -72,13 +80,14 @@ class FileStore:
         """Return the names of all records. This reads every one of them."""
         self.get(b"?")
         found = set(self._resident)
-        for path in self._files():
-            try:
-                name = binascii.unhexlify(path[path.rfind("/") + 1 :])
-            except ValueError:
-                continue  # not a file of ours
-            if self.get(name) is not None:
-                found.add(name)
+        for folder in self._folders():
+            for file in files.list_folder(folder) or ():
+                try:
+                    name = binascii.unhexlify(file)
+                except ValueError:
+                    continue  # not a file of ours
+                if self.get(name) is not None:
+                    found.add(name)
         for name, record in self._changes.items():
             if record is not None:
                 found.add(name)
@@ -102,74 +111,104 @@ class FileStore:
         for name, record in others.items():
             if record is not None:
                 self._make_folders(name)  # before the change is decided: this may need blocks
-        self._known = False  # until it is known here what has become of the root file
-        self._write_root(generation, resident, others)
+        replaced = self._also_replaced(others)
+        sweeps = self._sweeps or clear or len(replaced) > _MAX_REPLACED
+        untidy = sweeps or bool(replaced) or self._cleaner is not None
+        self._write_root(generation, untidy, resident, others)
         self._generation = generation
-        self._leftovers = self._leftovers or clear
         self._resident = resident
         self._changes = others
-        if clear:
+        self._sweeps = sweeps
+        self._replaced = [] if sweeps else replaced
+        if sweeps:
             self._cleaner = None
-            self._replaced = []
         self._known = True
         self._settle_if_possible()
+
+    def _also_replaced(self, changes: dict) -> list:
+        """Return the names of replaced records, with those that `changes` replace.
+
+        littlefs appends changes to the two blocks of a directory until they are full. Old contents are gone when both
+        have been erased; so `tidy` writes a file of zeros beside the record, and one beside the root, again and again.
+        """
+        replaced = list(self._replaced)
+        for name in changes:
+            if files.KEEPS_OLD_CONTENTS and name not in replaced and files.exists(self._place(name)[1]):
+                replaced.append(name)
+        return replaced
 
     def tidy(self, steps: int = 1) -> bool:
         """Remove leftovers and overwrite what was replaced, in steps of one small file; return if there is more to do.
 
         Raises StoreError; it may be tried again.
         """
-        if not (self._cleaner or self._leftovers or self._replaced):
+        if not (self._cleaner or self._sweeps or self._replaced):
             return False
         cleaner = self._cleaner = self._cleaner or self._clean()
         for _ in range(steps):
             if next(cleaner, True):
                 self._cleaner = None
-                return bool(self._leftovers or self._replaced)
+                return bool(self._sweeps or self._replaced)
         return True
 
     def _clean(self):
         """Do what `tidy` says, one step at a time."""
-        if self._leftovers:
-            for path in self._files():
-                if not self._is_ours(path, path[path.rfind("/") + 1 :]):
-                    files.remove(path)
-                yield False
-            self._leftovers = False
         replaced, self._replaced = self._replaced, []
+        sweeps, self._sweeps = self._sweeps, False
         try:
+            if sweeps:
+                for folder in self._folders():
+                    yield from self._sweep(folder)
             for name in replaced:
-                folder, record = self._place(name)
+                folder, path = self._place(name)
                 if files.exists(folder):  # it may have been empty, and removed since
-                    yield from _fill(_beside(record))
-            if replaced:
-                yield from _fill(self._following)
-        except StoreError:
+                    yield from _fill(_beside(path))
+            yield from _fill(self._following)
+            if self._mark and not (self._sweeps or self._replaced):
+                self._settle()
+                self._write_root(self._generation, False, self._resident, {})
+                self._known = True
+        except (StoreError, MemoryError):
             self._replaced = replaced
+            self._sweeps = sweeps
             raise
+
+    def _sweep(self, folder: str):
+        """Remove the records of other generations from a folder, and all old contents from its blocks."""
+        names = sorted(name for name in files.list_folder(folder) or () if len(name) > 1)
+        places = []  # in every pair of blocks one, which keeps littlefs from giving the pair away as it is
+        if files.KEEPS_OLD_CONTENTS:
+            places = [_beside(folder + "/" + name) for name in names if len(name) % 2 == 0][::_IN_A_BLOCK]
+        for path in places:
+            files.write_zeros(path)
+        for name in names:
+            path = folder + "/" + name
+            if path not in places and not self._is_ours(path, name):
+                files.remove(path)
+            yield False
+        for path in places:
+            yield from _fill(path)
+        try:
+            os.rmdir(folder)
+        except OSError:
+            pass  # it is in use
 
     def _is_ours(self, path: str, name: str) -> bool:
         """Tell whether a record is of this generation, or so damaged that it might be."""
         if len(name) % 2:  # see `_beside`
             return False
-        image = files.read(path)
+        try:
+            image = files.read(path)
+        except StoreError:  # a folder, perhaps
+            return True
         return image is None or image[4:8] == self._generation or not _is_whole(image, name)
 
-    def _files(self):
-        """Yield the path of every record's file. Folders are read one at a time; empty ones are removed."""
-        for entry in sorted(files.list_folder(self._folder)):
-            path = self._folder + "/" + entry
-            inner = files.list_folder(path)
-            if inner is None:
-                yield path
-                continue
-            for file in inner:
-                yield path + "/" + file
-            if self._leftovers:
-                try:
-                    os.rmdir(path)
-                except OSError:
-                    pass  # it is in use
+    def _folders(self) -> list:
+        """Return the paths of the folders of records."""
+        inner = files.list_folder(self._folder)
+        if inner is None:
+            raise StoreCorrupt("{} is no folder; it was left as found".format(self._folder))
+        return [self._folder + "/" + name for name in sorted(inner) if len(name) == 1] + [self._folder]
 
     def _place(self, name: bytes) -> tuple:
         """Return folder and path of a record's file: 16 folders for long names, which are those there are many of."""
@@ -218,7 +257,6 @@ class FileStore:
                 continue
             path = self._place(name)[1]
             if files.exists(path):
-                self._was_replaced(name)
                 if files.KEEPS_OLD_CONTENTS:
                     files.write_zeros(_beside(path))  # in the same blocks, while that is sure
                 files.remove(path)
@@ -233,8 +271,6 @@ class FileStore:
         old = files.read(path)
         if old == image:
             return
-        if old is not None:
-            self._was_replaced(name)
         try:
             files.write(path, image)
             if old is None:
@@ -244,19 +280,13 @@ class FileStore:
                 "cannot write {}: {}; it is still to be done".format(path, files.described(error))
             ) from None
 
-    def _was_replaced(self, name: bytes) -> None:
-        """Have `tidy` see to it that the old contents of a record do not stay in flash for long.
-
-        littlefs appends changes to the two blocks of a directory until they are full. Old contents are gone when both
-        have been erased; so `tidy` writes a file of zeros beside the record, and one beside the root, again and again.
-        """
-        if files.KEEPS_OLD_CONTENTS and name not in self._replaced:
-            if len(self._replaced) == _MAX_REPLACED:
-                files.remove(_beside(self._place(self._replaced.pop(0))[1]))
-            self._replaced.append(name)
-
-    def _write_root(self, generation: bytes, resident: dict, changes: dict) -> None:
+    def _write_root(self, generation: bytes, untidy: bool, resident: dict, changes: dict) -> None:
+        """Write the root file, unless it is not as we know it. After a failure it is read again before it is used."""
+        self._known = False
+        if not (self._fresh and not self._mark) and (files.read(self._path) or b"")[-_CRC_SIZE:] != self._mark:
+            raise StoreError("{} was changed by another program; nothing has changed".format(self._path))
         image = bytearray(_MAGIC + generation)
+        image.append(1 if untidy else 0)
         for records in (resident, changes):
             for name, record in records.items():
                 image.append(len(name))
@@ -268,6 +298,7 @@ class FileStore:
             files.write(self._following, image)
             os.rename(self._following, self._path)
             files.sync_folder(self._path)
+            self._mark = bytes(image[-_CRC_SIZE:])
         except OSError as error:
             files.remove(self._following)
             raise StoreError(
@@ -289,6 +320,8 @@ class FileStore:
         if at != end:
             raise StoreCorrupt("{} is damaged (its records do not fit); it was left as found".format(self._path))
         self._generation = image[4:8]
+        self._sweeps = image[8] != 0
+        self._mark = image[end:]
         self._resident = resident
         self._changes = changes
 

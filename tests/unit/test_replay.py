@@ -218,7 +218,7 @@ def test_a_burst_above_the_memory_still_arrives():
 
 def test_the_memory_holds_just_what_it_was_given():
     copies = Copies(5)
-    payloads = [os.urandom(16) for _ in range(40)]
+    payloads = [i.to_bytes(8, "little") + os.urandom(8) for i in range(40)]
     for i, payload in enumerate(payloads):
         assert not copies.holds(payload)
         copies.add(payload)
@@ -229,6 +229,23 @@ def test_the_memory_holds_just_what_it_was_given():
     assert not copies.holds(last[:3] + bytes((last[3] ^ 0x80,)) + last[4:])
     assert not copies.holds(last[:15] + bytes((last[15] ^ 0x80,)))
     assert copies.holds(memoryview(last + b"ciphertext"))
+
+
+def test_what_can_no_longer_be_told_apart_is_not_sent():
+    sender, receiver = Bench(), Bench()
+    for bench in (sender, receiver):
+        bench.command(commands.set_topic_key(_KEY_A, _TOPIC))
+    refused = 0
+    for i in range(400):  # twice a second
+        sender.clock.now = receiver.clock.now = 1774894944 + i // 2
+        try:
+            payload = sender.client.protect_message(b"pressed", _TOPIC)
+        except e4.SentTooOften:
+            refused += 1
+            continue
+        assert receiver.client.unprotect(payload, _TOPIC) == b"pressed"
+    assert 0 < refused < 200
+    sender.client.protect_message(b"pressed again", _TOPIC)
 
 
 def test_equal_messages_of_one_second_stay_distinguishable():

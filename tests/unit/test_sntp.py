@@ -56,7 +56,7 @@ def test_the_question_tells_nothing_but_a_random_number():
 
 def test_an_answer_that_does_not_repeat_our_number_is_ignored():
     assert "ignored: 1" in Bench(_with(24, 0, 0, 0, 0)).refusal()
-    assert "ignored: 1" in Bench(_with(31, 0xEE, 0xEE)).refusal()
+    assert "ignored: 1" in Bench(lambda packet: packet[:31] + bytes((packet[31] ^ 1,)) + packet[32:]).refusal()
     assert "ignored" in Bench(lambda packet: packet[:24] + bytes(8) + packet[32:]).refusal()
 
 

@@ -106,7 +106,7 @@ class Delivery:
         """Open the ID keys to send under, the one to retain last."""
         keys = []
         try:
-            for state in (PENDING, CURRENT):
+            for state in (CURRENT, PENDING):
                 key = client.key(state)
                 if key is not None:
                     keys.append((self._store.vault.open(key.key, *key.place), state == CURRENT))
