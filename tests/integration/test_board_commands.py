@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from e4_tools.boards import Board
 from e4_tools.cli import main
 from e4_tools.console import Console
 from e4_tools.deploy import checkout_version
-from e4_tools.errors import PortError
+from e4_tools.errors import PortError, PortInUse
+from e4_tools.flashing import check_erasable
 from e4_tools.provisioning import provision
 from e4_tools.virtual_board import VirtualBoard
 
@@ -46,7 +48,32 @@ def test_ports_lists_boards_and_whether_ours_is_on_them(
             ("build/bare.port", "ESP32", False),
             ("build/node.port", "ESP32", True),
         ]
-    assert "no MicroPython" in tool.run("ports", "/dev/no-such-port")
+    assert "no such port" in tool.run("ports", "/dev/no-such-port")
+
+
+def test_a_port_that_another_program_uses_is_no_reason_to_flash(make_board: BoardMaker, tmp_path: Path) -> None:
+    board, tool = make_board(), E4(tmp_path / "e4")
+    with Console("board", board.device):
+        for said in (
+            tool.run("ports", board.device),
+            tool.run("status", "--port", board.device, code=4),
+            tool.run("console", "--port", board.device, code=4),
+        ):
+            assert "in use by another program" in said and "e4 flash" not in said
+        with pytest.raises(PortInUse):
+            check_erasable(board.device, erase=True, keep=False)
+    assert "ESP32" in tool.run("ports", board.device)
+
+
+def test_a_port_without_micropython_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:
+    tool = E4(tmp_path / "e4")
+    mine, its = os.openpty()
+    try:
+        assert "no MicroPython answers (e4 flash installs it" in tool.run("ports", os.ttyname(its))
+    finally:
+        os.close(mine)
+        os.close(its)
+    assert "there is no such port: build/nothing" in tool.run("deploy", "--port", "build/nothing", code=4)
 
 
 def test_the_only_board_is_taken_and_of_two_none(make_board: BoardMaker, tmp_path: Path) -> None:
@@ -91,7 +118,7 @@ def test_the_console_types_and_shows(make_board: BoardMaker, tmp_path: Path) -> 
     with VirtualBoard(tmp_path / "bare.flash") as board:
         said = json.loads(tool.run("console", "--port", board.device, "--json", typed="print(6 * 7)"))
         assert "42" in said["lines"]
-    assert "cannot be opened" in tool.run("console", "--port", "/dev/no-such-port", code=4)
+    assert "no such port" in tool.run("console", "--port", "/dev/no-such-port", code=4)
 
 
 def test_a_stopped_board_is_told_from_one_that_runs_and_reset_starts_it(make_board: BoardMaker, tmp_path: Path) -> None:

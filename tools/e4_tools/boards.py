@@ -17,7 +17,8 @@ from mpremote import transport_serial
 from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
-from e4_tools.errors import PortError, ToolError
+from e4_tools.errors import NoMicroPython, PortError, ToolError
+from e4_tools.opening import not_opened
 
 _REPLY_SECONDS = 60.0
 _READ_SECONDS = 5.0  # for one read; without it mpremote waits for ever on a pseudo-terminal
@@ -44,8 +45,8 @@ class Board:
     """A board in its raw REPL. A context manager: whatever ran is interrupted, and started again at the end.
 
     `port` is a device, or `socket://host:port`. With `restart` false the board stays stopped. With `brief` true a
-    board that does not answer is given up after 5 seconds instead of 25. Raises PortError if the port cannot be
-    opened or no MicroPython answers.
+    board that does not answer is given up after 5 seconds instead of 25. Raises NoSuchPort, PortInUse or
+    PortError if the port cannot be opened, NoMicroPython if nobody answers.
     """
 
     def __init__(self, port: str, restart: bool = True, brief: bool = False) -> None:
@@ -57,12 +58,16 @@ class Board:
     def __enter__(self) -> Board:
         try:
             self._transport = SerialTransport(self.port, baudrate=115200, timeout=_READ_SECONDS)
+        except _LINE_ERRORS as error:
+            raise not_opened(self.port, _reason(error)) from None
+        try:
             self._stop()
         except _LINE_ERRORS as error:
             self.close()
-            raise PortError(
+            silent = isinstance(error, TransportError)  # or else the line has failed
+            raise (NoMicroPython if silent else PortError)(
                 f"no MicroPython answers on {self.port} ({_reason(error)}); nothing was changed. "
-                "Is the board plugged in, and does another program hold the port?"
+                "Is the board plugged in, and does another program use the port?"
             ) from None
         return self
 

@@ -11,6 +11,7 @@ from types import TracebackType
 import serial
 
 from e4_tools.errors import PortError, ToolError
+from e4_tools.opening import not_opened
 
 _POLL_SECONDS = 0.1
 _PROMPTS = (b">>> ", b"\x04>")  # of the friendly REPL, and of the raw one after an answer
@@ -40,7 +41,7 @@ class Console:
         try:
             self._serial = serial.serial_for_url(self.port, baudrate=115200, timeout=_POLL_SECONDS, exclusive=True)
         except (serial.SerialException, OSError) as error:
-            raise PortError(f"the console of {self.name} cannot be opened: {error}") from None
+            raise not_opened(self.port, str(error)) from None
         self._thread.start()
         return self
 

@@ -19,6 +19,18 @@ class PortError(ToolError):
     exit_code = 4
 
 
+class NoSuchPort(PortError):
+    """There is no serial port of this name."""
+
+
+class PortInUse(PortError):
+    """Another program has the serial port."""
+
+
+class NoMicroPython(PortError):
+    """The port can be opened, and no MicroPython answers there."""
+
+
 class KeyStoreError(ToolError):
     """The key store cannot be opened, is locked, damaged, or of another version, or its secret is wrong."""
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 
 from e4_tools.boards import Board
-from e4_tools.errors import PortError, ToolError
+from e4_tools.errors import NoSuchPort, PortError, PortInUse, ToolError
 from e4_tools.firmware_image import FirmwareImage
 from e4_tools.inspection import About, about
 
@@ -23,9 +23,13 @@ def check_erasable(port: str, erase: bool, keep: bool) -> None:
     try:
         with Board(port, brief=True) as board:
             what = about(board)
+    except PortInUse:
+        raise  # whatever is there may hold keys, and can be asked later
     except PortError as error:
         if erase or keep:
             return
+        if isinstance(error, NoSuchPort):
+            raise
         raise PortError(
             f"{error} So it cannot be asked whether it holds keys. If it is new, or they are not needed: --erase."
         ) from None

@@ -38,7 +38,7 @@ class Found:
 
     port: Port
     board: About | None
-    problem: str | None = None
+    problem: ToolError | None = None
 
 
 def candidates() -> list[Port]:
@@ -79,4 +79,4 @@ def _look_at(port: Port) -> Found:
         with Board(port.device, brief=True) as board:
             return Found(port, about(board))
     except ToolError as error:
-        return Found(port, None, str(error))
+        return Found(port, None, error)

@@ -11,7 +11,7 @@ from e4_tools.boards import Board
 from e4_tools.cli.options import board_port
 from e4_tools.cli.output import Report, reports
 from e4_tools.deploy import Options, Plan, carry_out, checkout_version, plan_for
-from e4_tools.errors import ToolError
+from e4_tools.errors import NoMicroPython, NoSuchPort, PortInUse, ToolError
 from e4_tools.inspection import About, Node, about, node
 from e4_tools.ports import Found, Port, candidates, look
 
@@ -38,17 +38,26 @@ def ports(report: Report, devices: tuple[str, ...]) -> None:
 def _port_facts(found: Found) -> dict[str, object]:
     facts = {"port": found.port.device, "what": found.port.what}
     if found.board is None:
-        return {**facts, "problem": found.problem}
+        return {**facts, "problem": str(found.problem)}
     return {**facts, "chip": found.board.chip, **asdict(found.board)}
 
 
 def _port_line(found: Found) -> str:
-    if found.board is None:
-        return f"{found.port.device}: {found.port.what}: no MicroPython answers (e4 flash installs it)".replace(
-            ": :", ":"
-        )
     board = found.board
+    if board is None:
+        return ": ".join(part for part in (found.port.device, found.port.what, _problem(found.problem)) if part)
     return f"{found.port.device}: {board.chip}, MicroPython {board.micropython}, {_ours(board)}, {board.mac}"
+
+
+def _problem(error: ToolError | None) -> str:
+    """Say in a few words why a port has no board for us. Only where nobody answers is there a reason to flash."""
+    if isinstance(error, NoSuchPort):
+        return "there is no such port"
+    if isinstance(error, PortInUse):
+        return "in use by another program, such as an open e4 console; what is there cannot be asked"
+    if isinstance(error, NoMicroPython):
+        return "no MicroPython answers (e4 flash installs it, if no other program uses the port)"
+    return str(error)
 
 
 def _ours(board: About) -> str:
