@@ -127,8 +127,10 @@ def test_a_member_without_a_session_gets_the_last_command(operator: Operator) ->
     with Member("alice", _KEYS["alice"], operator.port, session=False) as alice:
         assert alice.obtains(_TOPIC)
         assert not alice.client.holds_key("one")
-        operator.e4("sync", "alice", "--again")
+        assert "2 commands sent to alice again; nothing else waits" in operator.text("sync", "alice", "--again")
         assert alice.obtains("one")
+        assert "Nothing waits to be sent to alice" in operator.text("sync", "alice")
+        assert "no topic keys to send to bob" in operator.text("sync", "bob", "--again")
 
 
 def test_rekey_is_safe_whether_it_arrives_or_not(operator: Operator, members: dict[str, Member]) -> None:

@@ -160,8 +160,12 @@ def sync(report: Report, access: StoreAccess, clients: tuple[str, ...], again: b
             return [client_id for name in clients for client_id in fleet.resend(name)]
         return fleet.ids_of(clients) if clients else None
 
-    change_and_send(report, access, broker, wanted)
-    report.say("Nothing is left to send" + (f" to {', '.join(clients)}." if clients else "."))
+    sent = change_and_send(report, access, broker, wanted)
+    to = f" to {', '.join(clients)}" if clients else ""
+    if sent:
+        report.say(f"{sent} command{'s' * (sent > 1)} sent{to}{' again' * again}; nothing else waits.")
+    else:
+        report.say(f"There are no topic keys to send{to}; see e4 grant." if again else f"Nothing waits to be sent{to}.")
 
 
 @click.group("store")

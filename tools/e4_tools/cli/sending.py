@@ -34,18 +34,22 @@ def change_and_send(
     access: StoreAccess,
     broker: BrokerChoice,
     change: Callable[[KeyStore], Collection[str] | None],
-) -> None:
+) -> int:
     """Connect, record a change in the store, and send what is unsent for its clients; None: for all there are.
 
-    The broker comes first: if it cannot be reached, nothing is recorded. Raises ToolError.
+    Return how many commands were sent. The broker comes first: if it cannot be reached, nothing is recorded. Raises
+    ToolError.
     """
     store = access.open()
     with store.sending(), connect(broker) as connection:
-        deliver(report, store, connection, change(store))
+        return deliver(report, store, connection, change(store))
 
 
-def deliver(report: Report, store: KeyStore, connection: Broker, clients: Collection[str] | None) -> None:
-    """Send what is unsent for these clients (IDs). Raises ToolError if some were not reached."""
+def deliver(report: Report, store: KeyStore, connection: Broker, clients: Collection[str] | None) -> int:
+    """Send what is unsent for these clients (IDs), and return the number of commands.
+
+    Raises ToolError if some were not reached.
+    """
     delivery = Delivery(store, connection)
     try:
         with _progress(report) as progress:
@@ -63,6 +67,7 @@ def deliver(report: Report, store: KeyStore, connection: Broker, clients: Collec
             f"{outcome.sent} commands were sent; not reached: {named}{more}. "
             "What is unsent is kept; e4 sync sends only that"
         )
+    return outcome.sent
 
 
 @contextmanager
