@@ -87,6 +87,10 @@ def test_grant_and_revoke(operator: Operator, members: dict[str, Member]) -> Non
     assert eve.loses(_TOPIC)
     with pytest.raises(e4.NotAuthentic):  # the thief who ignored RemoveTopic
         eves_copy.unprotect(after, _TOPIC)
+    key = _topic_key(operator)
+    said = operator.e4("revoke", "eve", _TOPIC, expect=6)["error"]
+    assert "eve has no grant of sensors/lab; nothing was done" in said and "e4 topic rotate" in said
+    assert _topic_key(operator) == key
     assert [client["topics"] for client in operator.e4("client", "list")["clients"]] == [[_TOPIC], [_TOPIC], []]
 
 

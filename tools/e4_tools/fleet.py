@@ -136,12 +136,19 @@ class Fleet:
             return [client.id]
 
     def revoke(self, client_name: str, topic_name: str) -> list[str]:
-        """Have a client forget a topic, and give those who stay a new key: a thief ignores RemoveTopic."""
+        """Have a client forget a topic, and give those who stay a new key: a thief ignores RemoveTopic.
+
+        Raises UnknownName too if the client has no grant.
+        """
         with self._store.transaction() as session:
             client, topic = find_pair(session, client_name, topic_name)
             grant = session.get(Grant, (client.id, topic.hash))
-            if grant is not None:
-                topic.grants.remove(grant)
+            if grant is None:
+                raise UnknownName(
+                    f"{client_name} has no grant of {topic_name}; nothing was done. e4 topic rotate {topic_name} "
+                    "gives those who have one a new key; e4 sync sends what waits"
+                )
+            topic.grants.remove(grant)
             self._outbox.queue(session, client, e4.commands.remove_topic(topic_name))
             session.flush()
             return [client.id, *self._rotate(session, topic)]

@@ -153,7 +153,7 @@ def forget_client(report: Report, access: StoreAccess, name: str, yes: bool) -> 
 @store_options
 @reports
 def reset_client(report: Report, access: StoreAccess, name: str, broker: BrokerChoice) -> None:
-    """Have a client forget all topic keys, and withdraw its grants. Its topics keep their keys: see e4 revoke."""
+    """Have a client forget all topic keys, and withdraw its grants. Its topics keep their keys: see e4 topic rotate."""
     change_and_send(report, access, broker, lambda store: Fleet(store).reset(name))
     report.say(f"{name} has been told to forget all topic keys, and has no topics now.", name=name)
 

@@ -126,7 +126,8 @@ def grant(report: Report, access: StoreAccess, name: str, topic: str, broker: Br
 def revoke(report: Report, access: StoreAccess, name: str, topic: str, broker: BrokerChoice) -> None:
     """Take TOPIC from CLIENT, and rotate its key for those who stay: a thief ignores the command to forget.
 
-    What is published under the old key until the others have the new one can still be read by CLIENT.
+    What is published under the old key until the others have the new one can still be read by CLIENT. If CLIENT has no
+    grant of TOPIC, nothing is done, and the exit code is 6.
 
     \b
       e4 revoke eve sensors/lab --broker 192.0.2.10
