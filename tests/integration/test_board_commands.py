@@ -126,13 +126,21 @@ def test_a_stopped_board_is_told_from_one_that_runs_and_reset_starts_it(make_boa
     with Board(board.device, restart=False) as serial:
         serial.write_file("main.py", b"import time\nwhile True:\n    print('main runs')\n    time.sleep(0.3)\n")
     said = tool.run("console", "--port", board.device, "--seconds", "4")
-    assert "e4 reset" in said and "main runs" not in said
+    assert "e4 console --reset" in said and "main runs" not in said
     tool.run("reset", "--port", board.device)
     with Console("board", board.device) as console:
         console.expect("main runs", 30)
     with VirtualBoard(tmp_path / "bare.flash") as bare:
         said = tool.run("console", "--port", bare.device, "--seconds", "3", typed="print(6 * 7)\n")
     assert "at MicroPython's prompt" in said
+
+
+def test_the_console_shows_the_start_of_a_board_that_it_resets(make_board: BoardMaker, tmp_path: Path) -> None:
+    board, tool = make_board(), E4(tmp_path / "e4")
+    for _ in range(2):  # at first it may be the board's own start that is heard
+        said = tool.run("console", "--reset", "--port", board.device, "--seconds", "5")
+        assert said.index("This board is not ready:") < said.index("Provision it over this serial port")
+    assert "--reset" in tool.run("reset", "--port", board.device)
 
 
 def test_a_failure_that_leaves_a_board_stopped_says_so(make_board: BoardMaker) -> None:

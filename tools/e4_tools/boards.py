@@ -152,6 +152,12 @@ class Board:
         except _LINE_ERRORS as error:
             raise PortError(f"{self.port} could not be reset ({_reason(error)}); press its button") from None
 
+    def reset_and_give_line(self) -> serial.Serial:
+        """Reset the board, and return the open line on which its first words come. This object is closed then."""
+        self.reset()
+        line, self._transport = self.transport.serial, None
+        return line
+
 
 def _reason(error: Exception) -> str:
     """Say why a line failed. What mpremote quotes after a colon came from the board, and may be anything."""

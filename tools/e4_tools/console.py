@@ -22,13 +22,23 @@ class ConsoleError(ToolError):
 
 
 class Console:
-    """Reads what a board prints, line by line, in a thread. A context manager; `heard` gets each line."""
+    """Reads what a board prints, line by line, in a thread. A context manager; `heard` gets each line.
 
-    def __init__(self, name: str, port: str, heard: Callable[[str], None] = lambda line: None) -> None:
+    `line` is a serial line that is open already; it is closed at the end.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        port: str,
+        heard: Callable[[str], None] = lambda line: None,
+        line: serial.Serial | None = None,
+    ) -> None:
         self.name = name
         self.port = port
         self.lines: list[str] = []
         self._heard = heard
+        self._given = line
         self._changed = threading.Condition()
         self._next = 0  # the first line that no `expect` has passed
         self.lost = False  # the line has failed
@@ -38,12 +48,16 @@ class Console:
         self._thread = threading.Thread(target=self._read, name=f"console of {name}", daemon=True)
 
     def __enter__(self) -> Console:
-        try:
-            self._serial = serial.serial_for_url(self.port, baudrate=115200, timeout=_POLL_SECONDS, exclusive=True)
-        except (serial.SerialException, OSError) as error:
-            raise not_opened(self.port, str(error)) from None
+        self._serial = self._given or self._opened()
+        self._serial.timeout = _POLL_SECONDS
         self._thread.start()
         return self
+
+    def _opened(self) -> serial.Serial:
+        try:
+            return serial.serial_for_url(self.port, baudrate=115200, exclusive=True)
+        except (serial.SerialException, OSError) as error:
+            raise not_opened(self.port, str(error)) from None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

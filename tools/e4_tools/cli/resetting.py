@@ -19,7 +19,7 @@ def reset(report: Report, port: str) -> None:
     """
     with Board(port) as board:
         board.reset()
-    report.say(f"{port} has been reset. e4 console shows what it says.", port=port)
+    report.say(f"{port} has been reset. e4 console --reset resets it and shows its start.", port=port)
 
 
 reset_commands = [reset]

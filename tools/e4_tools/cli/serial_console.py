@@ -8,7 +8,9 @@ import sys
 import time
 
 import click
+import serial
 
+from e4_tools.boards import Board
 from e4_tools.cli.options import board_port
 from e4_tools.cli.output import Report, reports
 from e4_tools.console import Console
@@ -17,23 +19,36 @@ from e4_tools.errors import PortError
 _LOOK_SECONDS = 0.2
 _LAST_WORDS_SECONDS = 1.0
 _SILENCE_SECONDS = 3.0
-_AT_PROMPT = "(The board is at MicroPython's prompt: no application runs. e4 reset starts it.)"
-_SILENT = "(Nothing heard yet. A board that has nothing to say is silent, and so is one that is stopped: e4 reset.)"
+_AT_PROMPT = "(The board is at MicroPython's prompt: no application runs. e4 console --reset starts it.)"
+_SILENT = (
+    "(Nothing heard yet. A board that has nothing to say is silent, and so is one that is stopped. "
+    "e4 console --reset starts it anew and shows its start.)"
+)
 
 
-@click.command(epilog="\b\nExamples:\n  e4 console\n  echo 21.5 | e4 console --seconds 5 --port build/my.port")
+@click.command(epilog="\b\nExamples:\n  e4 console\n  e4 console --reset\n  echo 21.5 | e4 console --seconds 5")
 @click.option("--seconds", type=click.FloatRange(min=0), help="End after this time, also when the input ends.")
+@click.option("--reset", is_flag=True, help="Reset the board with the console open already: its start is shown.")
 @reports
 @board_port
-def console(report: Report, port: str, seconds: float | None) -> None:
-    """Watch a board's console and type to it, line by line, until Ctrl-C or Ctrl-D."""
-    with Console(port, port, lambda line: report.add("lines", line, line)) as board:
+def console(report: Report, port: str, seconds: float | None, reset: bool) -> None:
+    """Watch a board's console and type to it, line by line, until Ctrl-C or Ctrl-D.
+
+    What the board said before is gone; --reset has it start anew, as e4 reset does, and shows all of it.
+    """
+    line = _reset(port) if reset else None
+    with Console(port, port, lambda line: report.add("lines", line, line), line) as board:
         try:
             _pass_on(board, None if seconds is None else time.monotonic() + seconds, hints=not report.as_json)
         except KeyboardInterrupt:
             return
     if board.lost:
         raise PortError(f"the line to {port} is lost; what was typed before may not have arrived")
+
+
+def _reset(port: str) -> serial.Serial:
+    with Board(port) as board:
+        return board.reset_and_give_line()
 
 
 def _pass_on(board: Console, deadline: float | None, hints: bool) -> None:
