@@ -101,6 +101,7 @@ def test_status_of_a_member_tells_who_it_is_and_no_secret(make_board: BoardMaker
     assert "not provisioned" in tool.run("status", "--port", board.device)
     provision(board.device, config_for("alice", 1, topics=["a", "b/+"]), _KEY)
     said = tool.run("status", "--port", board.device)
+    assert "topics         1, with a key for 0; 1 wildcard filter" in said
     assert "viper loops" in said and f"alice, ID {e4.id_of('alice').hex()}" in said
     node = json.loads(tool.run("status", "--port", board.device, "--json"))["node"]
     assert node["topics"] == ["a", "b/+"] and node["topics_with_key"] == [] and node["problems"] == []

@@ -132,9 +132,21 @@ def _tell_node(report: Report, member: Node) -> None:
         report.say(f"name           {member.name}, ID {member.id}")
         report.say(f"listens on     {member.receiving_topic or 'nothing: it has no keys'}")
         report.say(f"broker         {member.broker}")
-        report.say(f"topics         {len(member.topics)}, with a key for {len(member.topics_with_key)}")
+        report.say(f"topics         {_topics(member)}")
     for problem in member.problems:
         report.say(f"problem        {problem}")
+
+
+def _topics(member: Node) -> str:
+    """Count topics that have keys, and topic filters, for which there can be none."""
+    filters = sum("+" in topic or "#" in topic for topic in member.topics)
+    topics = len(member.topics) - filters
+    parts = [f"{topics}, with a key for {len(member.topics_with_key)}"] if topics or not filters else []
+    if filters:
+        parts.append(
+            f"{filters} wildcard {'filters' if filters > 1 else 'filter'}, whose topics have keys of their own"
+        )
+    return "; ".join(parts)
 
 
 @click.command(epilog="\b\nExamples:\n  e4 wipe\n  e4 wipe --fill --yes --port /dev/ttyUSB0")
