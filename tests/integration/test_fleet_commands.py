@@ -458,6 +458,8 @@ def test_a_client_and_a_topic_that_changed_places(operator: Operator) -> None:
     for command in ("grant", "revoke"):
         assert "sensors/lab is a topic" in operator.e4(command, _TOPIC, "alice", expect=6)["error"]
         assert "bob is a client" in operator.e4(command, "new/topic", "bob", expect=6)["error"]
+    said = operator.text("init-keys", "alice", _TOPIC, expect=2)
+    assert f"e4 init-keys {_TOPIC} alice" in said and "nothing was done" in said
 
 
 def test_init_keys_takes_keys_from_variables_that_a_shell_can_export(

@@ -55,6 +55,7 @@ def init_keys(report: Report, topic: str, clients: tuple[str, ...], broker: Brok
       e4 init-keys --broker 192.0.2.10 /e4go/demo/messages alice bob
     """
     check_publishable(topic)
+    _check_order(topic, clients)
     for name in clients:
         e4.id_of(name)  # raises for a name that cannot be
     variables = _variables("E4_PASSWORD" if from_password else "E4_KEY", clients)
@@ -69,6 +70,16 @@ def init_keys(report: Report, topic: str, clients: tuple[str, ...], broker: Brok
                 raise BrokerError(f"{error}. It was sent to {', '.join(sent) or 'nobody'}; run this again") from None
             sent.append(name)
             report.add("sent", name, f"Topic key has been sent to {name}.")
+
+
+def _check_order(topic: str, clients: tuple[str, ...]) -> None:
+    """Raise UsageError if a client looks like a topic, and the topic does not."""
+    likely = next((name for name in clients if "/" in name), None)
+    if likely is not None and "/" not in topic:
+        raise click.UsageError(
+            f"{topic} would be the topic and {likely} a client; nothing was done. The topic comes first: "
+            f"e4 init-keys {likely} {topic}. Where a client's name has a slash and the topic none: e4 grant"
+        )
 
 
 def _variables(prefix: str, names: tuple[str, ...]) -> dict[str, str]:
