@@ -143,6 +143,8 @@ def test_commands_go_over_tls_and_trust_that_ca_only(tmp_path: Path, mosquitto: 
     named = operator.e4("grant", "alice", "lab", "--broker", f"localhost:{port}", expect=3)["error"]
     assert "localhost" in named and "is not trusted" in named
     plain = operator.e4("grant", "alice", "lab", "--broker", f"{HOST}:{mosquitto.port}", expect=3)["error"]
-    assert "TLS" in plain or "cannot be reached" in plain
+    assert "may not speak TLS there" in plain or "does not speak TLS" in plain
+    operator.give("E4_BROKER_CA", "")
+    assert "--ca" in operator.e4("grant", "alice", "lab", expect=3)["error"]
     nowhere = operator.e4("grant", "alice", "lab", "--broker", "no-such-host.invalid", expect=3)["error"]
     assert "no address for the name no-such-host.invalid" in nowhere

@@ -59,6 +59,7 @@ class Broker:
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
         if user:
             self._client.username_pw_set(user, password)
+        self._tls = ca is not None
         if ca is not None:
             self._client.tls_set_context(ssl.create_default_context(cadata=ca))
         self._connected = threading.Event()
@@ -81,8 +82,14 @@ class Broker:
         if not self._connected.wait(_SECONDS) or self._refusal:
             self._client.disconnect()
             self._client.loop_stop()
-            raise BrokerError(f"broker {self.address} refuses us: {self._refusal or 'no answer'}; nothing was sent")
+            raise BrokerError(f"broker {self.address} {self._silence()}; nothing was sent")
         return self
+
+    def _silence(self) -> str:
+        if self._refusal:
+            return f"refuses us: {self._refusal}"
+        hint = "is it an MQTT broker's port?" if self._tls else "if it speaks TLS there, name its CA with --ca"
+        return f"does not answer our CONNECT; {hint}"
 
     def _why(self, error: Exception) -> str:
         if isinstance(error, socket.gaierror):
@@ -91,6 +98,8 @@ class Broker:
             return f"is not trusted: its certificate does not pass ({error.verify_message})"
         if isinstance(error, ssl.SSLError):
             return f"does not speak TLS with us ({error.reason or error}); is it the right port?"
+        if self._tls and isinstance(error, ConnectionResetError):
+            return f"ends the connection when we begin TLS ({error}); it may not speak TLS there; is it the right port?"
         return f"cannot be reached ({error})"
 
     def __exit__(
