@@ -45,9 +45,16 @@ def test_the_right_secret_opens_it_and_a_wrong_one_is_told_at_once(store: KeySto
         open_store(place, lambda kind: bytes(32))
 
 
+_TWICE = b"correct horse\n" * 2
+
+
 def test_a_passphrase(tmp_path: Path) -> None:
     operator = Operator(tmp_path, 1)
     del operator.environment["E4_KEYFILE"]
+    assert "no passphrase" in operator.e4("topic", "add", "lab", expect=5)["error"]
+    typed = operator.text("topic", "add", "typed", "--store", str(tmp_path / "typed.db"), stdin=b"short\n" + _TWICE)
+    assert typed.count("8 bytes or more") == 2 and "typed has been added" in typed
+    operator.give("E4_PASSPHRASE", "")
     assert "no passphrase" in operator.e4("topic", "add", "lab", expect=5)["error"]
     operator.give("E4_PASSPHRASE", "short")
     assert "at least 8" in operator.e4("topic", "add", "lab", expect=5)["error"]

@@ -80,13 +80,14 @@ def board_port(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def secret(variable: str, prompt: str) -> str:
+def secret(variable: str, prompt: str, may_be_empty: bool = True) -> str:
     """Return a secret from the environment, or ask for it. Never from the command line, which others can read.
 
-    Raises ToolError if there is nobody to answer.
+    A variable that is empty counts as not set where the secret must not be. Raises ToolError if there is nobody to
+    answer.
     """
     value = os.environ.get(variable)
-    if value is not None:
+    if value is not None and (value or may_be_empty):
         return value
     try:
         with warnings.catch_warnings():

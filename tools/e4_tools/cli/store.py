@@ -61,14 +61,20 @@ class StoreAccess:
         return store
 
     def new_secret(self, variable: str = "E4_PASSPHRASE") -> bytes:
-        """Return the key file's key, or a passphrase, typed twice. Raises KeyStoreError, ToolError."""
+        """Return the key file's key, or a passphrase, typed twice. Raises KeyStoreError, ToolError.
+
+        One that is too short is asked for again: much may have been answered before.
+        """
         if self.key_file:
             return read_key(self.key_file)
-        passphrase = _ask(variable, "New passphrase for the key store")
-        if variable not in os.environ and _ask(variable, "The same again") != passphrase:
+        given = bool(os.environ.get(variable))
+        passphrase = b""
+        while len(passphrase) < LEAST_PASSPHRASE:
+            passphrase = _ask(variable, f"New passphrase for the key store ({LEAST_PASSPHRASE} bytes or more)")
+            if given and len(passphrase) < LEAST_PASSPHRASE:
+                raise KeyStoreError(f"a passphrase has at least {LEAST_PASSPHRASE} bytes; nothing was done")
+        if not given and _ask(variable, "The same again") != passphrase:
             raise KeyStoreError("the two passphrases differ; nothing was done")
-        if len(passphrase) < LEAST_PASSPHRASE:
-            raise KeyStoreError(f"a passphrase has at least {LEAST_PASSPHRASE} bytes; nothing was done")
         return passphrase
 
     def _secret(self, kind: str) -> bytes:
@@ -83,7 +89,7 @@ class StoreAccess:
 
 def _ask(variable: str, prompt: str) -> bytes:
     try:
-        return secret(variable, prompt).encode()
+        return secret(variable, prompt, may_be_empty=False).encode()
     except ToolError:
         raise KeyStoreError(f"no passphrase was given, at a prompt or in {variable}; nothing was done") from None
 
