@@ -67,6 +67,8 @@ def listen(  # noqa: PLR0913 (one parameter for each option)
 ) -> None:
     """Print what arrives on TOPICs, unprotected, until Ctrl-C; without TOPICs, on all of the key store.
 
+    Topics that are added to the key store later are not heard: start it again for those.
+
     With --json each message is one line with "topic" and "message" (or "hex"), each refused one a line with "topic"
     and "refused", and the last line is the result. With --count, fewer messages in time is exit code 1.
 
