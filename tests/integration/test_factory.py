@@ -114,6 +114,15 @@ def test_a_name_that_was_begun_with_another_board_gets_another_key(make_board: B
     assert not _holds(board, key) and _holds(board, KeyFolder(tool.folder / "keys").key_of("one"))
 
 
+def test_more_boards_than_names_are_left(tool: E4) -> None:
+    for names, complaint in (((), "2 boards and 1 name left"), (("three",), "all names of the list are issued")):
+        with Ledger(tool.folder / "ledger.jsonl") as ledger:
+            for name in names or ("one", "two"):
+                ledger.note(ISSUED, name, "mac", "1", b"k" * 32)
+        said = tool.run(*_command(), "--port", "/dev/none", "--port", "/dev/none-either", code=1)
+        assert complaint in said and "nothing was done" in said
+
+
 def test_a_ledger_line_that_a_crash_cut_short_is_dropped_and_a_damaged_one_refused(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     with Ledger(path) as ledger:

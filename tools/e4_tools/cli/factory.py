@@ -41,10 +41,11 @@ class FactoryRun:
             wanted = [fleet[name]] if name is not None else _left(fleet, ledger)
             _check_topics(wanted, config)
             for member, port in _boards(wanted, ports):
-                done = self._issue(member, port, config, ledger)
-                report.add("issued", asdict(done), f"{member.name} is issued to board {done.mac}, at {port}.")
+                issued = self._issue(member, port, config, ledger)
+                report.add("issued", asdict(issued), f"{member.name} is issued to board {issued.mac}, at {port}.")
             left = [member.name for member in _left(fleet, ledger)]
-        report.say(f"{len(left)} of {len(fleet)} names are left." if left else "All names are issued.", left=left)
+        done = f"{len(left)} of {len(fleet)} names are left." if left else "All names of the list are issued."
+        report.say(done, left=left)
 
     def _issue(self, member: Member, port: str, config: dict[str, Any], ledger: Ledger) -> Issued:
         with Board(port) as board:
@@ -70,8 +71,11 @@ def _check_topics(members: list[Member], config: dict[str, Any]) -> None:
 
 def _boards(wanted: list[Member], ports: tuple[str, ...]) -> Iterator[tuple[Member, str]]:
     """Yield who is next and at which port: those given, or whichever is plugged in when the user says so."""
+    if ports and not wanted:
+        raise ToolError("all names of the list are issued; nothing was done. Add the next ones to it")
     if len(ports) > len(wanted):
-        raise ToolError(f"there are {len(ports)} boards and {len(wanted)} names left; nothing was done")
+        names = "1 name" if len(wanted) == 1 else f"{len(wanted)} names"
+        raise ToolError(f"there are {len(ports)} boards and {names} left; nothing was done")
     if ports:
         yield from zip(wanted, ports, strict=False)
         return
