@@ -63,9 +63,7 @@ class Node(node.Node):
         while self._waits(letter) and not patience.passed():
             await asyncio.sleep_ms(1)
         letter.watched = False
-        if letter.error is not None:
-            raise letter.error
-        return letter.done
+        return letter.result()
 
     def _keep(self, topic: str, message: bytes) -> None:
         if len(self._messages) >= _MAX_MESSAGES:  # nobody has asked for them yet

@@ -22,7 +22,7 @@ from firmware.connection import Connection
 from firmware.handlers import Handlers
 from firmware.inbox import Inbox, described
 from firmware.link import Link
-from firmware.outbox import Letter, Outbox
+from firmware.outbox import Letter, Outbox, no_key
 from firmware.packets import LinkDown
 from firmware.ticks import Deadline
 from firmware.watchdog import Watchdog
@@ -95,9 +95,7 @@ class Node(Handlers):
             if self._waits(letter):
                 self._wait(_BUSY_MS if self._outbox.ready(self._link) else _TICK_MS)
         letter.watched = False
-        if letter.error is not None:
-            raise letter.error
-        return letter.done
+        return letter.result()
 
     def post(self, topic: str, message: bytes | str, retain: bool = False, qos: int = 1) -> Letter:
         """Put a message into the queue, and return at once. Raises as `publish`; the letter tells how it fares."""
@@ -111,7 +109,7 @@ class Node(Handlers):
             raise e4.TooShort("an empty message cannot be protected; nothing was sent")
         at_once = self._link is not None and self._link.up and not len(self._outbox)
         if not at_once and not self.client.holds_key(topic):  # or else sending it will tell
-            raise e4.TopicKeyNotFound("topic key not found")
+            raise no_key(topic)
         dropped = self._outbox.dropped
         letter = self._outbox.add(topic, message.encode() if isinstance(message, str) else bytes(message), retain, qos)
         if self._outbox.dropped != dropped:

@@ -1,6 +1,6 @@
 """Messages on their way out: they wait here while there is no connection, and until the broker has them."""
 
-from e4 import ClockNotSet, E4Error
+from e4 import ClockNotSet, E4Error, TopicKeyNotFound
 from firmware.packets import LinkDown
 
 _RESENT_S = 300  # seconds; half of what receivers accept. Later a message is protected anew
@@ -19,6 +19,19 @@ class Letter:
         self.done = False
         self.watched = False  # somebody waits to see how it fares
         self.error: Exception | None = None
+
+    def result(self) -> bool:
+        """Return `done`; raise what is in `error`, with the topic's name if it has no key."""
+        if isinstance(self.error, TopicKeyNotFound):
+            raise no_key(self.topic)
+        if self.error is not None:
+            raise self.error
+        return self.done
+
+
+def no_key(topic: str) -> TopicKeyNotFound:
+    """Return the error of a client that has no key for `topic`, with its name: there may be several."""
+    return TopicKeyNotFound("topic key not found: " + topic)
 
 
 class Outbox:
