@@ -1,6 +1,7 @@
 """The life of a board on its network: WiFi, time, broker, and all of it again when something fails."""
 
 import os
+from errno import ECONNREFUSED
 
 from e4 import ClockNotSet
 from firmware import transport, wifi
@@ -116,5 +117,10 @@ class Connection:
         if self._config.ca:
             from firmware import secure  # noqa: PLC0415 (as in `transport`)
 
-            return secure.refusal(error) or described(error)
-        return described(error)
+            refusal = secure.refusal(error)
+            if refusal:
+                return refusal
+        if type(error) is not OSError:
+            return described(error)
+        why = "refuses the connection" if error.errno == ECONNREFUSED else described(error)  # or a number only
+        return "{}:{} {}".format(self._config.host, self._config.port, why)

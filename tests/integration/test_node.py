@@ -111,7 +111,9 @@ def test_a_broker_that_comes_and_goes_is_found_again(start_node: StartNode, mosq
 
 
 def test_a_broker_that_is_not_there_is_tried_again(start_node: StartNode) -> None:
-    _, console = start_node("alice", KEY, free_port(), ready=False)
+    port = free_port()
+    _, console = start_node("alice", KEY, port, ready=False)
+    console.expect(f"connection lost or not made: {HOST}:{port} refuses the connection$")
     console.expect("trying again in 0.[5-9] s|trying again in 1.0 s")
     console.expect("trying again in [12].[0-9] s")
     console.type("a line for nobody")
