@@ -87,6 +87,10 @@ class VirtualBoard:
         """Switch the virtual access point on or off."""
         self._ask("wifi-on" if on else "wifi-off")
 
+    def name_server(self, on: bool) -> None:
+        """Have the name server answer, or not: then resolving a name takes its time and fails."""
+        self._ask("names-on" if on else "names-off")
+
     def stop(self) -> None:
         """End the board and remove its serial port; no effect if it does not run."""
         process, self._process = self._process, None

@@ -5,6 +5,7 @@
 | 0 | 1 | VM | byte that interrupts user code, 255: none |
 | 1 | 1 | VM | counts the runs of user code, modulo 256 |
 | 2 | 1 | supervisor | 1 while the access point is on |
+| 3 | 1 | supervisor | 1 while the name server is gone |
 | 4 | 4 | VM | watchdog timeout in ms, 0: not started |
 | 8 | 4 | VM | counts the feeds of the watchdog |
 | 16 | 2 | VM | length of the RTC memory |
@@ -22,6 +23,7 @@ import time
 _SIZE = 32 + 2048
 _INTERRUPT_CHAR = 0
 _ACCESS_POINT = 2
+_NO_NAME_SERVER = 3
 _WATCHDOG = 4
 _RTC_OFFSET = 20
 _NO_CHAR = 255
@@ -37,10 +39,10 @@ class Registers:
         self.power_up()
 
     def power_up(self) -> None:
-        """Clear everything, as a loss of power does; the access point is not part of the board."""
-        access_point = os.pread(self.fd, 1, _ACCESS_POINT) or b"\x01"
+        """Clear everything, as a loss of power does; access point and name server are not part of the board."""
+        surroundings = os.pread(self.fd, 2, _ACCESS_POINT) or b"\x01\x00"
         os.pwrite(self.fd, bytes(_SIZE), 0)
-        os.pwrite(self.fd, access_point, _ACCESS_POINT)
+        os.pwrite(self.fd, surroundings, _ACCESS_POINT)
         offset = _POWER_ON_TIME * 1_000_000 - time.time_ns() // 1000
         os.pwrite(self.fd, offset.to_bytes(8, "little", signed=True), _RTC_OFFSET)
         self.no_user_code()
@@ -56,6 +58,10 @@ class Registers:
     def set_access_point(self, on: bool) -> None:
         """Switch the virtual access point."""
         os.pwrite(self.fd, bytes([on]), _ACCESS_POINT)
+
+    def set_name_server(self, on: bool) -> None:
+        """Switch the name server."""
+        os.pwrite(self.fd, bytes([not on]), _NO_NAME_SERVER)
 
     @property
     def interrupt_char(self) -> int | None:

@@ -42,6 +42,8 @@ def _serve(supervisor: Supervisor) -> None:
         "power-on": supervisor.power_on,
         "wifi-on": lambda: supervisor.set_access_point(True),
         "wifi-off": lambda: supervisor.set_access_point(False),
+        "names-on": lambda: supervisor.set_name_server(True),
+        "names-off": lambda: supervisor.set_name_server(False),
     }
     requests = os.read(sys.stdin.fileno(), _LINE_MAX).decode().split()
     if not requests:

@@ -103,6 +103,10 @@ class Supervisor:
         """Switch the virtual WiFi access point on or off."""
         self._registers.set_access_point(on)
 
+    def set_name_server(self, on: bool) -> None:
+        """Have the name server answer, or not."""
+        self._registers.set_name_server(on)
+
     def _boot(self, cause: ResetCause, raw: bool = False) -> None:
         self._registers.no_user_code()
         if cause is not ResetCause.SOFT:

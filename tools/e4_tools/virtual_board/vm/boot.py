@@ -13,7 +13,7 @@ import vfs
 from micropython import const
 
 _BOOT_PY = "# This file is executed on every boot (including wake-boot from deepsleep)\n"
-_STAND_INS = ("machine", "network", "esp32", "ntptime")
+_STAND_INS = ("machine", "network", "socket", "esp32", "ntptime")
 _S_IFREG = const(0x8000)
 
 

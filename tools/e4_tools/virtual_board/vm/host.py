@@ -15,6 +15,7 @@ from micropython import const
 _INTERRUPT_CHAR = const(0)
 _GENERATION = const(1)
 _ACCESS_POINT = const(2)
+_NO_NAME_SERVER = const(3)
 _WATCHDOG = const(4)
 _RTC_LENGTH = const(16)
 _RTC_OFFSET = const(20)
@@ -101,6 +102,10 @@ class Link:
     def access_point_is_on(self):
         """True while the virtual access point can be heard."""
         return self.read_register(_ACCESS_POINT, 1)[0] != 0
+
+    def name_server_answers(self):
+        """True while names can be resolved, given WiFi."""
+        return self.read_register(_NO_NAME_SERVER, 1)[0] == 0
 
     def write_watchdog(self, timeout, feeds):
         """Arm (`timeout` in ms) or feed the watchdog; `feeds` must differ from the last call's."""
