@@ -1,0 +1,175 @@
+"""The broker's side of a connection, in the hands of a test: `Peer` behaves well until it is told not to."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import time
+from collections.abc import Callable
+
+import e4
+from fleet import TOPIC_KEY
+
+from faults import wire
+from faults.rig import BOUND, Failure, Rig
+
+_FILTERS = 2  # to which the board of a rig subscribes: its receiving topic and one more
+
+
+class Peer:
+    """A broker that serves one connection of a board.
+
+    All methods raise wire.Gone when the board closes the connection, which is a good answer to nonsense.
+    """
+
+    def __init__(self, connection: socket.socket, rig: Rig) -> None:
+        self.rig = rig
+        self.pings = 0
+        self.acknowledges = True  # what the board publishes
+        self.confirmed: set[int] = set()  # packet identifiers that the board has acknowledged
+        self.published: list[bytes] = []  # bodies of what the board published, QoS 1
+        self._subscribed: list[bytes] = []
+        self._connection = connection
+        self._packet_id = 0x700
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def connect(self, answer: bytes = wire.ACCEPTED) -> None:
+        """Take the CONNECT and answer it."""
+        self._connection.settimeout(BOUND)
+        first, _ = wire.read_packet(self._connection)
+        if first != wire.CONNECT:
+            raise Failure(f"the board begins with packet type {first:#x}")
+        self.send(answer)
+
+    def session(self, answer: bytes = wire.ACCEPTED) -> None:
+        """Take the CONNECT and all subscriptions."""
+        self.connect(answer)
+        self.subscribe()
+
+    def subscribe(self) -> None:
+        """Take all subscriptions that are still to come."""
+        if not self.serve(lambda: len(self._subscribed) >= _FILTERS):
+            raise Failure(f"the board subscribes only to {self._subscribed}")
+
+    def grant(self, body: bytes, suback: bytes) -> None:
+        """Answer a SUBSCRIBE by these bytes, and take it as granted."""
+        self._subscribed += wire.topic_filters(body)
+        self.send(suback)
+
+    def subscription(self) -> bytes:
+        """Wait for the first SUBSCRIBE and return its body."""
+        while True:
+            first, body = wire.read_packet(self._connection)
+            if first == wire.SUBSCRIBE:
+                return body
+
+    def send(self, *pieces: bytes, pause: float = 0.0) -> None:
+        """Send pieces of packets, or of nonsense."""
+        self._connection.settimeout(BOUND)
+        for piece in pieces:
+            try:
+                self._connection.sendall(piece)
+            except TimeoutError:
+                raise Failure("the board has stopped to read, and keeps the connection") from None
+            except OSError:
+                raise wire.Gone from None
+            time.sleep(pause)
+
+    def serve(self, true: Callable[[], bool] = lambda: False, seconds: float = BOUND) -> bool:
+        """Be a good broker until something is true, or for a time; return whether it is."""
+        deadline = time.monotonic() + seconds
+        while not true():
+            if time.monotonic() > deadline:
+                return False
+            self._connection.settimeout(0.1)
+            with contextlib.suppress(TimeoutError):
+                if self._connection.recv(1, socket.MSG_PEEK):
+                    self._connection.settimeout(BOUND)
+                    self._answer(*wire.read_packet(self._connection))
+                else:
+                    raise wire.Gone
+        return True
+
+    def _answer(self, first: int, body: bytes) -> None:
+        if first == wire.PINGREQ:
+            self.pings += 1
+            self.send(b"\xd0\x00")
+        elif first == wire.SUBSCRIBE:
+            filters = wire.topic_filters(body)
+            self._subscribed += filters
+            self.send(wire.packet(wire.SUBACK, body[:2], b"\x01" * len(filters)))
+        elif first == wire.PUBACK:
+            self.confirmed.add(int.from_bytes(body, "big"))
+        elif first & 0xF0 == wire.PUBLISH and first >> 1 & 3:
+            at = 2 + int.from_bytes(body[:2], "big")
+            self.published.append(body[at:])
+            if self.acknowledges:
+                self.acknowledge(body[at:])
+
+    def acknowledge(self, published: bytes, times: int = 1) -> None:
+        """Take a message of the board's."""
+        self.rig.take_answer(published[2:])
+        self.send(wire.packet(wire.PUBACK, published[:2]) * times)
+
+    def message(self, verb: str = "hear", size: int = 0) -> tuple[int, bytes, bytes]:
+        """A good message to the board: its number, the packet identifier and the PUBLISH, QoS 1."""
+        number, text = self.rig.message(verb, size)
+        self._packet_id += 1
+        payload = e4.protect(text, TOPIC_KEY, int(time.time()))
+        return number, self._packet_id.to_bytes(2, "big"), wire.publish(self.rig.topic_in, payload, 1, self._packet_id)
+
+    def in_step(self) -> None:
+        """Fail unless the board still understands us: it takes and acknowledges a message, or has gone."""
+        number, packet_id, publish = self.message()
+        self.send(publish)
+        if not self.serve(
+            lambda: int.from_bytes(packet_id, "big") in self.confirmed and self.rig.got[number] > 0
+        ):
+            raise Failure(
+                f"the board keeps the connection and takes nothing from it after {BOUND:.0f} s; it said last: "
+                + self.rig.last_words()
+            )
+
+    def silence(self) -> None:
+        """Say nothing more, and fail unless the board gives the connection up. Always raises."""
+        deadline = time.monotonic() + BOUND
+        self._connection.settimeout(1)
+        while time.monotonic() < deadline:
+            try:
+                if not self._connection.recv(4096):
+                    raise wire.Gone
+            except TimeoutError:
+                continue
+            except OSError:
+                raise wire.Gone from None
+        raise Failure(f"the board still waits after {BOUND:.0f} s; it said last: {self.rig.last_words()}")
+
+    def patience(self) -> None:
+        """Answer pings and what else there is, but never a PUBLISH; fail unless the board gives up. Always raises."""
+        self.acknowledges = False
+        self.serve()
+        raise Failure(f"the board waits for ever; it said last: {self.rig.last_words()}")
+
+    def drip(self, data: bytes, pause: float = 0.9) -> None:
+        """Send a byte at a time, and fail unless the board gives up before the end. Always raises."""
+        deadline = time.monotonic() + BOUND
+        for at in range(len(data)):
+            self.send(data[at : at + 1])
+            if self.serve(seconds=pause) or time.monotonic() > deadline:
+                break
+        raise Failure(f"the board waits for one byte after the other; it said last: {self.rig.last_words()}")
+
+
+def meet(rig: Rig, script: Callable[[Peer], None]) -> None:
+    """Let a script be the broker at the board's next connection, which begins now. Then all is well again."""
+    arrivals: queue.Queue[socket.socket] = queue.Queue()
+    rig.proxy.divert(arrivals.put)
+    rig.proxy.reset(count=False)
+    try:
+        connection = arrivals.get(timeout=BOUND)
+    except queue.Empty:
+        raise Failure(f"the board does not connect again; it said last: {rig.last_words()}") from None
+    rig.proxy.faults["hostile"] += 1
+    with connection, contextlib.suppress(wire.Gone):
+        script(Peer(connection, rig))

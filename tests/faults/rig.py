@@ -1,0 +1,252 @@
+"""A board that runs an application for these tests, the proxy it connects through, and its partner at the broker."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from fleet import KEY, TOPIC_KEY, config_for, write_main
+from paho.mqtt.enums import CallbackAPIVersion
+
+import e4
+from e4_tools.c2 import Broker
+from e4_tools.console import Console
+from e4_tools.deploy import deploy
+from e4_tools.embedded_broker import HOST
+from e4_tools.provisioning import provision
+from e4_tools.virtual_board import VirtualBoard
+from faults.proxy import FaultProxy
+
+BOUND = 90.0  # seconds within which a board is back, whatever happened; far above what it takes, far below for ever
+_PATIENCE = 5.0  # seconds until another message is tried
+_SAMPLE = 50  # messages from one look at the heap to the next
+
+# Says on the console what it got and what it could send: "ask 7" is got, and answered by "answer 7".
+_MAIN = """
+import gc
+from firmware.node import Node
+
+node = Node()
+seen = 0
+
+def send(number, rest):
+    node.publish("OUT", b"answer " + number + b" " + rest)
+    print("sent", int(number))
+
+@node.on("IN")
+def received(topic, message):
+    global seen
+    words = message.split(b" ", 2)
+    print("got", int(words[1]))
+    if words[0] == b"ask":
+        send(words[1], words[2])
+    seen += 1
+    if seen % SAMPLE == 0:
+        del topic, message, words
+        gc.collect()
+        print("heap", gc.mem_free())
+
+@node.on_line
+def typed(line):
+    words = line.split(" ")
+    if words[0] == "send":
+        send(words[1].encode(), b"typed")
+    elif words[0] == "holds":
+        print("holds", words[1], node.client.holds_key(words[1]))
+
+print("started")
+node.run()
+"""
+
+
+class Failure(AssertionError):
+    """A board did not do what a user relies on."""
+
+
+def make_image(folder: Path) -> Path:
+    """The flash image of a board that has our files and nothing else."""
+    image = folder / "deployed.flash"
+    with VirtualBoard(image) as board:
+        deploy(board.device)
+    return image
+
+
+class Partner:
+    """Who talks with a board through the broker, over a connection of its own that no fault touches."""
+
+    def __init__(self, name: str, port: int, topic: str, arrived: Callable[[bytes], None]) -> None:
+        self._topic = topic
+        self._arrived = arrived
+        self._ready = threading.Event()
+        self._mqtt = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"partner-{name}", clean_session=False)
+        self._mqtt.on_connect = lambda *_: self._mqtt.subscribe(topic, 1)
+        self._mqtt.on_subscribe = lambda *_: self._ready.set()
+        self._mqtt.on_message = lambda _client, _data, message: arrived(bytes(message.payload))
+        self._mqtt.reconnect_delay_set(1, 1)
+        self._mqtt.connect(HOST, port)
+        self._mqtt.loop_start()
+        if not self._ready.wait(10):
+            raise Failure("the broker does not serve the partner")
+
+    def publish(self, topic: str, message: bytes, seconds: float = 20.0) -> None:
+        """Protect and publish, QoS 1; return when the broker has it."""
+        information = self._mqtt.publish(topic, e4.protect(message, TOPIC_KEY, int(time.time())), qos=1)
+        information.wait_for_publish(seconds)
+        if not information.is_published():
+            raise Failure("the broker does not take a message")
+
+    def close(self) -> None:
+        self._mqtt.disconnect()
+        self._mqtt.loop_stop()
+
+
+class Rig:
+    """A context manager: starts everything; when entered, the board is connected and holds its topic keys.
+
+    `asked` are the numbers of the messages that the broker took for the board, `got` counts what the board printed,
+    `sent` are the answers whose `publish` returned, `arrived` counts those that the partner has.
+    """
+
+    def __init__(self, name: str, image: Path, folder: Path, broker_port: int, **changes: Any) -> None:
+        self.name = name
+        self.client_id = e4.id_of(name)
+        self.topic_in, self.topic_out = f"faults/{name}/in", f"faults/{name}/out"
+        self.asked: set[int] = set()
+        self.got: Counter[int] = Counter()
+        self.sent: set[int] = set()
+        self.arrived: Counter[int] = Counter()
+        self.heap: list[int] = []
+        self.starts = self.subscribed = 0
+        self._number = 0
+        self._image, self._folder, self._broker_port = image, folder, broker_port
+        self._changes = changes
+        self._changed = threading.Condition()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Rig:
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _start(self) -> None:
+        image = self._folder / f"{self.name}.flash"
+        shutil.copyfile(self._image, image)
+        self.partner = Partner(self.name, self._broker_port, self.topic_out, self.take_answer)
+        self._stack.callback(self.partner.close)
+        self.proxy = self._stack.enter_context(FaultProxy(self._broker_port))
+        self.board = self._stack.enter_context(VirtualBoard(image))
+        main = _MAIN.replace("OUT", self.topic_out).replace("IN", self.topic_in).replace("SAMPLE", str(_SAMPLE))
+        write_main(self.board, main)
+        self.configure(**self._changes)
+        self.console = self._stack.enter_context(Console(self.name, self.board.device, self._heard))
+        with Broker(HOST, self._broker_port) as broker:
+            for topic in (self.topic_in, self.topic_out):
+                broker.command(self.client_id, KEY, e4.commands.set_topic_key(TOPIC_KEY, topic))
+                time.sleep(0.3)  # without a session yet, only a retained command that is not replaced arrives
+
+    def configure(self, **changes: Any) -> None:
+        """Provision the board; it starts anew. Not while its console is open."""
+        config = config_for(self.name, self.proxy.port, topics=[self.topic_in], **changes)
+        provision(self.board.device, config, KEY)
+
+    def _heard(self, line: str) -> None:
+        match = re.fullmatch(r"(got|sent|heap) (\d+)", line)
+        with self._changed:
+            if match:
+                number = int(match[2])
+                if match[1] == "got":
+                    self.got[number] += 1
+                elif match[1] == "sent":
+                    self.sent.add(number)
+                else:
+                    self.heap.append(number)
+            self.starts += line == "started"
+            self.subscribed += line.startswith("> subscribed")
+            self._changed.notify_all()
+
+    def take_answer(self, payload: bytes) -> None:
+        """Count an answer of the board's. Raises E4Error for what is none."""
+        words = e4.unprotect(payload, TOPIC_KEY, int(time.time())).split(b" ")
+        with self._changed:
+            self.arrived[int(words[1])] += 1
+            self._changed.notify_all()
+
+    def until(self, true: Callable[[], bool], seconds: float) -> bool:
+        """Wait until something is true of this rig, looking whenever board or partner have something to say."""
+        with self._changed:
+            return self._changed.wait_for(true, seconds)
+
+    def message(self, verb: str = "ask", size: int = 0) -> tuple[int, bytes]:
+        """A new message and its number."""
+        with self._changed:
+            self._number += 1
+            number = self._number
+        return number, f"{verb} {number} ".encode() + b"x" * size
+
+    def ask(self, size: int = 0, verb: str = "ask") -> int:
+        """Have the partner send a message to the board; return its number when the broker has it."""
+        number, message = self.message(verb, size)
+        self.partner.publish(self.topic_in, message)
+        with self._changed:
+            self.asked.add(number)
+        return number
+
+    def command(self, topic: str) -> None:
+        """Give the board the key of a topic."""
+        with Broker(HOST, self._broker_port) as broker:
+            broker.command(self.client_id, KEY, e4.commands.set_topic_key(TOPIC_KEY, topic))
+
+    def holds(self, topic: str) -> bool:
+        """Ask the board whether it holds the key of a topic."""
+        self.console.type(f"holds {topic}")
+        return self.console.expect(f"^holds {topic} (True|False)$").endswith("True")
+
+    def check(self, seconds: float = BOUND) -> None:
+        """Fail unless messages go to the board and back within a time, and nothing was lost."""
+        deadline = time.monotonic() + seconds
+        while True:
+            number = self.ask()
+            if self.until(lambda number=number: self.arrived[number] > 0, _PATIENCE):  # type: ignore[misc]
+                break
+            if time.monotonic() > deadline:
+                raise Failure(f"{self.name} is not back after {seconds:.0f} s; it said last: {self.last_words()}")
+        if not self.until(lambda: not self.lost(), max(_PATIENCE, deadline - time.monotonic())):
+            raise Failure(f"{self.name} lost {self.lost()}; it said last: {self.last_words()}")
+
+    def lost(self) -> list[str]:
+        """What QoS 1 promised and did not keep, so far."""
+        return [f"to the board: {n}" for n in sorted(self.asked) if not self.got[n]] + [
+            f"from the board: {n}" for n in sorted(self.sent) if not self.arrived[n]
+        ]
+
+    def last_words(self) -> str:
+        return " / ".join(self.console.lines[-6:])
+
+    def restart(self) -> None:
+        """Cut the power and restore it: a way out of any state."""
+        self.board.cut_power()
+        self.forgive()
+        self.board.power_on()
+
+    def forgive(self) -> None:
+        """Begin the account of what was lost anew."""
+        with self._changed:
+            self.asked.clear()
+            self.sent.clear()

@@ -1,0 +1,43 @@
+"""A broker that sends every malformed packet that MQTT 3.1.1 allows one to build, and leaves out what it should send.
+
+After each, the board must be in step with the stream or have closed the connection, and then come back to the good
+broker, work, and have lost nothing; and it must not have restarted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+
+import pytest
+
+from faults.cases import CASES
+from faults.hostile import meet
+from faults.lanes import Lanes
+from faults.rig import Failure, Rig
+
+
+def _survives(name: str, rig: Rig) -> None:
+    starts, said = rig.starts, len(rig.console.lines)
+    meet(rig, CASES[name])
+    rig.check()
+    if rig.starts != starts:
+        raise Failure(f"the board restarted; it said last: {rig.last_words()}")
+    if any("smuggled" in line for line in rig.console.lines[said:]):
+        raise Failure("the board took the body of a packet for a packet")
+
+
+@pytest.fixture(scope="module")
+def outcomes(request: pytest.FixtureRequest, lanes: Lanes) -> Iterator[dict[str, Future[None]]]:
+    """All cases that were asked for, begun at once on several boards."""
+    chosen = [
+        item.callspec.params["name"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.path == request.path and hasattr(item, "callspec")
+    ]
+    yield {name: lanes.submit(lambda rig, name=name: _survives(name, rig)) for name in chosen}  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_board_comes_back(name: str, outcomes: dict[str, Future[None]]) -> None:
+    outcomes[name].result()
