@@ -26,8 +26,9 @@ from e4_tools.provisioning import provision
 from e4_tools.virtual_board import VirtualBoard
 from faults.proxy import FaultProxy
 
-BOUND = 90.0  # seconds within which a board is back, whatever happened; far above what it takes, far below for ever
+BOUND = 60.0  # seconds within which a board is back, whatever happened; far above what it takes, far below for ever
 _PATIENCE = 5.0  # seconds until another message is tried
+_FILTERS = 2  # to which the board subscribes: its receiving topic and one more
 _SAMPLE = 50  # messages from one look at the heap to the next
 
 # Says on the console what it got and what it could send: "ask 7" is got, and answered by "answer 7".
@@ -89,6 +90,7 @@ class Partner:
         self._ready = threading.Event()
         self._mqtt = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"partner-{name}", clean_session=False)
         self._mqtt.on_connect = lambda *_: self._mqtt.subscribe(topic, 1)
+        self._mqtt.on_disconnect = lambda *_: self._ready.clear()
         self._mqtt.on_subscribe = lambda *_: self._ready.set()
         self._mqtt.on_message = lambda _client, _data, message: arrived(bytes(message.payload))
         self._mqtt.reconnect_delay_set(1, 1)
@@ -99,6 +101,8 @@ class Partner:
 
     def publish(self, topic: str, message: bytes, seconds: float = 20.0) -> None:
         """Protect and publish, QoS 1; return when the broker has it."""
+        if not self._ready.wait(seconds):
+            raise Failure("the broker does not serve the partner again")
         information = self._mqtt.publish(topic, e4.protect(message, TOPIC_KEY, int(time.time())), qos=1)
         information.wait_for_publish(seconds)
         if not information.is_published():
@@ -116,7 +120,8 @@ class Rig:
     `sent` are the answers whose `publish` returned, `arrived` counts those that the partner has.
     """
 
-    def __init__(self, name: str, image: Path, folder: Path, broker_port: int, **changes: Any) -> None:
+    def __init__(self, name: str, image: Path, folder: Path, broker_port: int, **broker: Any) -> None:
+        """Describe it; `broker` has further settings of the broker for the board's configuration."""
         self.name = name
         self.client_id = e4.id_of(name)
         self.topic_in, self.topic_out = f"faults/{name}/in", f"faults/{name}/out"
@@ -128,7 +133,7 @@ class Rig:
         self.starts = self.subscribed = 0
         self._number = 0
         self._image, self._folder, self._broker_port = image, folder, broker_port
-        self._changes = changes
+        self._broker = broker
         self._changed = threading.Condition()
         self._stack = ExitStack()
 
@@ -154,17 +159,14 @@ class Rig:
         self.board = self._stack.enter_context(VirtualBoard(image))
         main = _MAIN.replace("OUT", self.topic_out).replace("IN", self.topic_in).replace("SAMPLE", str(_SAMPLE))
         write_main(self.board, main)
-        self.configure(**self._changes)
-        self.console = self._stack.enter_context(Console(self.name, self.board.device, self._heard))
-        with Broker(HOST, self._broker_port) as broker:
-            for topic in (self.topic_in, self.topic_out):
-                broker.command(self.client_id, KEY, e4.commands.set_topic_key(TOPIC_KEY, topic))
-                time.sleep(0.3)  # without a session yet, only a retained command that is not replaced arrives
-
-    def configure(self, **changes: Any) -> None:
-        """Provision the board; it starts anew. Not while its console is open."""
-        config = config_for(self.name, self.proxy.port, topics=[self.topic_in], **changes)
+        broker = {"host": HOST, "port": self.proxy.port, **self._broker}
+        config = config_for(self.name, self.proxy.port, topics=[self.topic_in], broker=broker)
         provision(self.board.device, config, KEY)
+        self.console = self._stack.enter_context(Console(self.name, self.board.device, self._heard))
+        if not self.until(lambda: self.subscribed >= _FILTERS, BOUND):
+            raise Failure(f"{self.name} does not connect; it said last: {self.last_words()}")
+        for topic in (self.topic_in, self.topic_out):
+            self.command(topic)
 
     def _heard(self, line: str) -> None:
         match = re.fullmatch(r"(got|sent|heap) (\d+)", line)
@@ -193,6 +195,15 @@ class Rig:
         with self._changed:
             return self._changed.wait_for(true, seconds)
 
+    def until_true(self, true: Callable[[], bool], seconds: float = BOUND) -> bool:
+        """Wait until something is true that neither board nor partner tells of."""
+        deadline = time.monotonic() + seconds
+        while not true():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
+
     def message(self, verb: str = "ask", size: int = 0) -> tuple[int, bytes]:
         """A new message and its number."""
         with self._changed:
@@ -206,6 +217,12 @@ class Rig:
         self.partner.publish(self.topic_in, message)
         with self._changed:
             self.asked.add(number)
+        return number
+
+    def send(self) -> int:
+        """Have the board send a message of its own accord; return its number at once."""
+        number, _ = self.message()
+        self.console.type(f"send {number}")
         return number
 
     def command(self, topic: str) -> None:

@@ -6,14 +6,13 @@ broker, work, and have lost nothing; and it must not have restarted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import Future
 
 import pytest
 
 from faults.cases import CASES
 from faults.hostile import meet
-from faults.lanes import Lanes
+from faults.lanes import Lanes, submit_chosen
 from faults.rig import Failure, Rig
 
 
@@ -28,14 +27,8 @@ def _survives(name: str, rig: Rig) -> None:
 
 
 @pytest.fixture(scope="module")
-def outcomes(request: pytest.FixtureRequest, lanes: Lanes) -> Iterator[dict[str, Future[None]]]:
-    """All cases that were asked for, begun at once on several boards."""
-    chosen = [
-        item.callspec.params["name"]
-        for item in request.session.items
-        if isinstance(item, pytest.Function) and item.path == request.path and hasattr(item, "callspec")
-    ]
-    yield {name: lanes.submit(lambda rig, name=name: _survives(name, rig)) for name in chosen}  # type: ignore[misc]
+def outcomes(request: pytest.FixtureRequest, lanes: Lanes) -> dict[str, Future[None]]:
+    return submit_chosen(request, lanes, _survives)
 
 
 @pytest.mark.parametrize("name", CASES)

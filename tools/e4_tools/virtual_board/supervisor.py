@@ -12,6 +12,7 @@ from collections.abc import Callable
 from e4_tools.virtual_board.errors import VirtualBoardError
 from e4_tools.virtual_board.flash_image import FlashImage
 from e4_tools.virtual_board.interpreter import find_micropython
+from e4_tools.virtual_board.name_server import NameServer
 from e4_tools.virtual_board.options import BoardOptions, default_frozen
 from e4_tools.virtual_board.registers import Registers
 from e4_tools.virtual_board.serial_port import CHUNK, PtyLine, SerialLine, TcpLine
@@ -49,7 +50,9 @@ class Supervisor:
             self._lines: list[SerialLine] = [self.pty, *([self.tcp] if self.tcp else [])]
             time_servers = TimeServers(options.ntp)
             cleanup.callback(time_servers.close)
-            self._settings = _settings(options, command, self._image, time_servers.ports)
+            self._name_server = NameServer()
+            cleanup.callback(self._name_server.close)
+            self._settings = _settings(options, command, self._image, time_servers.ports, self._name_server.port)
             self._watchdog = Watchdog(self._registers)
             self._vm: VmProcess | None = None
             cleanup.callback(self.cut_power)
@@ -61,6 +64,7 @@ class Supervisor:
             self._readers: dict[int, Callable[[], None]] = {}
             for server in time_servers.sockets():
                 self.add_reader(server.fileno(), functools.partial(time_servers.serve, server))
+            self.add_reader(self._name_server.socket.fileno(), self._name_server.serve)
             self._running = True
             self.power_on()
             self._wait_for_start()
@@ -105,6 +109,7 @@ class Supervisor:
 
     def set_name_server(self, on: bool) -> None:
         """Have the name server answer, or not."""
+        self._name_server.answering = on
         self._registers.set_name_server(on)
 
     def _boot(self, cause: ResetCause, raw: bool = False) -> None:
@@ -240,7 +245,9 @@ class Supervisor:
             self._vm.send_postponed_interrupt()
 
 
-def _settings(options: BoardOptions, command: list[str], image: FlashImage, time_ports: list[int]) -> VmSettings:
+def _settings(
+    options: BoardOptions, command: list[str], image: FlashImage, time_ports: list[int], name_port: int
+) -> VmSettings:
     ssid, password = options.wifi_network
     return VmSettings(
         command=command,
@@ -254,6 +261,7 @@ def _settings(options: BoardOptions, command: list[str], image: FlashImage, time
         password=password,
         ntp=options.ntp,
         time_ports=time_ports,
+        name_port=name_port,
     )
 
 

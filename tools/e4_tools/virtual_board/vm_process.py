@@ -48,6 +48,7 @@ class VmSettings:
     password: str
     ntp: bool
     time_ports: list[int]
+    name_port: int
 
     @property
     def heap_size(self) -> int:
@@ -165,6 +166,7 @@ def _vm_config(
         "password": settings.password,
         "ntp": settings.ntp,
         "time_ports": settings.time_ports,
+        "name_port": settings.name_port,
         "cause": int(cause),
         "raw": raw,
     }

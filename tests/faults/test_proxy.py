@@ -1,0 +1,101 @@
+"""A real broker behind a network that fails in every way: the board comes back, and nothing is lost that was promised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+
+import pytest
+
+from faults import proxy
+from faults.lanes import Lanes, submit_chosen
+from faults.proxy import TO_BOARD, TO_BROKER, Fault
+from faults.rig import Failure, Rig
+
+# Each made anew for each connection, as it counts bytes.
+_FAULTS: dict[str, Callable[[], Fault]] = {
+    "delay": lambda: proxy.delay(0.7),
+    "drop 1 byte": lambda: proxy.drop(1),
+    "drop 50 bytes": lambda: proxy.drop(50),
+    "stall at once": lambda: proxy.stall(0),
+    "stall after 3 bytes": lambda: proxy.stall(3),
+    "stall in a payload": lambda: proxy.stall(60),
+    "truncate after 3 bytes": lambda: proxy.truncate(3),
+    "truncate in a payload": lambda: proxy.truncate(60),
+    "duplicate packets": lambda: proxy.duplicate,
+    "duplicate bytes": lambda: proxy.stutter,
+    "garbage": lambda: proxy.garbage(7),
+    "trickle": lambda: proxy.trickle(0.9),
+}
+_CASES = {
+    f"{name}, {when}, {direction}": (name, when, direction)
+    for name in _FAULTS
+    for when in ("in a session", "from the start")
+    for direction in (TO_BOARD, TO_BROKER)
+}
+
+
+def _survives(case: str, rig: Rig) -> None:
+    name, when, direction = _CASES[case]
+    starts = rig.starts
+    rig.check()
+    if when == "in a session":
+        if not rig.proxy.apply(name, _FAULTS[name](), direction):
+            raise Failure("the board is not connected")
+    else:
+        rig.proxy.with_next[direction] = _FAULTS[name]()
+        rig.proxy.reset()
+    for _ in range(3):
+        rig.ask()
+        rig.send()
+    rig.check()
+    rig.proxy.reset(count=False)  # some faults do not end a connection
+    rig.check()
+    if rig.starts != starts:
+        raise Failure(f"the board restarted; it said last: {rig.last_words()}")
+
+
+@pytest.fixture(scope="module")
+def outcomes(request: pytest.FixtureRequest, lanes: Lanes) -> dict[str, Future[None]]:
+    return submit_chosen(request, lanes, _survives)
+
+
+@pytest.mark.parametrize("case", _CASES)
+def test_nothing_is_lost(case: str, outcomes: dict[str, Future[None]]) -> None:
+    outcomes[case].result()
+
+
+@pytest.fixture
+def rig(lanes: Lanes) -> Iterator[Rig]:
+    with lanes.borrow() as rig:
+        rig.check()
+        yield rig
+
+
+def test_a_connection_that_is_dead_and_does_not_know_it(rig: Rig) -> None:
+    rig.proxy.half_open()
+    for _ in range(3):
+        rig.ask()
+        rig.send()
+    rig.check()
+
+
+def test_a_broker_that_refuses_connections_for_a_while(rig: Rig) -> None:
+    rig.proxy.refuse()
+    rig.proxy.reset()
+    rig.ask()
+    rig.console.expect("trying again", 20)
+    rig.console.expect("trying again", 20)
+    rig.proxy.listen()
+    rig.check()
+
+
+def test_one_reset_after_the_other(rig: Rig) -> None:
+    for _ in range(4):
+        rig.ask()
+        rig.proxy.reset()
+        rig.ask()
+        connections = rig.proxy.connections
+        if not rig.until_true(lambda connections=connections: rig.proxy.connections > connections):  # type: ignore[misc]
+            raise Failure("the board does not connect again")
+    rig.check()

@@ -1,0 +1,137 @@
+"""What a board depends on goes away and comes back: the broker, WiFi, names, power."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fleet import Mosquitto, find_mosquitto
+
+from e4_tools.embedded_broker import EmbeddedBroker
+from faults.rig import Failure, Rig
+
+_NAME = "broker.test"
+_PERSISTENT = """persistence true
+persistence_location {}/
+autosave_on_changes true
+autosave_interval 1
+"""
+
+
+@pytest.fixture(scope="module")
+def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    """A broker that may be killed: what it has taken is on its disk."""
+    if find_mosquitto() is None:
+        pytest.skip("mosquitto is not installed")
+    folder = tmp_path_factory.mktemp("persistent")
+    broker = Mosquitto(folder)
+    broker.configure(_PERSISTENT.format(folder))
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture(scope="module")
+def rig(image: Path, forgetful: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with Rig("away", image, tmp_path_factory.mktemp("away"), forgetful.port) as rig:
+        yield rig
+
+
+@pytest.fixture(autouse=True)
+def _restore(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that failed is not to take the next one with it."""
+    yield
+    if "rig" in request.fixturenames:
+        rig: Rig = request.getfixturevalue("rig")
+        rig.board.name_server(True)
+        rig.board.wifi(True)
+        rig.restart()
+
+
+def test_a_broker_that_is_killed(rig: Rig, forgetful: Mosquitto) -> None:
+    rig.check()
+    rig.proxy.half_open()
+    for _ in range(5):
+        rig.ask()
+    rig.command("given/before")
+    time.sleep(1.5)  # until the broker has written it to its disk
+    forgetful.stop()
+    for _ in range(3):
+        rig.send()
+    forgetful.start()
+    rig.check()
+    assert rig.holds("given/before")
+    assert rig.starts == 1
+
+
+def test_a_broker_that_is_killed_while_messages_travel(rig: Rig, forgetful: Mosquitto) -> None:
+    rig.check()
+    for _ in range(10):
+        rig.send()
+    forgetful.stop()
+    time.sleep(2)
+    rig.sent.clear()  # what this broker confirmed in its last moment, it may not have written
+    forgetful.start()
+    rig.check()
+
+
+def test_wifi_that_goes_and_comes_back(rig: Rig) -> None:
+    rig.check()
+    rig.board.wifi(False)
+    rig.console.expect("WiFi")
+    rig.command("given/without/wifi")
+    for _ in range(5):
+        rig.ask()
+        rig.send()
+    rig.board.wifi(True)
+    rig.check()
+    assert rig.holds("given/without/wifi")
+
+
+def test_power_that_is_cut_at_any_moment(rig: Rig) -> None:
+    """What is in RAM is lost then, but a command that the broker no longer has is in flash."""
+    moments = random.Random(11)  # noqa: S311 (no secret)
+    for i in range(6):
+        rig.check()
+        rig.command(f"given/{i}")
+        time.sleep(moments.uniform(0, 0.06))
+        rig.board.cut_power()
+        rig.forgive()
+        asked = [rig.ask() for _ in range(3)]
+        rig.board.power_on()
+        rig.check()
+        assert all(rig.got[number] for number in asked)
+        assert rig.holds(f"given/{i}")
+
+
+@pytest.fixture
+def named(image: Path, forgetful: Mosquitto, tmp_path: Path) -> Iterator[Rig]:
+    """A board that knows its broker by name."""
+    with Rig("named", image, tmp_path, forgetful.port, host=_NAME) as rig:
+        yield rig
+
+
+def test_names_that_do_not_resolve(named: Rig) -> None:
+    named.check()
+    named.board.name_server(False)
+    named.restart()
+    named.ask()
+    named.console.expect("connection lost or not made", 60)
+    named.console.type("holds nothing/at/all")
+    named.console.expect("^holds nothing/at/all False$")  # somebody may still be at the console
+    named.board.name_server(True)
+    named.check()
+
+
+def test_another_broker(image: Path, tmp_path: Path) -> None:
+    with EmbeddedBroker() as amqtt, Rig("other", image, tmp_path, amqtt.port) as rig:
+        rig.check()
+        for break_it in (rig.proxy.reset, rig.proxy.half_open):
+            break_it()
+            rig.send()
+            rig.forgive()  # this broker forgets what is under way when a session moves to another connection
+            rig.check()
+        if rig.starts != 1:
+            raise Failure("the board restarted")
