@@ -18,7 +18,7 @@ from e4_tools.virtual_board import VirtualBoardError, find_micropython
 from faults.lanes import Lanes
 from faults.rig import Rig, make_image
 
-_LANES = 6
+_LANES = 10
 Begin = Callable[[str, Callable[[Rig], None]], Future[None]]
 
 

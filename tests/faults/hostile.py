@@ -83,12 +83,16 @@ class Peer:
             if time.monotonic() > deadline:
                 return False
             self._connection.settimeout(0.1)
-            with contextlib.suppress(TimeoutError):
-                if self._connection.recv(1, socket.MSG_PEEK):
-                    self._connection.settimeout(BOUND)
-                    self._answer(*wire.read_packet(self._connection))
-                else:
-                    raise wire.Gone
+            try:
+                more = self._connection.recv(1, socket.MSG_PEEK)
+            except TimeoutError:
+                continue
+            except OSError:
+                raise wire.Gone from None
+            if not more:
+                raise wire.Gone
+            self._connection.settimeout(BOUND)
+            self._answer(*wire.read_packet(self._connection))
         return True
 
     def _answer(self, first: int, body: bytes) -> None:

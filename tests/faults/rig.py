@@ -31,11 +31,16 @@ _PATIENCE = 5.0  # seconds until another message is tried
 _FILTERS = 2  # to which the board subscribes: its receiving topic and one more
 _SAMPLE = 50  # messages from one look at the heap to the next
 
+_SHORT = {"keepalive": 12, "patience": 3}  # seconds; a fault is noticed sooner than with the defaults
+
 # Says on the console what it got and what it could send: "ask 7" is got, and answered by "answer 7".
 _MAIN = """
 import gc
+from firmware import connection
 from firmware.node import Node
 
+connection._RETRY_MS = 500  # it would double with every fault, up to a minute
+connection._RETRY_LIMIT_MS = 1000
 node = Node()
 seen = 0
 
@@ -159,7 +164,7 @@ class Rig:
         self.board = self._stack.enter_context(VirtualBoard(image))
         main = _MAIN.replace("OUT", self.topic_out).replace("IN", self.topic_in).replace("SAMPLE", str(_SAMPLE))
         write_main(self.board, main)
-        broker = {"host": HOST, "port": self.proxy.port, **self._broker}
+        broker = {"host": HOST, "port": self.proxy.port, **_SHORT, **self._broker}
         config = config_for(self.name, self.proxy.port, topics=[self.topic_in], broker=broker)
         provision(self.board.device, config, KEY)
         self.console = self._stack.enter_context(Console(self.name, self.board.device, self._heard))
@@ -167,6 +172,8 @@ class Rig:
             raise Failure(f"{self.name} does not connect; it said last: {self.last_words()}")
         for topic in (self.topic_in, self.topic_out):
             self.command(topic)
+        self.check()
+        self.forgive()
 
     def _heard(self, line: str) -> None:
         match = re.fullmatch(r"(got|sent|heap) (\d+)", line)
@@ -260,7 +267,10 @@ class Rig:
         """Cut the power and restore it: a way out of any state."""
         self.board.cut_power()
         self.forgive()
+        starts = self.starts
         self.board.power_on()
+        if not self.until(lambda: self.starts > starts, BOUND):
+            raise Failure(f"{self.name} does not start; it said last: {self.last_words()}")
 
     def forgive(self) -> None:
         """Begin the account of what was lost anew."""
