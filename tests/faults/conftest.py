@@ -1,25 +1,37 @@
-"""A broker and boards for all tests of faults."""
+"""Brokers and boards for all tests of faults.
+
+A test that asks for `outcome` is work for the boards of a pool: its module has `survives(case, rig)`, and `LANES`, the
+fixture that is the pool. All of that work begins before the first test and goes on beside the other tests; the test
+itself then only takes the result.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))  # `fleet`
 
+from certificates import Authority
 from fleet import Mosquitto, find_mosquitto
 
 from e4_tools.virtual_board import VirtualBoardError, find_micropython
 from faults.lanes import Lanes
 from faults.rig import Rig, make_image
+from faults.tls_broker import TLSBroker
 
 _LANES = 10
-Begin = Callable[[str, Callable[[Rig], None]], Future[None]]
+_TLS_LANES = 4
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave those for the end that only take results."""
+    items.sort(key=lambda item: "outcome" in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")
@@ -43,10 +55,48 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
 
 
 @pytest.fixture(scope="session")
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture(scope="session")
+def tls_broker(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TLSBroker]:
+    if find_mosquitto() is None:
+        pytest.skip("mosquitto is not installed")
+    broker = TLSBroker(tmp_path_factory.mktemp("broker-tls"), authority)
+    yield broker
+    broker.plain.stop()
+
+
+@pytest.fixture(scope="session")
 def lanes(image: Path, broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lanes]:
     folder = tmp_path_factory.mktemp("lanes")
-    with ExitStack() as stack:
-        rigs = [stack.enter_context(Rig(f"lane{i}", image, folder, broker.port)) for i in range(_LANES)]
-        lanes = Lanes(rigs)
-        yield lanes
-        lanes.close()
+    lanes = Lanes([Rig(f"lane{i}", image, folder, broker.port) for i in range(_LANES)])
+    yield lanes
+    lanes.close()
+
+
+@pytest.fixture(scope="session")
+def tls_lanes(
+    image: Path, tls_broker: TLSBroker, authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lanes]:
+    folder = tmp_path_factory.mktemp("tls-lanes")
+    lanes = Lanes([tls_broker.rig(f"secret{i}", image, folder, authority.der) for i in range(_TLS_LANES)])
+    yield lanes
+    lanes.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def outcomes(request: pytest.FixtureRequest) -> dict[str, Future[None]]:
+    """What becomes of each test that is for a pool: begun at once, in the order of the tests."""
+    begun = {}
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and "outcome" in item.fixturenames:
+            pool: Lanes = request.getfixturevalue(item.module.LANES)
+            begun[item.nodeid] = pool.submit(partial(item.module.survives, item.callspec.params["case"]))
+    return begun
+
+
+@pytest.fixture
+def outcome(request: pytest.FixtureRequest, outcomes: dict[str, Future[None]]) -> Future[None]:
+    return outcomes[request.node.nodeid]

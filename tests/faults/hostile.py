@@ -8,9 +8,9 @@ import socket
 import time
 from collections.abc import Callable
 
-import e4
 from fleet import TOPIC_KEY
 
+import e4
 from faults import wire
 from faults.rig import BOUND, Failure, Rig
 
@@ -127,9 +127,7 @@ class Peer:
         """Fail unless the board still understands us: it takes and acknowledges a message, or has gone."""
         number, packet_id, publish = self.message()
         self.send(publish)
-        if not self.serve(
-            lambda: int.from_bytes(packet_id, "big") in self.confirmed and self.rig.got[number] > 0
-        ):
+        if not self.serve(lambda: int.from_bytes(packet_id, "big") in self.confirmed and self.rig.got[number] > 0):
             raise Failure(
                 f"the board keeps the connection and takes nothing from it after {BOUND:.0f} s; it said last: "
                 + self.rig.last_words()

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import partial
-
-import pytest
+from contextlib import ExitStack
 
 from faults.rig import Rig
 
@@ -17,9 +14,11 @@ class Lanes:
     """Runs `work(rig)` on whatever rig is free. A board that fails is restarted, and its account begins anew."""
 
     def __init__(self, rigs: list[Rig]) -> None:
+        """`rigs` are entered here, and left by `close`."""
+        self._stack = ExitStack()
         self._free: queue.SimpleQueue[Rig] = queue.SimpleQueue()
         for rig in rigs:
-            self._free.put(rig)
+            self._free.put(self._stack.enter_context(rig))
         self._pool = ThreadPoolExecutor(len(rigs), thread_name_prefix="lane")
 
     def submit(self, work: Callable[[Rig], None]) -> Future[None]:
@@ -36,27 +35,7 @@ class Lanes:
         finally:
             self._free.put(rig)
 
-    @contextmanager
-    def borrow(self) -> Iterator[Rig]:
-        """A rig for a test of its own."""
-        rig = self._free.get()
-        try:
-            yield rig
-        finally:
-            self._free.put(rig)
-
     def close(self) -> None:
         """Begin nothing more, and wait for what was begun."""
         self._pool.shutdown(cancel_futures=True)
-
-
-def submit_chosen(
-    request: pytest.FixtureRequest, lanes: Lanes, work: Callable[[str, Rig], None]
-) -> dict[str, Future[None]]:
-    """Begin `work(case, rig)` for all parametrised tests of the module that are to be run, at once on all boards."""
-    chosen = [
-        str(next(iter(item.callspec.params.values())))
-        for item in request.session.items
-        if isinstance(item, pytest.Function) and item.path == request.path and hasattr(item, "callspec")
-    ]
-    return {case: lanes.submit(partial(work, case)) for case in chosen}
+        self._stack.close()

@@ -14,10 +14,11 @@ from types import TracebackType
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from fleet import KEY, TOPIC_KEY, config_for, write_main
+from fleet import KEY, TOPIC_KEY, config_for
 from paho.mqtt.enums import CallbackAPIVersion
 
 import e4
+from e4_tools.boards import Board
 from e4_tools.c2 import Broker
 from e4_tools.console import Console
 from e4_tools.deploy import deploy
@@ -74,6 +75,12 @@ node.run()
 """
 
 
+def write_file(board: VirtualBoard, path: str, content: bytes) -> None:
+    """Put a file on a board."""
+    with Board(board.device) as serial:
+        serial.write_file(path, content)
+
+
 class Failure(AssertionError):
     """A board did not do what a user relies on."""
 
@@ -125,8 +132,13 @@ class Rig:
     `sent` are the answers whose `publish` returned, `arrived` counts those that the partner has.
     """
 
-    def __init__(self, name: str, image: Path, folder: Path, broker_port: int, **broker: Any) -> None:
-        """Describe it; `broker` has further settings of the broker for the board's configuration."""
+    def __init__(
+        self, name: str, image: Path, folder: Path, broker_port: int, tls_port: int | None = None, **broker: Any
+    ) -> None:
+        """Describe it; `broker` has further settings of the broker for the board's configuration.
+
+        The board connects to `tls_port` if there is one, the partner always to `broker_port`.
+        """
         self.name = name
         self.client_id = e4.id_of(name)
         self.topic_in, self.topic_out = f"faults/{name}/in", f"faults/{name}/out"
@@ -138,13 +150,19 @@ class Rig:
         self.starts = self.subscribed = 0
         self._number = 0
         self._image, self._folder, self._broker_port = image, folder, broker_port
+        self._tls_port = tls_port
         self._broker = broker
+        self.record = False  # what the board sends
+        self.connects = True  # when entered
+        self.files: dict[str, bytes] = {}  # to be on the board
         self._changed = threading.Condition()
         self._stack = ExitStack()
 
     def __enter__(self) -> Rig:
         try:
             self._start()
+            if self.connects:
+                self.give_keys()
         except BaseException:
             self._stack.close()
             raise
@@ -160,14 +178,21 @@ class Rig:
         shutil.copyfile(self._image, image)
         self.partner = Partner(self.name, self._broker_port, self.topic_out, self.take_answer)
         self._stack.callback(self.partner.close)
-        self.proxy = self._stack.enter_context(FaultProxy(self._broker_port))
+        self.proxy = self._stack.enter_context(FaultProxy(self._tls_port or self._broker_port))
+        if self.record:
+            self.proxy.heard = bytearray()
         self.board = self._stack.enter_context(VirtualBoard(image))
+        for path, content in self.files.items():
+            write_file(self.board, path, content)
         main = _MAIN.replace("OUT", self.topic_out).replace("IN", self.topic_in).replace("SAMPLE", str(_SAMPLE))
-        write_main(self.board, main)
+        write_file(self.board, "main.py", main.encode())
         broker = {"host": HOST, "port": self.proxy.port, **_SHORT, **self._broker}
         config = config_for(self.name, self.proxy.port, topics=[self.topic_in], broker=broker)
         provision(self.board.device, config, KEY)
         self.console = self._stack.enter_context(Console(self.name, self.board.device, self._heard))
+
+    def give_keys(self) -> None:
+        """Wait for the first connection, give the board its topic keys, and see that it works."""
         if not self.until(lambda: self.subscribed >= _FILTERS, BOUND):
             raise Failure(f"{self.name} does not connect; it said last: {self.last_words()}")
         for topic in (self.topic_in, self.topic_out):
@@ -176,7 +201,7 @@ class Rig:
         self.forgive()
 
     def _heard(self, line: str) -> None:
-        match = re.fullmatch(r"(got|sent|heap) (\d+)", line)
+        match = re.search(r"(got|sent|heap) (\d+)$", line)  # before it may stand the echo of what is being typed
         with self._changed:
             if match:
                 number = int(match[2])
@@ -186,8 +211,8 @@ class Rig:
                     self.sent.add(number)
                 else:
                     self.heap.append(number)
-            self.starts += line == "started"
-            self.subscribed += line.startswith("> subscribed")
+            self.starts += line.endswith("started")
+            self.subscribed += "> subscribed to" in line
             self._changed.notify_all()
 
     def take_answer(self, payload: bytes) -> None:
@@ -242,7 +267,7 @@ class Rig:
         self.console.type(f"holds {topic}")
         return self.console.expect(f"^holds {topic} (True|False)$").endswith("True")
 
-    def check(self, seconds: float = BOUND) -> None:
+    def check(self, seconds: float = BOUND, lossless: bool = True) -> None:
         """Fail unless messages go to the board and back within a time, and nothing was lost."""
         deadline = time.monotonic() + seconds
         while True:
@@ -251,7 +276,7 @@ class Rig:
                 break
             if time.monotonic() > deadline:
                 raise Failure(f"{self.name} is not back after {seconds:.0f} s; it said last: {self.last_words()}")
-        if not self.until(lambda: not self.lost(), max(_PATIENCE, deadline - time.monotonic())):
+        if lossless and not self.until(lambda: not self.lost(), max(_PATIENCE, deadline - time.monotonic())):
             raise Failure(f"{self.name} lost {self.lost()}; it said last: {self.last_words()}")
 
     def lost(self) -> list[str]:

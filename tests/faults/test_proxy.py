@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
+from fleet import Mosquitto
 
 from faults import proxy
-from faults.lanes import Lanes, submit_chosen
 from faults.proxy import TO_BOARD, TO_BROKER, Fault
 from faults.rig import Failure, Rig
+
+LANES = "lanes"
 
 # Each made anew for each connection, as it counts bytes.
 _FAULTS: dict[str, Callable[[], Fault]] = {
@@ -35,7 +38,8 @@ _CASES = {
 }
 
 
-def _survives(case: str, rig: Rig) -> None:
+def survives(case: str, rig: Rig) -> None:
+    """Have messages in both directions while a fault happens."""
     name, when, direction = _CASES[case]
     starts = rig.starts
     rig.check()
@@ -55,20 +59,14 @@ def _survives(case: str, rig: Rig) -> None:
         raise Failure(f"the board restarted; it said last: {rig.last_words()}")
 
 
-@pytest.fixture(scope="module")
-def outcomes(request: pytest.FixtureRequest, lanes: Lanes) -> dict[str, Future[None]]:
-    return submit_chosen(request, lanes, _survives)
-
-
 @pytest.mark.parametrize("case", _CASES)
-def test_nothing_is_lost(case: str, outcomes: dict[str, Future[None]]) -> None:
-    outcomes[case].result()
+def test_nothing_is_lost(outcome: Future[None], case: str) -> None:
+    outcome.result()
 
 
-@pytest.fixture
-def rig(lanes: Lanes) -> Iterator[Rig]:
-    with lanes.borrow() as rig:
-        rig.check()
+@pytest.fixture(scope="module")
+def rig(image: Path, broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with Rig("alone", image, tmp_path_factory.mktemp("alone"), broker.port) as rig:
         yield rig
 
 

@@ -1,0 +1,91 @@
+"""Faults under TLS, and whoever is not the board's own broker: never is a word said that is not encrypted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+from certificates import Authority
+
+from faults import proxy
+from faults.proxy import TO_BOARD, TO_BROKER, Fault
+from faults.rig import Failure, Rig
+from faults.tls_broker import NAME, TLSBroker
+
+LANES = "tls_lanes"
+_HANDSHAKE = b"\x16\x03"  # how a TLS connection begins (RFC 8446 section 5.1)
+_FAULTS: dict[str, Callable[[], Fault]] = {
+    "drop": lambda: proxy.drop(1),
+    "stall": lambda: proxy.stall(0),
+    "stall in a record": lambda: proxy.stall(20),
+    "truncate": lambda: proxy.truncate(20),
+    "stutter": lambda: proxy.stutter,
+    "garbage": lambda: proxy.garbage(5),
+    "stall after 3 bytes of the handshake": lambda: proxy.stall(3),
+    "stall after 300 bytes of the handshake": lambda: proxy.stall(300),
+    "stall after 900 bytes of the handshake": lambda: proxy.stall(900),
+}
+_CASES = [f"{name}, {direction}" for name in _FAULTS for direction in (TO_BOARD, TO_BROKER)]
+
+
+def survives(case: str, rig: Rig) -> None:
+    """Have a fault under TLS."""
+    name, direction = case.split(", ")
+    starts = rig.starts
+    if "handshake" in name:
+        rig.proxy.with_next[direction] = _FAULTS[name]()
+        rig.proxy.reset()
+    else:
+        rig.proxy.apply(name, _FAULTS[name](), direction)
+    rig.ask()
+    rig.send()
+    rig.check()
+    rig.proxy.reset()  # some faults do not end a connection
+    rig.check()
+    if rig.starts != starts:
+        raise Failure(f"the board restarted; it said last: {rig.last_words()}")
+    _check_secrecy(rig)
+
+
+def _check_secrecy(rig: Rig) -> None:
+    heard = bytes(rig.proxy.heard or b"")
+    if not heard.startswith(_HANDSHAKE) or b"MQTT" in heard or rig.topic_out.encode() in heard:
+        raise Failure("the board said something that was not encrypted")
+
+
+@pytest.mark.parametrize("case", _CASES)
+def test_faults(outcome: Future[None], case: str) -> None:
+    outcome.result()
+
+
+@pytest.mark.parametrize("wrong", ["issuer", "host", "date"])
+def test_another_broker_is_refused_and_told_nothing(
+    image: Path, authority: Authority, tmp_path: Path, wrong: str
+) -> None:
+    issuer = Authority() if wrong == "issuer" else authority  # of the same name, with another key
+    broker = TLSBroker(tmp_path, issuer, "elsewhere.test" if wrong == "host" else NAME, expired=wrong == "date")
+    rig = broker.rig("wary", image, tmp_path, authority.der)
+    rig.connects = False
+    with rig:
+        for _ in range(2):
+            rig.console.expect("connection lost or not made: .*certificate", 30)
+            rig.console.expect("trying again", 30)
+        _check_secrecy(rig)
+        assert not any("* connected to" in line for line in rig.console.lines)
+        authority.issue(tmp_path, NAME)  # the right certificate in the place of the wrong one
+        broker.plain.stop()
+        broker.plain.start()
+        rig.give_keys()
+    broker.plain.stop()
+
+
+def test_many_messages_in_one_record(tls_broker: TLSBroker, authority: Authority, image: Path, tmp_path: Path) -> None:
+    """What TLS has decrypted and nobody has read yet does not show on the socket."""
+    with tls_broker.rig("busy", image, tmp_path, authority.der) as rig:
+        rig.board.cut_power()
+        for _ in range(15):
+            rig.ask()
+        rig.board.power_on()
+        rig.check()
