@@ -1,6 +1,7 @@
 # make demo          the tutorial's story on three virtual boards      (BROKER=host:port, PORT=device for a real alice)
 # make test          everything that can be checked on this machine
 # make powercut      power cuts everywhere in a board's life           (CUTS=n: how many, SEED=n: another life)
+# make soak          messages and faults: is any lost, does the heap stay? (MINUTES=n; BOARDS=n; SEED=n: the same again)
 # make bench         time, heap, flash and size against their budgets             (PORT=device or socket://host:port)
 # make conformance   VECTORS=file.json [PORT=device or socket://host:port]
 #
@@ -12,14 +13,14 @@ RUN := $(VENV)/bin/python
 STUBS := build/stubs
 WASM := build/wasm
 
-.PHONY: setup demo test unit vm property powercut budgets bench wasm integration lint conformance lock clean
+.PHONY: setup demo test unit vm property powercut budgets bench wasm integration faults soak lint conformance lock clean
 
 setup: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(RUN) -m e4_tools.demo $(if $(BROKER),--broker $(BROKER)) $(if $(PORT),--port $(PORT))
 
-test: lint unit vm property budgets wasm integration
+test: lint unit vm property budgets wasm integration faults
 
 unit: $(VENV)/.installed
 	$(RUN) -m pytest tests/unit
@@ -55,6 +56,13 @@ $(WASM)/.installed: tests/wasm/package-lock.json
 # Boards and brokers mostly wait for each other, so four tests go on at once on any machine.
 integration: $(VENV)/.installed
 	$(RUN) -m pytest -n 4 --dist worksteal tests/integration
+
+faults: $(VENV)/.installed
+	$(RUN) -m pytest tests/faults
+
+soak: $(VENV)/.installed
+	PYTHONPATH=tests $(RUN) -m faults.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(BOARDS),--boards $(BOARDS)) \
+		$(if $(SEED),--seed $(SEED))
 
 # Sizes, heap and flash are the same on every machine; times are not, and would fail where others work as well.
 budgets: $(VENV)/.installed

@@ -267,7 +267,12 @@ def _half(data: bytes, peer: Peer) -> None:
 
 for _name, _data in _HALF.items():
     CASES[f"{_name}, then silence"] = partial(_half, _data)
-CASES["half a payload, then the end"] = lambda peer: (peer.session(), peer.send(_HALF["half a payload"]))[0]
+
+
+@_case("half a payload, then the end")
+def _(peer: Peer) -> None:
+    peer.session()
+    peer.send(_HALF["half a payload"])
 
 
 @_case("a PUBLISH in drops, without end")

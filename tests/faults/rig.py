@@ -30,7 +30,6 @@ from faults.proxy import FaultProxy
 BOUND = 60.0  # seconds within which a board is back, whatever happened; far above what it takes, far below for ever
 _PATIENCE = 5.0  # seconds until another message is tried
 _FILTERS = 2  # to which the board subscribes: its receiving topic and one more
-_SAMPLE = 50  # messages from one look at the heap to the next
 
 _SHORT = {"keepalive": 12, "patience": 3}  # seconds; a fault is noticed sooner than with the defaults
 
@@ -43,7 +42,7 @@ from firmware.node import Node
 connection._RETRY_MS = 500  # it would double with every fault, up to a minute
 connection._RETRY_LIMIT_MS = 1000
 node = Node()
-seen = 0
+kept = []
 
 def send(number, rest):
     node.publish("OUT", b"answer " + number + b" " + rest)
@@ -51,16 +50,17 @@ def send(number, rest):
 
 @node.on("IN")
 def received(topic, message):
-    global seen
     words = message.split(b" ", 2)
     print("got", int(words[1]))
     if words[0] == b"ask":
-        send(words[1], words[2])
-    seen += 1
-    if seen % SAMPLE == 0:
-        del topic, message, words
-        gc.collect()
-        print("heap", gc.mem_free())
+        send(words[1], words[2][:100])
+    if LEAK:
+        kept.append(bytes(LEAK))
+
+@node.every(1)
+def look():
+    gc.collect()
+    print("heap", gc.mem_free())
 
 @node.on_line
 def typed(line):
@@ -98,10 +98,9 @@ class Partner:
 
     def __init__(self, name: str, port: int, topic: str, arrived: Callable[[bytes], None]) -> None:
         self._topic = topic
-        self._arrived = arrived
         self._ready = threading.Event()
         self._mqtt = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"partner-{name}", clean_session=False)
-        self._mqtt.on_connect = lambda *_: self._mqtt.subscribe(topic, 1)
+        self._mqtt.on_connect = self._on_connect
         self._mqtt.on_disconnect = lambda *_: self._ready.clear()
         self._mqtt.on_subscribe = lambda *_: self._ready.set()
         self._mqtt.on_message = lambda _client, _data, message: arrived(bytes(message.payload))
@@ -110,6 +109,9 @@ class Partner:
         self._mqtt.loop_start()
         if not self._ready.wait(10):
             raise Failure("the broker does not serve the partner")
+
+    def _on_connect(self, *_: object) -> None:
+        self._mqtt.subscribe(self._topic, 1)
 
     def publish(self, topic: str, message: bytes, seconds: float = 20.0) -> None:
         """Protect and publish, QoS 1; return when the broker has it."""
@@ -146,12 +148,13 @@ class Rig:
         self.got: Counter[int] = Counter()
         self.sent: set[int] = set()
         self.arrived: Counter[int] = Counter()
-        self.heap: list[int] = []
+        self.heap: list[tuple[float, int]] = []  # when, and bytes free after a collection
         self.starts = self.subscribed = 0
         self._number = 0
         self._image, self._folder, self._broker_port = image, folder, broker_port
         self._tls_port = tls_port
         self._broker = broker
+        self.leak = 0  # bytes that the application loses with each message, to see that it is noticed
         self.record = False  # what the board sends
         self.connects = True  # when entered
         self.files: dict[str, bytes] = {}  # to be on the board
@@ -184,7 +187,7 @@ class Rig:
         self.board = self._stack.enter_context(VirtualBoard(image))
         for path, content in self.files.items():
             write_file(self.board, path, content)
-        main = _MAIN.replace("OUT", self.topic_out).replace("IN", self.topic_in).replace("SAMPLE", str(_SAMPLE))
+        main = _MAIN.replace("OUT", self.topic_out).replace("IN", self.topic_in).replace("LEAK", str(self.leak))
         write_file(self.board, "main.py", main.encode())
         broker = {"host": HOST, "port": self.proxy.port, **_SHORT, **self._broker}
         config = config_for(self.name, self.proxy.port, topics=[self.topic_in], broker=broker)
@@ -210,7 +213,7 @@ class Rig:
                 elif match[1] == "sent":
                     self.sent.add(number)
                 else:
-                    self.heap.append(number)
+                    self.heap.append((time.monotonic(), number))
             self.starts += line.endswith("started")
             self.subscribed += "> subscribed to" in line
             self._changed.notify_all()

@@ -1,0 +1,242 @@
+"""Boards, messages and faults for as long as one likes, with an eye on what is lost and on the heap.
+
+    python -m faults.soak --minutes 10 --seed 1
+
+prints the free heap of each board over time and ends with one line: messages, faults, reconnects, lost, heap first
+and last. Exit code 1 if a message that QoS 1 promises was lost, a board restarted, or a heap shrank. The figures are
+written to build/soak.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))  # `fleet`
+
+from fleet import Mosquitto
+
+from faults import proxy
+from faults.proxy import TO_BOARD, TO_BROKER, Fault, FaultProxy
+from faults.rig import BOUND, Failure, Rig, make_image
+
+BOARDS = 3
+_OUTSTANDING = 8  # messages that a board may owe an answer
+_LARGEST = 1500  # bytes of a message, about
+_PAUSE = (0.2, 1.5)  # seconds between faults, and until one ends
+_NOISE = 4096  # bytes by which medians of an unchanged heap differ at most: what a few buffers take
+_ROWS = 12  # of the curve
+
+_GENTLE: dict[str, Callable[[random.Random], Fault]] = {
+    "delay": lambda source: proxy.delay(source.uniform(0.05, 0.5)),
+    "stall": lambda source: proxy.stall(source.randrange(200)),
+    "truncate": lambda source: proxy.truncate(source.randrange(200)),
+    "duplicate": lambda _: proxy.duplicate,
+    "trickle": lambda source: proxy.trickle(source.uniform(0.05, 0.9)),
+}
+
+
+@dataclass
+class Result:
+    """What a soak has seen; the heap of each board as (seconds since the start, bytes free)."""
+
+    messages: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    reconnects: int = 0
+    restarts: int = 0
+    lost: list[str] = field(default_factory=list)
+    heap: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    said: dict[str, list[str]] = field(default_factory=dict)  # what each board printed
+
+    def first_and_last(self, name: str) -> tuple[int, int]:
+        """The heap of a board early and late: medians of a third each, as single looks differ."""
+        free = [bytes_free for _, bytes_free in self.heap[name]]
+        third = max(1, len(free) // 3)
+        return int(median(free[:third])), int(median(free[-third:]))
+
+    @property
+    def worst(self) -> tuple[int, int]:
+        """First and last of the board whose heap shrank most."""
+        return max((self.first_and_last(name) for name in self.heap), key=lambda pair: pair[0] - pair[1])
+
+    @property
+    def passed(self) -> bool:
+        first, last = self.worst
+        return not (self.lost or self.failures or self.restarts) and first - last <= _NOISE
+
+    def line(self) -> str:
+        first, last = self.worst
+        return (
+            f"messages {self.messages}, faults {self.faults.total()}, reconnects {self.reconnects}, "
+            f"lost {len(self.lost)}, heap first {first} last {last}"
+        )
+
+
+def _cause(rig: Rig, source: random.Random) -> None:
+    """Have one fault, of any kind, that takes nothing away which QoS 1 promises."""
+    kind = source.choice([*_GENTLE, "half-open", "reset", "refuse", "wifi"])
+    if kind in _GENTLE:
+        direction = source.choice((TO_BOARD, TO_BROKER))
+        if kind == "duplicate":
+            direction = TO_BOARD  # a broker that gets a second CONNECT forgets the session
+        rig.proxy.apply(kind, _GENTLE[kind](source), direction)
+    elif kind == "half-open":
+        rig.proxy.half_open()
+    elif kind == "reset":
+        rig.proxy.reset()
+    elif kind == "refuse":
+        rig.proxy.refuse()
+        rig.proxy.reset(count=False)
+        time.sleep(source.uniform(0.1, 1.5))
+        rig.proxy.listen()
+    else:
+        rig.board.wifi(False)
+        time.sleep(source.uniform(0.3, 1.5))
+        rig.board.wifi(True)
+        rig.proxy.faults["wifi"] += 1
+
+
+def _torment(rig: Rig, source: random.Random, end: float, stopped: threading.Event) -> None:
+    """Cause faults until the end; between them the connection is let alone for a while."""
+    while time.monotonic() < end and not stopped.is_set():
+        time.sleep(source.uniform(*_PAUSE))
+        _cause(rig, source)
+        time.sleep(source.uniform(*_PAUSE))
+        heal(rig.proxy)
+
+
+def heal(through: FaultProxy) -> None:
+    """End all faults; a connection that one has spoilt is reset."""
+    present = through.present()
+    if present is not None and any(flow.fault is not None for flow in present.flows.values()):
+        through.reset(count=False)
+
+
+def _converse(rig: Rig, source: random.Random, end: float) -> None:
+    """Send messages, large and small, from both sides, until the end; then see that all have arrived."""
+    stopped = threading.Event()
+    faults = threading.Thread(target=_torment, args=(rig, random.Random(source.random()), end, stopped))  # noqa: S311
+    faults.start()
+    try:
+        while time.monotonic() < end:
+            rig.ask(int(source.triangular(0, _LARGEST, 0)))
+            if source.random() < 0.05:
+                rig.send()
+            if not rig.until(lambda: len(rig.asked) - len(rig.got) < _OUTSTANDING, BOUND):
+                raise Failure(f"{rig.name} takes nothing for {BOUND:.0f} s; it said last: {rig.last_words()}")
+    finally:
+        stopped.set()
+        faults.join()
+    rig.check()
+
+
+def _converse_safely(rig: Rig, seed: int, end: float, result: Result) -> None:
+    try:
+        _converse(rig, random.Random(seed), end)  # noqa: S311 (no secret)
+    except Exception as error:
+        result.failures.append(f"{rig.name}: {error!r}")
+
+
+def soak(minutes: float, seed: int, boards: int = BOARDS, leak: int = 0) -> Result:
+    """Run one; `leak` bytes per message are lost on purpose by the application."""
+    result = Result()
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        image = make_image(folder)
+        broker = Mosquitto(folder)
+        broker.start()
+        stack.callback(broker.stop)
+        rigs = [Rig(f"soak{i}", image, folder, broker.port) for i in range(boards)]
+        for rig in rigs:
+            rig.leak = leak
+            stack.enter_context(rig)
+        begin = time.monotonic()
+        threads = [
+            threading.Thread(target=_converse_safely, args=(rig, seed * 1000 + i, begin + minutes * 60, result))
+            for i, rig in enumerate(rigs)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for rig in rigs:
+            result.messages += rig.got.total() + rig.arrived.total()
+            result.faults += rig.proxy.faults
+            result.reconnects += rig.proxy.connections - 1
+            result.restarts += rig.starts - 1
+            result.lost += [f"{rig.name}: {what}" for what in rig.lost()]
+            result.said[rig.name] = rig.console.lines
+            result.heap[rig.name] = [(round(at - begin, 1), free) for at, free in rig.heap]
+    return result
+
+
+def print_curve(result: Result) -> None:
+    """The free heap of each board, over time."""
+    names = list(result.heap)
+    print("bytes free after a collection")
+    print("seconds", *(f"{name:>9}" for name in names))
+    longest = max(at for curve in result.heap.values() for at, _ in curve)
+    for row in range(_ROWS):
+        begin, end = longest * row / _ROWS, longest * (row + 1) / _ROWS
+        cells = []
+        for name in names:
+            free = [value for at, value in result.heap[name] if begin <= at < end]
+            cells.append(f"{int(median(free)):9}" if free else " " * 9)
+        print(f"{end:7.0f}", *cells)
+
+
+def write(result: Result, path: Path) -> None:
+    """Write the figures as JSON."""
+    first, last = result.worst
+    figures = {
+        "messages": result.messages,
+        "faults": dict(result.faults),
+        "reconnects": result.reconnects,
+        "restarts": result.restarts,
+        "lost": result.lost,
+        "heap_first": first,
+        "heap_last": last,
+        "heap": result.heap,
+    }
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def main() -> None:
+    """Run a soak from the command line."""
+    parser = argparse.ArgumentParser(description="Boards, messages and faults for as long as one likes.")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="to have the same faults again")
+    parser.add_argument("--boards", type=int, default=BOARDS)
+    parser.add_argument("--json", type=Path, default=Path("build", "soak.json"))
+    options = parser.parse_args()
+    print(f"{options.boards} boards for {options.minutes:g} minutes, seed {options.seed}", flush=True)
+    result = soak(options.minutes, options.seed, options.boards)
+    print_curve(result)
+    for failure in (*result.failures, *result.lost):
+        print(failure)
+    print("faults:", ", ".join(f"{name} {count}" for name, count in sorted(result.faults.items())))
+    write(result, options.json)
+    if not result.passed:
+        for name, lines in result.said.items():
+            console = options.json.with_name(f"{name}.console")
+            console.write_text("\n".join(lines) + "\n")
+            print(f"what {name} said is in {console}")
+    print(result.line())
+    sys.exit(0 if result.passed else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""A short soak; `make soak MINUTES=n` runs a long one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fleet import Mosquitto
+
+from faults.soak import print_curve, soak
+
+
+def test_nothing_is_lost_and_the_heap_stays(image: Path, broker: Mosquitto) -> None:
+    result = soak(minutes=0.5, seed=1, boards=2)
+    print_curve(result)
+    assert result.passed, (result.line(), result.failures, result.lost, result.restarts)
+    assert result.messages > 100
+    assert result.faults.total() > 10
+    assert result.reconnects > 5
+
+
+def test_a_leak_is_noticed(image: Path, broker: Mosquitto) -> None:
+    result = soak(minutes=0.1, seed=2, boards=1, leak=32)
+    assert not result.lost
+    assert not result.passed, result.line()
