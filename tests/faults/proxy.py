@@ -77,9 +77,24 @@ def truncate(after: int) -> Fault:
     return fault
 
 
-def duplicate(flow: Flow, data: bytes) -> None:
-    """What comes, comes twice: mostly whole packets."""
-    flow.forward(data + data)
+def duplicate() -> Fault:
+    """Every whole packet comes twice."""
+    begun = b""
+    aligned = False  # not until the packet has ended of which a part was passed on before
+
+    def fault(flow: Flow, data: bytes) -> None:
+        nonlocal begun, aligned
+        at = 0
+        for end in flow.ends:
+            whole = begun + data[at:end]
+            flow.forward(whole + whole if aligned else whole)
+            begun, at, aligned = b"", end, True
+        if aligned:
+            begun += data[at:]
+        else:
+            flow.forward(data[at:])
+
+    return fault
 
 
 def stutter(flow: Flow, data: bytes) -> None:
@@ -111,8 +126,36 @@ def trickle(seconds: float) -> Fault:
     return fault
 
 
+class Framer:
+    """Finds where MQTT packets end in a stream (section 2.2)."""
+
+    def __init__(self) -> None:
+        self._head = bytearray()
+        self._left = 0
+
+    def ends(self, data: bytes) -> list[int]:
+        """The places in the next bytes of the stream behind which a packet ends."""
+        found, at = [], 0
+        while at < len(data):
+            if self._left:
+                taken = min(self._left, len(data) - at)
+                self._left -= taken
+                at += taken
+                if not self._left:
+                    found.append(at)
+                continue
+            self._head.append(data[at])
+            at += 1
+            if len(self._head) > 1 and data[at - 1] < 0x80:
+                self._left = sum((digit & 0x7F) << 7 * i for i, digit in enumerate(self._head[1:]))
+                self._head.clear()
+                if not self._left:
+                    found.append(at)
+        return found
+
+
 class Flow:
-    """One direction of a connection. `fault` may be set at any time."""
+    """One direction of a connection. `fault` may be set at any time; `ends` tells it where packets end in its data."""
 
     def __init__(self, connection: Connection, source: socket.socket, sink: socket.socket, name: str) -> None:
         self.name = name
@@ -120,6 +163,8 @@ class Flow:
         self.ended = False
         self._connection, self._source, self._sink = connection, source, sink
         self._silent = False
+        self._framer = Framer()
+        self.ends: list[int] = []
 
     def start(self) -> None:
         threading.Thread(target=self._pump, name=f"proxy {self.name}", daemon=True).start()
@@ -153,6 +198,7 @@ class Flow:
             if not data:
                 break
             self._connection.record(self.name, data)
+            self.ends = self._framer.ends(data)
             if self._silent:
                 continue
             if self.fault is None:

@@ -25,7 +25,7 @@ _FAULTS: dict[str, Callable[[], Fault]] = {
     "stall in a payload": lambda: proxy.stall(60),
     "truncate after 3 bytes": lambda: proxy.truncate(3),
     "truncate in a payload": lambda: proxy.truncate(60),
-    "duplicate packets": lambda: proxy.duplicate,
+    "duplicate packets": proxy.duplicate,
     "duplicate bytes": lambda: proxy.stutter,
     "garbage": lambda: proxy.garbage(7),
     "trickle": lambda: proxy.trickle(0.9),
