@@ -287,6 +287,43 @@ def write_files(board: VirtualBoard, files: dict[str, str]) -> None:
     transport.close()
 
 
+# Network
+
+_JOIN = (
+    "import network, socket, time; w = network.WLAN(); w.active(True); w.connect('virtual', 'virtual-wifi'); "
+    "time.sleep(0.5); w.isconnected(); s = socket.socket(); "
+)
+
+
+def test_a_socket_that_is_set_to_block_waits_for_ever(terminal: Terminal) -> None:
+    """As on an ESP32: the Unix port would keep the time-out of before, and hide what hangs on a board."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        terminal.prompt()
+        terminal.ask(_JOIN.rstrip("; "))
+        terminal.ask(f"s.connect(socket.getaddrinfo('127.0.0.1', {server.getsockname()[1]})[0][-1])")
+        connection, _ = server.accept()
+        with connection:
+            terminal.ask("s.settimeout(0.2)")
+            assert b"ETIMEDOUT" in terminal.ask("s.read(1)")
+            terminal.ask("s.setblocking(True)")
+            terminal.type(b"s.read(1)\r")
+            time.sleep(1)
+            connection.sendall(b"x")
+            assert b"b'x'" in terminal.expect(PROMPT)
+
+
+def test_names_resolve_only_with_wifi_and_a_name_server(board: VirtualBoard, terminal: Terminal) -> None:
+    look = "socket.getaddrinfo('broker.test', 1883)[0][-1] == socket.getaddrinfo('127.0.0.1', 1883)[0][-1]"
+    terminal.prompt()
+    terminal.ask("import socket")
+    assert b"OSError: -202" in terminal.ask(look)
+    terminal.ask(_JOIN.rstrip("; "))
+    assert terminal.ask(look) == b"True\r\n"
+    board.name_server(False)
+    terminal.type(look.encode() + b"\r")
+    assert b"OSError: -202" in terminal.expect(PROMPT, 15)
+
+
 # Ctrl-C
 
 
@@ -295,7 +332,7 @@ def write_files(board: VirtualBoard, files: dict[str, str]) -> None:
     [
         "while True: pass",
         "import time; time.sleep(100)",
-        "import socket; s = socket.socket(); s.connect({address}); s.recv(1)",
+        _JOIN + "s.connect({address}); s.recv(1)",
         "import asyncio; asyncio.run(asyncio.wait_for(asyncio.Event().wait(), 100))",
         "import sys; sys.stdin.read(1)",
     ],
