@@ -9,7 +9,7 @@ from functools import partial
 
 from faults import wire
 from faults.hostile import Peer
-from faults.rig import Failure
+from faults.partner import Failure
 
 CASES: dict[str, Callable[[Peer], None]] = {}
 _HUGE = b"\xff\xff\xff\x7f"  # 268,435,455: the longest remaining length there is
@@ -322,19 +322,19 @@ def _ask(peer: Peer) -> None:
         raise Failure("the board does not publish")
 
 
-_NO_PUBACK = {
+_NO_PUBACK = {  # `#` as above
     "for another packet": b"\x40\x02\x55\xaa",
     "empty": b"\x40\x00",
     "short": b"\x40\x01\x00",
     "length of five bytes": b"\x40" + _ENDLESS + b"\x00\x01",
-    "a SUBACK": b"\x90\x03\x00\x01\x01",
-    "a PUBREC": b"\x50\x02\x00\x01",
+    "a SUBACK": b"\x90\x03#\x01",
+    "a PUBREC": b"\x50\x02#",
 }
 
 
 def _mispublish(answer: bytes, peer: Peer) -> None:
     _ask(peer)
-    peer.send(answer)
+    peer.send(answer.replace(b"#", peer.published[0][:2]))
     peer.patience()
 
 

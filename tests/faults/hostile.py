@@ -12,7 +12,8 @@ from fleet import TOPIC_KEY
 
 import e4
 from faults import wire
-from faults.rig import BOUND, Failure, Rig
+from faults.partner import Failure
+from faults.rig import BOUND, Rig
 
 _FILTERS = 2  # to which the board of a rig subscribes: its receiving topic and one more
 

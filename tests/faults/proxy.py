@@ -1,157 +1,27 @@
 """A proxy on loopback between boards and a broker, whose connections fail on demand.
 
 A fault is a callable `fault(flow, data)`: it gets what arrives in one direction and decides what becomes of it, by
-`flow.forward`, `flow.fall_silent`, `flow.close` and `flow.reset`. Those below are made by functions named after what
-they do; each keeps its own count of bytes, so a fault serves one direction of one connection.
+`flow.forward`, `flow.fall_silent`, `flow.close` and `flow.reset`. The kinds there are, are in `kinds`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import random
 import socket
 import struct
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 
 from e4_tools.embedded_broker import HOST, free_port
+from faults.wire import Framer
 
 _CHUNK = 4096
 TO_BOARD, TO_BROKER = "to board", "to broker"
 
 Fault = Callable[["Flow", bytes], None]
 Script = Callable[[socket.socket], None]
-
-
-def delay(seconds: float) -> Fault:
-    """Everything is late."""
-
-    def fault(flow: Flow, data: bytes) -> None:
-        time.sleep(seconds)
-        flow.forward(data)
-
-    return fault
-
-
-def drop(n: int) -> Fault:
-    """The next `n` bytes are lost, those behind them are not."""
-    left = n
-
-    def fault(flow: Flow, data: bytes) -> None:
-        nonlocal left
-        lost = min(left, len(data))
-        left -= lost
-        flow.forward(data[lost:])
-
-    return fault
-
-
-def stall(after: int) -> Fault:
-    """After `after` bytes nothing comes any more; the connection stays."""
-    left = after
-
-    def fault(flow: Flow, data: bytes) -> None:
-        nonlocal left
-        flow.forward(data[:left])
-        left -= min(left, len(data))
-        if not left:
-            flow.fall_silent()
-
-    return fault
-
-
-def truncate(after: int) -> Fault:
-    """After `after` bytes the connection is closed."""
-    left = after
-
-    def fault(flow: Flow, data: bytes) -> None:
-        nonlocal left
-        flow.forward(data[:left])
-        left -= min(left, len(data))
-        if not left:
-            flow.close()
-
-    return fault
-
-
-def duplicate() -> Fault:
-    """Every whole packet comes twice."""
-    begun = b""
-    aligned = False  # not until the packet has ended of which a part was passed on before
-
-    def fault(flow: Flow, data: bytes) -> None:
-        nonlocal begun, aligned
-        at = 0
-        for end in flow.ends:
-            whole = begun + data[at:end]
-            flow.forward(whole + whole if aligned else whole)
-            begun, at, aligned = b"", end, True
-        if aligned:
-            begun += data[at:]
-        else:
-            flow.forward(data[at:])
-
-    return fault
-
-
-def stutter(flow: Flow, data: bytes) -> None:
-    """One byte comes twice."""
-    middle = len(data) // 2
-    flow.forward(data[: middle + 1] + data[middle:])
-
-
-def garbage(seed: int) -> Fault:
-    """Random bytes come instead."""
-    source = random.Random(seed)  # noqa: S311 (no secret)
-
-    def fault(flow: Flow, data: bytes) -> None:
-        flow.forward(source.randbytes(len(data)))
-
-    return fault
-
-
-def trickle(seconds: float) -> Fault:
-    """One byte at a time, each late: a timeout that starts again with every byte never ends."""
-
-    def fault(flow: Flow, data: bytes) -> None:
-        for at in range(len(data)):
-            flow.forward(data[at : at + 1])
-            time.sleep(seconds)
-            if flow.ended:
-                return
-
-    return fault
-
-
-class Framer:
-    """Finds where MQTT packets end in a stream (section 2.2)."""
-
-    def __init__(self) -> None:
-        self._head = bytearray()
-        self._left = 0
-
-    def ends(self, data: bytes) -> list[int]:
-        """The places in the next bytes of the stream behind which a packet ends."""
-        found, at = [], 0
-        while at < len(data):
-            if self._left:
-                taken = min(self._left, len(data) - at)
-                self._left -= taken
-                at += taken
-                if not self._left:
-                    found.append(at)
-                continue
-            self._head.append(data[at])
-            at += 1
-            if len(self._head) > 1 and data[at - 1] < 0x80:
-                self._left = sum((digit & 0x7F) << 7 * i for i, digit in enumerate(self._head[1:]))
-                self._head.clear()
-                if not self._left:
-                    found.append(at)
-        return found
 
 
 class Flow:

@@ -13,9 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import paho.mqtt.client as mqtt
 from fleet import KEY, TOPIC_KEY, config_for
-from paho.mqtt.enums import CallbackAPIVersion
 
 import e4
 from e4_tools.boards import Board
@@ -25,6 +23,7 @@ from e4_tools.deploy import deploy
 from e4_tools.embedded_broker import HOST
 from e4_tools.provisioning import provision
 from e4_tools.virtual_board import VirtualBoard
+from faults.partner import Failure, Partner
 from faults.proxy import FaultProxy
 
 BOUND = 60.0  # seconds within which a board is back, whatever happened; far above what it takes, far below for ever
@@ -81,50 +80,12 @@ def write_file(board: VirtualBoard, path: str, content: bytes) -> None:
         serial.write_file(path, content)
 
 
-class Failure(AssertionError):
-    """A board did not do what a user relies on."""
-
-
 def make_image(folder: Path) -> Path:
     """The flash image of a board that has our files and nothing else."""
     image = folder / "deployed.flash"
     with VirtualBoard(image) as board:
         deploy(board.device)
     return image
-
-
-class Partner:
-    """Who talks with a board through the broker, over a connection of its own that no fault touches."""
-
-    def __init__(self, name: str, port: int, topic: str, arrived: Callable[[bytes], None]) -> None:
-        self._topic = topic
-        self._ready = threading.Event()
-        self._mqtt = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"partner-{name}", clean_session=False)
-        self._mqtt.on_connect = self._on_connect
-        self._mqtt.on_disconnect = lambda *_: self._ready.clear()
-        self._mqtt.on_subscribe = lambda *_: self._ready.set()
-        self._mqtt.on_message = lambda _client, _data, message: arrived(bytes(message.payload))
-        self._mqtt.reconnect_delay_set(1, 1)
-        self._mqtt.connect(HOST, port)
-        self._mqtt.loop_start()
-        if not self._ready.wait(10):
-            raise Failure("the broker does not serve the partner")
-
-    def _on_connect(self, *_: object) -> None:
-        self._mqtt.subscribe(self._topic, 1)
-
-    def publish(self, topic: str, message: bytes, seconds: float = 20.0) -> None:
-        """Protect and publish, QoS 1; return when the broker has it."""
-        if not self._ready.wait(seconds):
-            raise Failure("the broker does not serve the partner again")
-        information = self._mqtt.publish(topic, e4.protect(message, TOPIC_KEY, int(time.time())), qos=1)
-        information.wait_for_publish(seconds)
-        if not information.is_published():
-            raise Failure("the broker does not take a message")
-
-    def close(self) -> None:
-        self._mqtt.disconnect()
-        self._mqtt.loop_stop()
 
 
 class Rig:

@@ -27,9 +27,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))  # `fleet`
 
 from fleet import Mosquitto
 
-from faults import proxy
+from faults import kinds
+from faults.partner import Failure
 from faults.proxy import TO_BOARD, TO_BROKER, Fault, FaultProxy
-from faults.rig import BOUND, Failure, Rig, make_image
+from faults.rig import BOUND, Rig, make_image
 
 BOARDS = 3
 _OUTSTANDING = 8  # messages that a board may owe an answer
@@ -40,11 +41,11 @@ _NOISE = 1024  # bytes by which medians of an unchanged heap may differ
 _ROWS = 12  # of the curve
 
 _GENTLE: dict[str, Callable[[random.Random], Fault]] = {
-    "delay": lambda source: proxy.delay(source.uniform(0.05, 0.5)),
-    "stall": lambda source: proxy.stall(source.randrange(200)),
-    "truncate": lambda source: proxy.truncate(source.randrange(200)),
-    "duplicate": lambda _: proxy.duplicate(),
-    "trickle": lambda source: proxy.trickle(source.uniform(0.05, 0.9)),
+    "delay": lambda source: kinds.delay(source.uniform(0.05, 0.5)),
+    "stall": lambda source: kinds.stall(source.randrange(200)),
+    "truncate": lambda source: kinds.truncate(source.randrange(200)),
+    "duplicate": lambda _: kinds.duplicate(),
+    "trickle": lambda source: kinds.trickle(source.uniform(0.05, 0.9)),
 }
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from faults.cases import CASES
 from faults.hostile import meet
-from faults.rig import Failure, Rig
+from faults.partner import Failure
+from faults.rig import Rig
 
 LANES = "lanes"
 

@@ -9,26 +9,27 @@ from pathlib import Path
 import pytest
 from fleet import Mosquitto
 
-from faults import proxy
+from faults import kinds
+from faults.partner import Failure
 from faults.proxy import TO_BOARD, TO_BROKER, Fault
-from faults.rig import Failure, Rig
+from faults.rig import Rig
 
 LANES = "lanes"
 
 # Each made anew for each connection, as it counts bytes.
 _FAULTS: dict[str, Callable[[], Fault]] = {
-    "delay": lambda: proxy.delay(0.7),
-    "drop 1 byte": lambda: proxy.drop(1),
-    "drop 50 bytes": lambda: proxy.drop(50),
-    "stall at once": lambda: proxy.stall(0),
-    "stall after 3 bytes": lambda: proxy.stall(3),
-    "stall in a payload": lambda: proxy.stall(60),
-    "truncate after 3 bytes": lambda: proxy.truncate(3),
-    "truncate in a payload": lambda: proxy.truncate(60),
-    "duplicate packets": proxy.duplicate,
-    "duplicate bytes": lambda: proxy.stutter,
-    "garbage": lambda: proxy.garbage(7),
-    "trickle": lambda: proxy.trickle(0.9),
+    "delay": lambda: kinds.delay(0.7),
+    "drop 1 byte": lambda: kinds.drop(1),
+    "drop 50 bytes": lambda: kinds.drop(50),
+    "stall at once": lambda: kinds.stall(0),
+    "stall after 3 bytes": lambda: kinds.stall(3),
+    "stall in a payload": lambda: kinds.stall(60),
+    "truncate after 3 bytes": lambda: kinds.truncate(3),
+    "truncate in a payload": lambda: kinds.truncate(60),
+    "duplicate packets": kinds.duplicate,
+    "duplicate bytes": lambda: kinds.stutter,
+    "garbage": lambda: kinds.garbage(7),
+    "trickle": lambda: kinds.trickle(0.9),
 }
 # Changed bytes can acknowledge anything, and a broker that gets a second CONNECT forgets the session.
 _ALTERING = ("drop 1 byte", "drop 50 bytes", "duplicate bytes", "garbage")

@@ -11,7 +11,8 @@ import pytest
 from fleet import Mosquitto, find_mosquitto
 
 from e4_tools.embedded_broker import EmbeddedBroker
-from faults.rig import Failure, Rig
+from faults.partner import Failure
+from faults.rig import Rig
 
 _NAME = "broker.test"
 _PERSISTENT = """persistence true

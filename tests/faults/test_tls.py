@@ -9,23 +9,24 @@ from pathlib import Path
 import pytest
 from certificates import Authority
 
-from faults import proxy
+from faults import kinds
+from faults.partner import Failure
 from faults.proxy import TO_BOARD, TO_BROKER, Fault
-from faults.rig import Failure, Rig
+from faults.rig import Rig
 from faults.tls_broker import NAME, TLSBroker
 
 LANES = "tls_lanes"
 _HANDSHAKE = b"\x16\x03"  # how a TLS connection begins (RFC 8446 section 5.1)
 _FAULTS: dict[str, Callable[[], Fault]] = {
-    "drop": lambda: proxy.drop(1),
-    "stall": lambda: proxy.stall(0),
-    "stall in a record": lambda: proxy.stall(20),
-    "truncate": lambda: proxy.truncate(20),
-    "stutter": lambda: proxy.stutter,
-    "garbage": lambda: proxy.garbage(5),
-    "stall after 3 bytes of the handshake": lambda: proxy.stall(3),
-    "stall after 300 bytes of the handshake": lambda: proxy.stall(300),
-    "stall after 900 bytes of the handshake": lambda: proxy.stall(900),
+    "drop": lambda: kinds.drop(1),
+    "stall": lambda: kinds.stall(0),
+    "stall in a record": lambda: kinds.stall(20),
+    "truncate": lambda: kinds.truncate(20),
+    "stutter": lambda: kinds.stutter,
+    "garbage": lambda: kinds.garbage(5),
+    "stall after 3 bytes of the handshake": lambda: kinds.stall(3),
+    "stall after 300 bytes of the handshake": lambda: kinds.stall(300),
+    "stall after 900 bytes of the handshake": lambda: kinds.stall(900),
 }
 _CASES = [f"{name}, {direction}" for name in _FAULTS for direction in (TO_BOARD, TO_BROKER)]
 

@@ -77,3 +77,31 @@ def _read(connection: socket.socket, n: int) -> bytes:
             raise Gone
         data += more
     return data
+
+
+class Framer:
+    """Finds where MQTT packets end in a stream (section 2.2)."""
+
+    def __init__(self) -> None:
+        self._head = bytearray()
+        self._left = 0
+
+    def ends(self, data: bytes) -> list[int]:
+        """The places in the next bytes of the stream behind which a packet ends."""
+        found, at = [], 0
+        while at < len(data):
+            if self._left:
+                taken = min(self._left, len(data) - at)
+                self._left -= taken
+                at += taken
+                if not self._left:
+                    found.append(at)
+                continue
+            self._head.append(data[at])
+            at += 1
+            if len(self._head) > 1 and data[at - 1] < 0x80:
+                self._left = sum((digit & 0x7F) << 7 * i for i, digit in enumerate(self._head[1:]))
+                self._head.clear()
+                if not self._left:
+                    found.append(at)
+        return found

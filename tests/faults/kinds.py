@@ -1,0 +1,108 @@
+"""The kinds of faults. Each function makes one, for one direction of one connection: it may count bytes."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from faults.proxy import Fault, Flow
+
+
+def delay(seconds: float) -> Fault:
+    """Everything is late."""
+
+    def fault(flow: Flow, data: bytes) -> None:
+        time.sleep(seconds)
+        flow.forward(data)
+
+    return fault
+
+
+def drop(n: int) -> Fault:
+    """The next `n` bytes are lost, those behind them are not."""
+    left = n
+
+    def fault(flow: Flow, data: bytes) -> None:
+        nonlocal left
+        lost = min(left, len(data))
+        left -= lost
+        flow.forward(data[lost:])
+
+    return fault
+
+
+def stall(after: int) -> Fault:
+    """After `after` bytes nothing comes any more; the connection stays."""
+    left = after
+
+    def fault(flow: Flow, data: bytes) -> None:
+        nonlocal left
+        flow.forward(data[:left])
+        left -= min(left, len(data))
+        if not left:
+            flow.fall_silent()
+
+    return fault
+
+
+def truncate(after: int) -> Fault:
+    """After `after` bytes the connection is closed."""
+    left = after
+
+    def fault(flow: Flow, data: bytes) -> None:
+        nonlocal left
+        flow.forward(data[:left])
+        left -= min(left, len(data))
+        if not left:
+            flow.close()
+
+    return fault
+
+
+def duplicate() -> Fault:
+    """Every whole packet comes twice."""
+    begun = b""
+    aligned = False  # not until the packet has ended of which a part was passed on before
+
+    def fault(flow: Flow, data: bytes) -> None:
+        nonlocal begun, aligned
+        at = 0
+        for end in flow.ends:
+            whole = begun + data[at:end]
+            flow.forward(whole + whole if aligned else whole)
+            begun, at, aligned = b"", end, True
+        if aligned:
+            begun += data[at:]
+        else:
+            flow.forward(data[at:])
+
+    return fault
+
+
+def stutter(flow: Flow, data: bytes) -> None:
+    """One byte comes twice."""
+    middle = len(data) // 2
+    flow.forward(data[: middle + 1] + data[middle:])
+
+
+def garbage(seed: int) -> Fault:
+    """Random bytes come instead."""
+    source = random.Random(seed)  # noqa: S311 (no secret)
+
+    def fault(flow: Flow, data: bytes) -> None:
+        flow.forward(source.randbytes(len(data)))
+
+    return fault
+
+
+def trickle(seconds: float) -> Fault:
+    """One byte at a time, each late: a timeout that starts again with every byte never ends."""
+
+    def fault(flow: Flow, data: bytes) -> None:
+        for at in range(len(data)):
+            flow.forward(data[at : at + 1])
+            time.sleep(seconds)
+            if flow.ended:
+                return
+
+    return fault

@@ -1,0 +1,52 @@
+"""Who talks with a board through the broker."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import paho.mqtt.client as mqtt
+from fleet import TOPIC_KEY
+from paho.mqtt.enums import CallbackAPIVersion
+
+import e4
+from e4_tools.embedded_broker import HOST
+
+
+class Failure(AssertionError):
+    """A board did not do what a user relies on."""
+
+
+class Partner:
+    """A connection to the broker that no fault touches, with a session that the broker keeps."""
+
+    def __init__(self, name: str, port: int, topic: str, arrived: Callable[[bytes], None]) -> None:
+        self._topic = topic
+        self._ready = threading.Event()
+        self._mqtt = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"partner-{name}", clean_session=False)
+        self._mqtt.on_connect = self._on_connect
+        self._mqtt.on_disconnect = lambda *_: self._ready.clear()
+        self._mqtt.on_subscribe = lambda *_: self._ready.set()
+        self._mqtt.on_message = lambda _client, _data, message: arrived(bytes(message.payload))
+        self._mqtt.reconnect_delay_set(1, 1)
+        self._mqtt.connect(HOST, port)
+        self._mqtt.loop_start()
+        if not self._ready.wait(10):
+            raise Failure("the broker does not serve the partner")
+
+    def _on_connect(self, *_: object) -> None:
+        self._mqtt.subscribe(self._topic, 1)
+
+    def publish(self, topic: str, message: bytes, seconds: float = 20.0) -> None:
+        """Protect and publish, QoS 1; return when the broker has it."""
+        if not self._ready.wait(seconds):
+            raise Failure("the broker does not serve the partner again")
+        information = self._mqtt.publish(topic, e4.protect(message, TOPIC_KEY, int(time.time())), qos=1)
+        information.wait_for_publish(seconds)
+        if not information.is_published():
+            raise Failure("the broker does not take a message")
+
+    def close(self) -> None:
+        self._mqtt.disconnect()
+        self._mqtt.loop_stop()
