@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -28,7 +29,8 @@ class Partner:
         self._mqtt.on_connect = self._on_connect
         self._mqtt.on_disconnect = lambda *_: self._ready.clear()
         self._mqtt.on_subscribe = lambda *_: self._ready.set()
-        self._mqtt.on_message = lambda _client, _data, message: arrived(bytes(message.payload))
+        self._mqtt.on_message = self._on_message
+        self._arrived = arrived
         self._mqtt.reconnect_delay_set(1, 1)
         self._mqtt.connect(HOST, port)
         self._mqtt.loop_start()
@@ -37,6 +39,10 @@ class Partner:
 
     def _on_connect(self, *_: object) -> None:
         self._mqtt.subscribe(self._topic, 1)
+
+    def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        with contextlib.suppress(e4.E4Error):  # a fault has altered it
+            self._arrived(bytes(message.payload))
 
     def publish(self, topic: str, message: bytes, seconds: float = 20.0) -> None:
         """Protect and publish, QoS 1; return when the broker has it."""
