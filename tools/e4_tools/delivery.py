@@ -25,6 +25,7 @@ from e4_tools.keystore.models import CURRENT, LEAVING, PENDING, Client, Grant, O
 
 _BATCH = 100  # commands between two records of what the broker has; a crash sends at most so many once more
 _FAILURE_SIZE = 255
+_MOMENT = 0.02  # seconds
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Delivery:
         self._keys: dict[str, list[tuple[bytes, bool]]] = {}  # client ID: its ID keys, whether to retain
         self._parts: dict[int, int] = {}  # seq: messages of it that are not settled
         self._done: list[Waiting] = []
+        self._protected: set[bytes] = set()
 
     def send(
         self, client_ids: Collection[str] | None = None, progress: Callable[[int, int], None] = lambda done, of: None
@@ -103,7 +105,7 @@ class Delivery:
             return [_waiting(row) for row in rows]
 
     def _open_keys(self, client: Client) -> None:
-        """Open the ID keys to send under, the one to retain last."""
+        """Open the ID keys to send under: the one known to work first, as a client that holds both takes it quietly."""
         keys = []
         try:
             for state in (CURRENT, PENDING):
@@ -123,13 +125,20 @@ class Delivery:
                 keys = self._keys[command.client_id]
                 if command.opcode == e4.commands.SET_ID_KEY:
                     keys = [(key, retain) for key, retain in keys if retain]  # whoever holds the new key has it
-                payloads = [(e4.protect(plain, key, int(time.time())), retain) for key, retain in keys]
+                payloads = [(self._protect(plain, key), retain) for key, retain in keys]
             except (ToolError, e4.E4Error) as error:
                 self._outcome.failures[command.client] = str(error)
                 continue
             self._parts[command.seq] = len(payloads)
             for payload, retain in payloads:
                 yield command, Message(command.receiving_topic, payload, retain)
+
+    def _protect(self, plain: bytes, key: bytes) -> bytes:
+        """Protect a command so that it is like none sent before: an equal one would be taken for a copy."""
+        while (payload := e4.protect(plain, key, int(time.time()))) in self._protected:
+            time.sleep(_MOMENT)
+        self._protected.add(payload)
+        return payload
 
     def _settled(self, command: Waiting, failure: str | None) -> int:
         """Note what became of one message; return 1 if its command needs no further one."""
