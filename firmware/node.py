@@ -29,6 +29,7 @@ from firmware.watchdog import Watchdog
 
 _TICK_MS = 200  # the longest that the loop waits for something to happen
 _TIDY_AFTER_MS = 30000  # since the last command: cleaning up costs as much for one change as for many
+_TIDY_AGAIN_MS = 3600000  # after a failure
 _BUSY_MS = 20  # while something is under way that cannot be waited for
 
 
@@ -241,6 +242,7 @@ class Node(Handlers):
             return self._store.tidy(1)
         except e4.StoreError as error:
             print("* cleaning up failed:", error)
+            self._unchanged = Deadline(_TIDY_AGAIN_MS)
             return False
 
 
