@@ -131,7 +131,10 @@ class ClientLife(RuleBasedStateMachine):
     def publish(self, topic: str, text: bytes, times: int) -> None:
         """No two equal payloads, though the text is the same; and a strict receiver accepts them."""
         for _ in range(times if topic in self.model.topics else 0):
-            payload = self.client.protect_message(text, topic)
+            try:
+                payload = self.client.protect_message(text, topic)
+            except e4.SentTooOften:  # more messages in this second, the probe's among them, than are remembered
+                return
             assert payload not in self.published
             self.published.add(payload)
             stamp = int.from_bytes(payload[:8], "little")
