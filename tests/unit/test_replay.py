@@ -3,18 +3,11 @@
 import os
 
 from support import Clock, raises
-from test_client import Bench
+from test_client import _ID, _ID_KEY, _KEY_A, _KEY_B, _KEY_C, _TOPIC, Bench
 
 import e4
 from e4 import commands
 from e4.copies import Copies
-
-_ID = e4.id_of("board")
-_ID_KEY = bytes(range(1, 33))
-_KEY_A = b"a" * 32
-_KEY_B = b"b" * 32
-_KEY_C = b"c" * 32
-_TOPIC = "sensors/lab"
 
 
 class Recorder:

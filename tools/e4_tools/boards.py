@@ -164,3 +164,22 @@ def _reason(error: Exception) -> str:
     if isinstance(error, struct.error):
         return "the board stopped answering"
     return str(error).partition(":")[0] if isinstance(error, TransportError) else str(error)
+
+
+def code_to_remove(*paths: str) -> str:
+    """Return code for a board that removes files, and folders with all that is in them; they may be missing."""
+    return _REMOVE + "".join(f"remove({path!r})\n" for path in paths)
+
+
+_REMOVE = """
+import os
+def remove(path):
+    try:
+        for entry in os.ilistdir(path):
+            child = path + "/" + entry[0]
+            remove(child) if entry[1] == 0x4000 else os.remove(child)
+        os.rmdir(path)
+    except OSError as error:
+        if error.errno != 2:
+            raise
+"""

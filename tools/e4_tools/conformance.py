@@ -17,7 +17,7 @@ import click
 from mpremote.transport import TransportError, TransportExecError
 
 from e4_tools import conformance_cases
-from e4_tools.boards import Board
+from e4_tools.boards import Board, code_to_remove
 from e4_tools.compile import ASK_BOARD, Target, module_for, package
 from e4_tools.errors import ToolError
 from e4_tools.passwords import derive_keys
@@ -127,19 +127,7 @@ gc.collect()
 print(sys.implementation[0], *sys.implementation[1][:3], "-", sys.platform, "-", e4.blocks.BACKEND, "-", gc.mem_free())
 """
 
-_REMOVE = f"""
-import os
-def remove(path):
-    try:
-        for entry in os.ilistdir(path):
-            child = path + "/" + entry[0]
-            remove(child) if entry[1] == 0x4000 else os.remove(child)
-        os.rmdir(path)
-    except OSError as error:
-        if error.errno != 2:
-            raise
-remove("{_FOLDER}")
-"""
+_REMOVE = code_to_remove(_FOLDER)
 
 
 def _on_board(port: str, cases: list[Case]) -> bool:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,7 +14,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
-from e4_tools.boards import Board
+from e4_tools.boards import Board, code_to_remove
 from e4_tools.compile import ASK_BOARD, Target, module_for, package
 from e4_tools.errors import ToolError
 from e4_tools.paths import FIRMWARE, FROZEN, LIBRARY
@@ -26,20 +27,7 @@ _FOLDER = "/e4-bench"
 _STATE = "/e4-bench-state"
 _SECONDS = 900.0
 
-_REMOVE = f"""
-import os
-def remove(path):
-    try:
-        for entry in os.ilistdir(path):
-            child = path + "/" + entry[0]
-            remove(child) if entry[1] == 0x4000 else os.remove(child)
-        os.rmdir(path)
-    except OSError as error:
-        if error.errno != 2:
-            raise
-remove("{_FOLDER}")
-remove("{_STATE}")
-"""
+_REMOVE = code_to_remove(_FOLDER, _STATE)
 
 
 def _modules(target: Target) -> Iterator[tuple[str, bytes]]:
@@ -55,9 +43,9 @@ class Place(AbstractContextManager["Place"]):
 
     name: str
 
+    @abstractmethod
     def run(self, code: str) -> Any:
         """Run a snippet whose last line of output is JSON. Raises ToolError."""
-        raise NotImplementedError
 
     def prepare(self, topics: int) -> str:
         """Return the code that brings up the file system of a state with so many topics."""
