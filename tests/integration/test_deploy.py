@@ -163,7 +163,7 @@ def test_a_flash_that_becomes_full_keeps_the_old_version(
     assert hashes(old_board) == before
 
 
-@pytest.mark.parametrize("done", [0, 1, 2, 12, 26, 27])
+@pytest.mark.parametrize("done", [0, 1, 2, 12, -2, -1])  # -1: all of them
 def test_the_change_of_names_is_finished_at_the_next_start(
     old_board: VirtualBoard, versions: tuple[Path, dict[str, str], dict[str, str]], done: int
 ) -> None:
@@ -175,7 +175,7 @@ def test_the_change_of_names_is_finished_at_the_next_start(
         for path in plan.write:
             serial.write_file(path + ".new", plan.files[path])
         serial.write_file("boot.py", (_ROOT / "boot.py").read_bytes())
-        assert len(lines.split()) == 27
+        done %= len(lines.split()) + 1
         serial.run(_INTERRUPTED_SWITCH.format(lines=lines, done=done), "a test")
     assert hashes(old_board) == new
 

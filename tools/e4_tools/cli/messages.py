@@ -82,9 +82,9 @@ def listen(  # noqa: PLR0913 (one parameter for each option)
     heard = 0
     with connect(broker) as connection:
         connection.listen(reader.topics, lambda topic, payload, _retained: arrived.put((topic, payload)))
-        if not report.as_json:
-            click.echo(f"Listening on {', '.join(reader.topics)}; Ctrl-C ends.", err=True)
         try:
+            if not report.as_json:
+                click.echo(f"Listening on {', '.join(reader.topics)}; Ctrl-C ends.", err=True)
             while (count is None or heard < count) and (deadline is None or time.monotonic() < deadline):
                 heard += _next(report, reader, arrived, deadline, as_hex)
         except KeyboardInterrupt:
