@@ -6,6 +6,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -74,6 +75,7 @@ class Operator:
 
 def _run(arguments: tuple[str, ...], environment: dict[str, str], output: str) -> None:
     os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have it ignored
     with open(output, "a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         main(arguments, prog_name="e4")
 
