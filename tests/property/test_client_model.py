@@ -130,6 +130,7 @@ class ClientLife(RuleBasedStateMachine):
     @rule(topic=_topics, text=st.sampled_from((b"on", b"off")), times=st.integers(1, 5))
     def publish(self, topic: str, text: bytes, times: int) -> None:
         """No two equal payloads, though the text is the same; and a strict receiver accepts them."""
+        self.published = set()  # in this step: in many the probe sends more within a second than a client remembers
         for _ in range(times if topic in self.model.topics else 0):
             try:
                 payload = self.client.protect_message(text, topic)
