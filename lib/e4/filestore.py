@@ -163,7 +163,8 @@ class FileStore:
                 folder, path = self._place(name)
                 if files.exists(folder):  # it may have been empty, and removed since
                     yield from _fill(_beside(path))
-            yield from _fill(self._following)
+            if files.KEEPS_OLD_CONTENTS:
+                yield from _fill(self._following)
             if self._mark and not (self._sweeps or self._replaced):
                 self._settle()
                 self._write_root(self._generation, False, self._resident, {})
