@@ -147,6 +147,7 @@ class FaultProxy:
         self.with_next: dict[str, Fault] = {}  # what is to happen to the next connection, by direction
         self._script: Script | None = None
         self._current: list[Connection] = []
+        self._resets = 0
         self._lock = threading.Lock()
         self._server: socket.socket | None = None
 
@@ -198,8 +199,9 @@ class FaultProxy:
         return True
 
     def reset(self, count: bool = True) -> None:
-        """Reset all connections."""
+        """Reset all connections, those included that are just being made."""
         with self._lock:
+            self._resets += 1
             ending, self._current = self._current, []
         for connection in ending:
             connection.reset()
@@ -221,12 +223,13 @@ class FaultProxy:
             board.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 script, self._script = self._script, None
+                resets = self._resets
             if script is not None:
                 threading.Thread(target=script, args=(board,), name="hostile broker", daemon=True).start()
             else:
-                self._connect(board)
+                self._connect(board, resets)
 
-    def _connect(self, board: socket.socket) -> None:
+    def _connect(self, board: socket.socket, resets: int) -> None:
         try:
             broker = socket.create_connection((HOST, self.broker_port), 5)
         except OSError:
@@ -237,5 +240,9 @@ class FaultProxy:
         planned, self.with_next = self.with_next, {}
         connection = Connection(self, board, broker, planned)
         with self._lock:
-            self._current.append(connection)
             self.connections += 1
+            late = resets != self._resets
+            if not late:
+                self._current.append(connection)
+        if late:
+            connection.reset()
