@@ -7,13 +7,13 @@ from e4._keccak_tables import LANES, ROTATIONS, ROUND_CONSTANTS
 _MASK64 = 0xFFFFFFFFFFFFFFFF
 
 
-def xor_into(dst, src, n: int) -> None:
-    a = int.from_bytes(dst[:n], "big") ^ int.from_bytes(src[:n], "big")
+def xor_into(dst, src, start: int, n: int) -> None:
+    a = int.from_bytes(dst[:n], "big") ^ int.from_bytes(src[start : start + n], "big")
     dst[:n] = a.to_bytes(n, "big")
 
 
-def copy_block(dst, src, start: int) -> None:
-    dst[:16] = src[start : start + 16]
+def copy_block(dst, at: int, src, start: int) -> None:
+    dst[at : at + 16] = src[start : start + 16]
 
 
 def double(block) -> None:
@@ -30,34 +30,60 @@ def mask(buffer, n: int, end, pads) -> None:
     k = 32 if n > 16 and n & 15 else 16
     for at, block in ((0, pads[:16]), (max(n - 16, 0), end), (size - 16, pads[k : k + 16])):
         part = bytearray(buffer[at : at + 16])
-        xor_into(part, block, 16)
+        xor_into(part, block, 0, 16)
         buffer[at : at + 16] = part
 
 
-def counter_blocks(dst, tag, n: int) -> None:
-    head = bytearray(tag[:12])
+def stamped_block(dst, pad, payload, start: int) -> None:
+    dst[:] = bytes(payload[start : start + 8]) + b"\x80" + bytes(7)
+    xor_into(dst, pad, 0, 16)
+
+
+def counter_blocks(dst, src, start: int, n: int) -> None:
+    head = bytearray(src[start : start + 12])
     head[8] &= 0x7F
-    low = int.from_bytes(tag[12:16], "big") & 0x7FFFFFFF  # without its top bit, so it cannot carry into `head`
+    low = int.from_bytes(src[start + 12 : start + 16], "big") & 0x7FFFFFFF  # without its top bit, so it cannot carry into `head`
     for at in range(0, 16 * n, 16):
         dst[at : at + 12] = head
         dst[at + 12 : at + 16] = low.to_bytes(4, "big")
         low += 1
 
 
-def same(a, start: int, b, n: int) -> bool:
+def same(a, i: int, b, j: int) -> bool:
     different = 0
-    for i in range(n):
-        different |= a[start + i] ^ b[i]
+    for at in range(16):
+        different |= a[i + at] ^ b[j + at]
     return different == 0
 
 
-def holds(ring, payload, n: int) -> bool:
-    entry = bytes(payload[:4]) + bytes(payload[8:16])
-    return any(ring[i : i + 12] == entry for i in range(0, 12 * n, 12))
+def known(ring, payload) -> int:
+    used, _, forgotten, full = struct.unpack_from("<4I", ring)
+    entry = _entry(payload)
+    for at in range(16, 16 + 12 * used, 12):
+        if ring[at : at + 12] == entry:
+            return 1
+    if not full:
+        return 0
+    ahead = (struct.unpack_from("<I", entry)[0] - forgotten) & 0xFFFFFFFF
+    return 2 * (ahead >> 31) if ahead else 3
 
 
-def remember(ring, i: int, payload) -> None:
-    ring[12 * i : 12 * i + 12] = bytes(payload[:4]) + bytes(payload[8:16])
+def remember(ring, payload, size: int) -> None:
+    used, following, forgotten, full = struct.unpack_from("<4I", ring)
+    at = 16 + 12 * following
+    if used < size:
+        used += 1
+    else:
+        oldest = struct.unpack_from("<I", ring, at)[0]
+        if not full or not ((oldest - forgotten) & 0xFFFFFFFF) >> 31:
+            forgotten = oldest
+        full = 1
+    ring[at : at + 12] = _entry(payload)
+    struct.pack_into("<4I", ring, 0, used, (following + 1) % size, forgotten, full)
+
+
+def _entry(payload) -> bytes:
+    return bytes(payload[:4]) + bytes(payload[8:16])
 
 
 def wipe(buffer, n: int) -> None:

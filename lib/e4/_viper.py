@@ -14,9 +14,9 @@ _row = bytearray(14 * 4)  # one plane of five lanes, and its first two again, so
 
 
 @micropython.viper
-def xor_into(dst, src, n: int):
+def xor_into(dst, src, start: int, n: int):
     d = ptr32(dst)
-    s = ptr32(src)
+    s = ptr32(uint(ptr8(src)) + uint(start))
     blocks = n >> 4
     while blocks:  # moving pointers, constant offsets: half the instructions of an index
         d[0] = d[0] ^ s[0]
@@ -36,8 +36,8 @@ def xor_into(dst, src, n: int):
 
 
 @micropython.viper
-def copy_block(dst, src, start: int):
-    d = ptr32(dst)
+def copy_block(dst, at: int, src, start: int):
+    d = ptr32(uint(ptr8(dst)) + uint(at))
     s = ptr32(uint(ptr8(src)) + uint(start))
     d[0] = s[0]
     d[1] = s[1]
@@ -84,10 +84,21 @@ def mask(buffer, n: int, end, pads):
 
 
 @micropython.viper
-def counter_blocks(dst, tag, n: int):
+def stamped_block(dst, pad, payload, start: int):
     d = ptr32(dst)
-    t = ptr32(tag)
-    t8 = ptr8(tag)
+    k = ptr32(pad)
+    p = ptr32(uint(ptr8(payload)) + uint(start))
+    d[0] = k[0] ^ p[0]
+    d[1] = k[1] ^ p[1]
+    d[2] = k[2] ^ 0x80
+    d[3] = k[3]
+
+
+@micropython.viper
+def counter_blocks(dst, src, start: int, n: int):
+    d = ptr32(dst)
+    t8 = ptr8(uint(ptr8(src)) + uint(start))
+    t = ptr32(t8)
     w0 = t[0]
     w1 = t[1]
     w2 = t[2]
@@ -110,37 +121,55 @@ def counter_blocks(dst, tag, n: int):
 
 
 @micropython.viper
-def same(a, start: int, b, n: int) -> bool:
-    a8 = ptr8(a)
-    b8 = ptr8(b)
+def same(a, i: int, b, j: int) -> bool:
+    a8 = ptr8(uint(ptr8(a)) + uint(i))
+    b8 = ptr8(uint(ptr8(b)) + uint(j))
     different = 0
     i = 0
-    while i < n:
-        different |= a8[start + i] ^ b8[i]
+    while i < 16:
+        different |= a8[i] ^ b8[i]
         i += 1
     return different == 0
 
 
 @micropython.viper
-def holds(ring, payload, n: int) -> bool:
-    r = ptr32(ring)
-    p = ptr32(payload)
+def known(e: ptr32, p: ptr32) -> int:  # parameters, as long as they are three, live in registers
+    n = e[0]
+    full = e[3]
+    ahead = p[0] - e[2]  # of its 32 lower bits, the highest is the sign
     while n > 0:
         # The differences and not the words are compared: a load's upper half is not the same on all boards.
-        if (r[0] ^ p[0]) == 0 and (r[1] ^ p[2]) == 0 and (r[2] ^ p[3]) == 0:
-            return True
-        r = ptr32(uint(r) + 12)
+        if (e[5] ^ p[2]) == 0 and (e[6] ^ p[3]) == 0 and (e[4] ^ p[0]) == 0:
+            return 1
+        e = ptr32(uint(e) + 12)
         n -= 1
-    return False
+    if full == 0:
+        return 0
+    if ahead == 0:
+        return 3
+    return ((ahead >> 31) & 1) << 1
 
 
 @micropython.viper
-def remember(ring, i: int, payload):
-    r = ptr32(uint(ptr8(ring)) + uint(12 * i))
+def remember(ring, payload, size: int):
+    r = ptr32(ring)
     p = ptr32(payload)
-    r[0] = p[0]
-    r[1] = p[2]
-    r[2] = p[3]
+    at = r[1]
+    e = ptr32(uint(r) + uint(16 + 12 * at))
+    if r[0] < size:
+        r[0] = r[0] + 1
+    else:
+        ahead = e[0] - r[2]
+        if r[3] == 0 or ((ahead >> 31) & 1) == 0:
+            r[2] = e[0]
+        r[3] = 1
+    e[0] = p[0]
+    e[1] = p[2]
+    e[2] = p[3]
+    at += 1
+    if at == size:
+        at = 0
+    r[1] = at
 
 
 @micropython.viper

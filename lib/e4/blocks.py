@@ -5,16 +5,17 @@ builds with no emitter). Both compute the same; the tests hold one against the o
 
 Each source provides
 
-    xor_into(dst, src, n)             dst[:n] ^= src[:n]
-    copy_block(dst, src, start)       dst[:16] = src[start:start + 16]
-    double(block)                     doubling in GF(2**128), in place (RFC 5297 section 2.3)
-    holds(ring, payload, n)           whether a payload is among the first n entries (12 bytes each) of `copies.Copies`
-    remember(ring, i, payload)        make it the entry i: the lower half of its timestamp, the first half of its tag
-    mask(buffer, n, end, pads)        what S2V and CMAC add to a message of n bytes before CBC; see `siv.CMAC`
-    counter_blocks(dst, tag, n)       the n counter blocks of a tag (RFC 5297 section 2.5)
-    same(a, start, b, n)              a[start:start + n] == b[:n] in a time that does not depend on the contents
-    wipe(buffer, n)                   n zero bytes at its start
-    keccak_f(state)                   Keccak-f[1600] on 200 bytes, in place (FIPS 202 section 3.3)
+    xor_into(dst, src, start, n)           dst[:n] ^= src[start:start + n]
+    copy_block(dst, at, src, start)        dst[at:at + 16] = src[start:start + 16]
+    double(block)                          doubling in GF(2**128), in place (RFC 5297 section 2.3)
+    stamped_block(dst, pad, src, start)    dst[:16] = src[start:start + 8], padded (RFC 4493 section 2.4), ^ pad[:16]
+    mask(buffer, n, end, pads)             what S2V and CMAC add to a message of n bytes before CBC; see `siv.CMAC`
+    counter_blocks(dst, src, start, n)     the n counter blocks of the tag src[start:start + 16] (RFC 5297 section 2.5)
+    same(a, i, b, j)                       a[i:i + 16] == b[j:j + 16] in a time that does not depend on the contents
+    wipe(buffer, n)                        n zero bytes at its start
+    known(ring, payload)                   what a ring of `copies.Copies` tells of a payload: 0, or one of its constants
+    remember(ring, payload, size)          put a payload into a ring with room for `size`
+    keccak_f(state)                        Keccak-f[1600] on 200 bytes, in place (FIPS 202 section 3.3)
 """
 
 try:
@@ -30,9 +31,10 @@ xor_into = _loops.xor_into
 copy_block = _loops.copy_block
 double = _loops.double
 mask = _loops.mask
+stamped_block = _loops.stamped_block
 counter_blocks = _loops.counter_blocks
 same = _loops.same
-holds = _loops.holds
+known = _loops.known
 remember = _loops.remember
 wipe = _loops.wipe
 keccak_f = _loops.keccak_f

@@ -1,7 +1,8 @@
 """An E4 client in symmetric-key mode: its keys, what it protects and unprotects, the commands it obeys."""
 
 from e4 import commands, names, protection
-from e4.copies import Copies
+from e4._const import const
+from e4.copies import COPY, Copies
 from e4.errors import (
     ClockNotSet,
     InvalidCommand,
@@ -22,7 +23,7 @@ from e4.siv import KEY_SIZE, SIV, check_key
 KEY_TRANSITION = 3600  # seconds for which a replaced topic key still unprotects
 REMEMBERED = 256  # messages of which a copy is refused; each takes 12 bytes
 _SENT = 64  # messages of our own that are remembered, lest two are equal
-_READY_TOPICS = 4  # topics whose hash and cipher are kept ready; each takes about half a kilobyte
+_READY_TOPICS = const(4)  # topics whose hash and cipher are kept ready; each takes about half a kilobyte
 
 # Records of the store: one for the identity, one for each topic, and one, in every commit, of commands applied.
 _IDENTITY = b"id"  # ID (16), ID key (32), fingerprint of the first ID key (8), previous ID key (32, zero: none),
@@ -131,16 +132,18 @@ class Client:
 
         Raises TopicKeyNotFound, InvalidTopic, TooShort for an empty message, SentTooOften, ClockNotSet.
         """
-        siv = self._topic(topic_bytes(topic))[1]
+        siv = self._topic(topic)[1]
+        if siv is None:
+            raise TopicKeyNotFound("our receiving topic is for commands")
         if isinstance(message, str):
             message = message.encode()
         timestamp = self._stamp()
         payload = protection.seal(siv, message, timestamp)
-        while self._sent.holds(payload):
+        while self._sent.tell(payload) == COPY:
             timestamp -= 1
-            if timestamp <= self._sent.forgotten:
-                raise SentTooOften("the same message more often than once a second: put a counter into it")
             payload = protection.seal(siv, message, timestamp)
+            if self._sent.tell(payload) > COPY:
+                raise SentTooOften("the same message more often than once a second: put a counter into it")
         self._sent.add(payload)
         return payload
 
@@ -152,21 +155,20 @@ class Client:
         Raises TopicKeyNotFound, InvalidTopic, TooShort, TimestampInFuture, TimestampTooOld, NotAuthentic, Replayed
         (PerhapsReplayed), ClockNotSet; for a command also InvalidCommand, UnsupportedCommand, StoreError.
         """
-        data = topic_bytes(topic)
-        if data == self._receiving:
+        record, siv = self._topic(topic)
+        if siv is None:
             self._obey(payload)
             return None
-        record, siv = self._topic(data)
         now = self._now()
         protection.check_fresh(payload, now, self._max_age, self._future_tolerance)
         self._accepted.check(payload, now)
         try:
-            message = protection.open_sealed(siv, payload)
+            message = siv.open_stamped(payload)
         except NotAuthentic:
             previous = self._previous_key(record, now)
             if previous is None:
                 raise
-            message = protection.open_sealed(SIV(previous), payload)
+            message = SIV(previous).open_stamped(payload)
         self._accepted.add(payload)
         return message
 
@@ -181,13 +183,18 @@ class Client:
     def _now(self) -> int:
         """Return the time, which is never earlier than the last command. Raises ClockNotSet."""
         now = int(self._clock())
-        floor = self.floor
+        floor = self._floor
+        if floor is None:
+            floor = self.floor
         return now if now > floor else floor
 
     def _stamp(self) -> int:
         """Return the time for something of ours. Peers may accept nothing from the future, so the clock goes first."""
         now = int(self._clock())
-        return now if now + self._future_tolerance >= self.floor else self.floor
+        floor = self._floor
+        if floor is None:
+            floor = self.floor
+        return now if now + self._future_tolerance >= floor else floor
 
     def _identity(self) -> bytes:
         identity = self._store.get(_IDENTITY)
@@ -195,10 +202,14 @@ class Client:
             raise StoreCorrupt("the store has lost its record of the client")
         return identity
 
-    def _topic(self, data: bytes) -> tuple:
-        """Return record and current cipher of a topic; a few are kept ready."""
+    def _topic(self, topic: str | bytes) -> tuple:
+        """Return record and current cipher of a topic, both None for our receiving topic; a few are kept ready."""
+        data = topic if isinstance(topic, bytes) else topic_bytes(topic)
         ready = self._ready.get(data)
         if ready is None:
+            data = topic_bytes(data)
+            if data == self._receiving:
+                return None, None
             record = self._store.get(_TOPIC + topic_hash(data))
             if record is None:
                 raise TopicKeyNotFound("topic key not found")
@@ -275,11 +286,11 @@ class Client:
         if self._siv is None:
             self._siv = SIV(key)
         try:
-            return protection.open_sealed(self._siv, payload), key
+            return self._siv.open_stamped(payload), key
         except NotAuthentic:
             if not any(previous):
                 raise
-        return protection.open_sealed(SIV(previous), payload), previous
+        return SIV(previous).open_stamped(payload), previous
 
     def _apply(self, command: bytes, key: bytes, changes: dict) -> None:
         """Apply an authentic command, together with the evidence that it has been."""

@@ -4,10 +4,12 @@ CBC with a zero IV over a whole message is the inner loop of CMAC; ECB over a ba
 So a message costs one call of each, whatever its length; the rest is kept out of the interpreter by `blocks`.
 """
 
+from struct import pack_into
+
 from cryptolib import aes
 
 from e4._const import const
-from e4.blocks import copy_block, counter_blocks, double, mask, same, wipe, xor_into
+from e4.blocks import copy_block, counter_blocks, double, mask, same, stamped_block, wipe, xor_into
 from e4.errors import InvalidKey, NotAuthentic, TooShort
 
 KEY_SIZE = 32
@@ -15,15 +17,33 @@ TAG_SIZE = 16
 _TAG = const(16)
 _ECB = const(1)
 _CBC = const(2)
+_HEAD = const(32)  # bytes of a workspace before the message: 8 of room, timestamp, tag
+_STAMP = const(8)
 _CHUNK = const(1024)  # bytes of a message that go through CBC at once while a tag is checked
-_POOLED = const(1056)  # bytes of a buffer that is kept: a message of 1 KiB, its tag and its timestamp
+_POOLED = const(1024)  # bytes of a message for which a workspace is kept
 _CIPHERS = const(4)  # ciphers that `cipher` keeps ready
 _ZERO = bytes(16)
 
-# Buffers that no call is using: two, unless a call interrupted another one. Who pops one has it alone, which no flag
+# Workspaces that no call is using: two, unless a call interrupted another one. Who pops one has it alone, which no flag
 # could promise where an interrupt may come between any two steps. What was secret in it is wiped before that.
 _pool: list = []
 _ciphers: dict = {}  # key: SIV
+
+
+def _workspace(size: int) -> list:
+    """Return a workspace for a message of whole blocks: its buffer, a view of that, 16 bytes, `size`, the message's view.
+
+    A slice allocates twice, so the view of the message is kept: the next one often has the same size.
+    """
+    if _pool and size <= _POOLED:
+        work = _pool.pop()
+    else:
+        buffer = bytearray(_HEAD + max(size, _POOLED))
+        work = [buffer, memoryview(buffer), bytearray(16), 0, None]
+    if work[3] != size:
+        work[3] = size
+        work[4] = work[1][_HEAD : _HEAD + size]
+    return work
 
 
 def check_key(key: bytes) -> bytes:
@@ -53,134 +73,164 @@ class CMAC:
         self.ecb = aes(key, _ECB)
         self._whole = bytearray(self.ecb.encrypt(_ZERO))  # K1, for a whole last block
         double(self._whole)
-        self._padded = bytearray(self._whole)  # K2, for a padded one
-        double(self._padded)
-        self._idle: list = []  # pairs of CBC object and pads, as many as were ever in use at once
+        self.padded = bytearray(self._whole)  # K2, for a padded one
+        double(self.padded)
+        self.idle: list = []  # pairs of CBC object and pads, as many as were ever in use at once
 
-    def _new(self) -> tuple:
-        return aes(self._key, _CBC, _ZERO), bytearray(_ZERO + self._whole + self._padded)
+    def chain(self) -> tuple:
+        """Return a CBC object and its pads; whoever is done with them appends them to `idle`."""
+        idle = self.idle
+        if idle:
+            return idle.pop()
+        return aes(self._key, _CBC, _ZERO), bytearray(_ZERO + self._whole + self.padded)
 
     def tag(self, data) -> bytearray:
         """Return the 16-byte tag of `data`."""
         n = len(data)
-        if n < 16:  # E4's timestamp: one block, and no CBC
-            block = bytearray(self._padded)
-            xor_into(block, data, n)
-            block[n] ^= 0x80
-            self.ecb.encrypt(block, block)
-            return block
+        if n < 16:  # `mask` takes a short message for S2V's, which is xored into a whole block
+            tag = bytearray(self.padded)
+            xor_into(tag, data, 0, n)
+            tag[n] ^= 0x80
+            self.ecb.encrypt(tag, tag)
+            return tag
         buffer = bytearray(rounded(n))
         buffer[:n] = data
-        self.consume(buffer, n, _ZERO)
-        return buffer[-16:]
-
-    def consume(self, buffer, n: int, end) -> None:
-        """Leave the tag of the first `n` bytes of `buffer`, `end` added to the last 16 of them, in its last block.
-
-        `buffer` has `rounded(n)` bytes, and none of them is left as it was.
-        """
-        idle = self._idle
-        chain = idle.pop() if idle else self._new()
+        chain = self.chain()
         cbc, pads = chain
-        mask(buffer, n, end, pads)
+        mask(buffer, n, _ZERO, pads)
         cbc.encrypt(buffer, buffer)
-        copy_block(pads, buffer, len(buffer) - 16)
-        idle.append(chain)
-
-    def verifies(self, buffer, n: int, end, tag) -> bool:
-        """Tell whether `consume` would leave `tag`. The first `n` bytes of `buffer`, a memoryview, stay as they are."""
-        idle = self._idle
-        chain = idle.pop() if idle else self._new()
-        cbc, pads = chain
-        mask(buffer, n, end, pads)
-        out = _pool.pop() if _pool else bytearray(_POOLED)
-        size = len(buffer)
-        for start in range(0, size, _CHUNK):
-            cbc.encrypt(buffer[start : start + _CHUNK], out)
-        last = (size - 1) % _CHUNK - 15
-        good = same(out, last, tag, 16)
-        mask(buffer, n, end, pads)  # a second time: it only adds
-        copy_block(pads, out, last)
-        idle.append(chain)
-        wipe(out, min(size, _CHUNK))
-        _pool.append(out)
-        return good
+        tag = buffer[-16:]
+        copy_block(pads, 0, tag, 0)
+        self.idle.append(chain)
+        return tag
 
 
 class SIV:
     """AES-SIV under a MAC key and an encryption key; the same key for both unless a second one is given."""
 
     def __init__(self, mac_key: bytes, ctr_key: bytes | None = None) -> None:
-        self._cmac = CMAC(mac_key)
-        self._ecb = aes(ctr_key, _ECB) if ctr_key is not None else self._cmac.ecb
-        self._start = self._cmac.tag(_ZERO)  # S2V begins with CMAC(<zero>): the same for every message
+        self._cmac = cmac = CMAC(mac_key)
+        self._mac_ecb, self._padded, self._idle = cmac.ecb, cmac.padded, cmac.idle
+        self._ecb = aes(ctr_key, _ECB) if ctr_key is not None else cmac.ecb
+        self._start = cmac.tag(_ZERO)  # S2V begins with CMAC(<zero>): the same for every message
         self._doubled = bytearray(self._start)
         double(self._doubled)
 
-    def _s2v(self, ads, n: int) -> bytearray:
-        """Return what S2V (RFC 5297 section 2.4) adds to the end of a message of n bytes after these strings."""
-        before = self._doubled
-        d = None
-        for ad in ads:
-            if d is not None:
-                double(d)
-                before = d
-            d = self._cmac.tag(ad)
-            xor_into(d, before, 16)
-        if d is None:
-            d = bytearray(self._start)
-        if n < 16:
-            double(d)
-        return d
-
     def seal(self, message, *ads) -> bytes:
         """Return tag (16 bytes) and ciphertext of `message`."""
-        return self.seal_after(b"", message, ads)
+        return self._seal(message, ads, 0)
 
-    def seal_after(self, head, message, ads) -> bytes:
-        """Return `head`, up to 16 bytes, then tag and ciphertext of `message`."""
-        n = len(message)
-        start = len(head)
-        size = (n + 15) & -16 or 16
-        end = start + _TAG + size
-        buffer = _pool.pop() if _pool and end <= _POOLED else bytearray(max(end, _POOLED))
-        view = memoryview(buffer)
-        buffer[:start] = head
-        out = view[start:end]
-        body = out[_TAG:]
-        body[:n] = message
-        self._cmac.consume(body, n, self._s2v(ads, n))
-        copy_block(out, body, size - 16)
-        counter_blocks(body, out, size >> 4)
-        self._ecb.encrypt(body, body)
-        xor_into(body, message, n)
-        sealed = bytes(view[: start + _TAG + n])
-        if end <= _POOLED:
-            _pool.append(buffer)
-        return sealed
+    def seal_stamped(self, message, timestamp: int) -> bytes:
+        """Return `timestamp` (8 bytes, little-endian), then tag and ciphertext of `message`, authenticated with it."""
+        return self._seal(message, None, timestamp)
 
     def open(self, sealed, *ads) -> bytes:
         """Return the message of tag and ciphertext.
 
         Raises NotAuthentic (and wipes the message) if the tag does not verify, TooShort if there is no tag.
         """
-        n = len(sealed) - _TAG
+        return self._open(sealed, 0, ads)
+
+    def open_stamped(self, payload) -> bytes:
+        """Return the message of what `seal_stamped` made. Raises as `open`."""
+        return self._open(payload, _STAMP, None)
+
+    def _s2v(self, d, ads) -> None:
+        """Put into `d` what S2V (RFC 5297 section 2.4) has computed before it comes to the message."""
+        if len(ads) == 1 and len(ads[0]) == _STAMP:
+            self._s2v_stamp(d, ads[0], 0)
+            return
+        copy_block(d, 0, self._start, 0)
+        for ad in ads:
+            double(d)
+            xor_into(d, self._cmac.tag(ad), 0, 16)
+
+    def _s2v_stamp(self, d, data, start: int) -> None:
+        """Do what `_s2v` does for one string of 8 bytes, `data[start:]`: one block, and no CBC."""
+        stamped_block(d, self._padded, data, start)
+        self._mac_ecb.encrypt(d, d)
+        xor_into(d, self._doubled, 0, 16)
+
+    def _seal(self, message, ads, timestamp: int) -> bytes:
+        """Seal a message with the strings `ads`, or, if that is None, with a timestamp, which goes before it."""
+        n = len(message)
+        size = rounded(n)
+        work = _workspace(size)
+        buffer, view, d, _, body = work
+        start = _HEAD - _TAG
+        if ads is None:
+            start -= _STAMP
+            pack_into("<Q", buffer, start, timestamp)
+            self._s2v_stamp(d, buffer, start)
+        else:
+            self._s2v(d, ads)
+        if n < 16:
+            double(d)
+        body[:n] = message
+        idle = self._idle
+        chain = idle.pop() if idle else self._cmac.chain()
+        cbc, pads = chain
+        mask(body, n, d, pads)
+        cbc.encrypt(body, body)
+        copy_block(pads, 0, body, size - 16)
+        idle.append(chain)
+        copy_block(buffer, _HEAD - _TAG, pads, 0)
+        counter_blocks(body, buffer, _HEAD - _TAG, size >> 4)
+        self._ecb.encrypt(body, body)
+        xor_into(body, message, 0, n)
+        sealed = bytes(view[start : _HEAD + n])
+        if size <= _POOLED:
+            _pool.append(work)
+        return sealed
+
+    def _open(self, sealed, start: int, ads) -> bytes:
+        """Open what begins with its tag at `start`, with the strings `ads`, or with the timestamp before it if None."""
+        n = len(sealed) - start - _TAG
         if n < 0:
             raise TooShort("AES-SIV output has at least 16 bytes")
-        size = (n + 15) & -16 or 16
-        buffer = _pool.pop() if _pool and size <= _POOLED else bytearray(max(size, _POOLED))
-        work = memoryview(buffer)[:size]
+        size = rounded(n)
+        work = _workspace(size)
+        _, view, d, _, body = work
+        if ads is None:
+            self._s2v_stamp(d, sealed, 0)
+        else:
+            self._s2v(d, ads)
+        if n < 16:
+            double(d)
         try:
-            counter_blocks(work, sealed, size >> 4)
-            self._ecb.encrypt(work, work)
-            xor_into(work, memoryview(sealed)[_TAG:], n)
-            if not self._cmac.verifies(work, n, self._s2v(ads, n), sealed):
+            counter_blocks(body, sealed, start, size >> 4)
+            self._ecb.encrypt(body, body)
+            xor_into(body, sealed, start + _TAG, n)
+            if not self._verifies(body, n, d, sealed, start):
                 raise NotAuthentic("not authentic")
-            return bytes(work[:n])
+            return bytes(view[_HEAD : _HEAD + n])
         finally:
-            wipe(work, size)
+            wipe(body, size)
             if size <= _POOLED:
-                _pool.append(buffer)
+                _pool.append(work)
+
+    def _verifies(self, body, n: int, d, sealed, start: int) -> bool:
+        """Tell whether the tag of a message is the one in `sealed[start:]`. The message stays as it is."""
+        size = len(body)
+        work = _pool.pop() if _pool else _workspace(16)
+        out = work[0]
+        idle = self._idle
+        chain = idle.pop() if idle else self._cmac.chain()
+        cbc, pads = chain
+        mask(body, n, d, pads)
+        if size <= _CHUNK:
+            cbc.encrypt(body, out)
+        else:
+            for at in range(0, size, _CHUNK):
+                cbc.encrypt(body[at : at + _CHUNK], out)
+        last = (size - 1) % _CHUNK - 15
+        good = same(out, last, sealed, start)
+        mask(body, n, d, pads)  # a second time: it only adds
+        copy_block(pads, 0, out, last)
+        idle.append(chain)
+        wipe(out, last + 16)
+        _pool.append(work)
+        return good
 
 
 def cipher(key: bytes) -> SIV:

@@ -72,7 +72,7 @@ def test_another_call_between_any_two_lines() -> None:
 def test_an_exception_at_any_line_disturbs_nothing_that_follows() -> None:
     cipher = siv.SIV(_KEY)
     payload = protection.seal(cipher, _MESSAGE, _NOW)
-    for action in (lambda: protection.seal(cipher, _MESSAGE, _NOW), lambda: protection.open_sealed(cipher, payload)):
+    for action in (lambda: protection.seal(cipher, _MESSAGE, _NOW), lambda: cipher.open_stamped(payload)):
         lines = _lines_of(action, lambda _: None)
         for stop in range(1, lines + 1):
 

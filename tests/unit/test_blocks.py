@@ -12,9 +12,9 @@ def test_xor_into_at_every_alignment():
             source = dice.bytes(n + start)
             ours, plain = bytearray(dice.bytes(n + 8)), None
             plain = bytearray(ours)
-            blocks.xor_into(memoryview(ours)[start:], memoryview(source)[start:], n)
+            blocks.xor_into(memoryview(ours)[start:], source, start, n)
             view = memoryview(plain)[start:]
-            _plain.xor_into(view, memoryview(source)[start:], n)
+            _plain.xor_into(view, source, start, n)
             assert ours == plain
 
 
@@ -32,9 +32,23 @@ def test_double():
 def test_copy_block_from_every_place():
     source = bytes(range(40))
     for start in range(25):
-        ours = bytearray(20)
-        blocks.copy_block(ours, source, start)
-        assert ours == source[start : start + 16] + bytes(4)
+        for at in range(5):
+            ours, plain = bytearray(20), bytearray(20)
+            blocks.copy_block(ours, at, source, start)
+            _plain.copy_block(plain, at, source, start)
+            assert ours == plain == bytes(at) + source[start : start + 16] + bytes(4 - at)
+
+
+def test_stamped_block_from_every_place():
+    dice = Dice(6)
+    for start in range(9):
+        source, pad = dice.bytes(20), dice.bytes(16)
+        ours, plain = bytearray(16), bytearray(16)
+        blocks.stamped_block(ours, pad, source, start)
+        _plain.stamped_block(plain, pad, source, start)
+        assert ours == plain
+        blocks.xor_into(ours, pad, 0, 16)
+        assert ours == source[start : start + 8] + b"\x80" + bytes(7)
 
 
 def test_mask_and_mask_again():
@@ -54,23 +68,24 @@ def test_counter_blocks_carry():
     for low in (0, 0xFE, 0xFF, 0xFFFE, 0xFFFFFE, 0x7FFFFFFE, 0x7FFFFFFF, 0x3FFFFFFF, 0xFFFFFFFF):
         tag = bytes(range(0xF4, 0x100)) + low.to_bytes(4, "big")
         for n in (1, 4, 300):
-            ours, plain = bytearray(16 * n), bytearray(16 * n)
-            blocks.counter_blocks(ours, tag, n)
-            _plain.counter_blocks(plain, tag, n)
-            assert ours == plain
+            for start in (0, 3, 8):
+                ours, plain = bytearray(16 * n), bytearray(16 * n)
+                blocks.counter_blocks(ours, bytes(start) + tag, start, n)
+                _plain.counter_blocks(plain, bytes(start) + tag, start, n)
+                assert ours == plain
         # RFC 5297 section 2.5: bits 63 and 31 of the tag are cleared.
         assert ours[:16] == tag[:8] + b"\x7c" + tag[9:12] + (low & 0x7FFFFFFF).to_bytes(4, "big")
 
 
 def test_same():
     a = bytes(range(16))
-    for start in (0, 1, 5):
-        assert blocks.same(bytes(start) + a, start, bytearray(a), 16) is True
-        for i in range(16):
-            b = bytearray(a)
-            b[i] ^= 0x80
-            assert blocks.same(bytes(start) + a, start, b, 16) is False
-            assert blocks.same(bytes(start) + a, start, b, i) is True
+    for i, j in ((0, 0), (1, 8), (5, 3)):
+        for loops in (blocks, _plain):
+            assert loops.same(bytes(i) + a + b"x", i, bytearray(bytes(j) + a + b"y"), j) is True
+            for at in range(16):
+                b = bytearray(bytes(j) + a)
+                b[j + at] ^= 0x80
+                assert loops.same(bytes(i) + a, i, b, j) is False
 
 
 def test_wipe_as_much_as_asked():
@@ -91,19 +106,31 @@ def test_keccak_f():
             assert ours == plain
 
 
-def test_remember_and_holds():
+def test_remember_and_known():
     dice = Dice(9)
-    payloads = [dice.bytes(40) for _ in range(40)]
-    ours, plain = bytearray(480), bytearray(480)
-    for i in range(40):
-        blocks.remember(ours, i, payloads[i])
-        _plain.remember(plain, i, payloads[i])
-        assert ours == plain and ours[12 * i : 12 * i + 12] == payloads[i][:4] + payloads[i][8:16]
-    for used in (0, 1, 39, 40):
-        for i in range(40):
-            payload = memoryview(payloads[i])
-            assert blocks.holds(ours, payload, used) is _plain.holds(ours, payload, used) is (used > i)
-    for i in (0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15):  # every byte of an entry counts
-        altered = bytearray(payloads[7])
-        altered[i] ^= 0x80
-        assert blocks.holds(ours, altered, 40) is False
+    for base in (0, 0x12345678, 0x7FFFFFE0, 0xFFFFFFE0):  # the last ones pass the sign bit, and the end, of 32 bits
+        ours, plain = bytearray(16 + 12 * 8), bytearray(16 + 12 * 8)
+        payloads = []
+        for _ in range(40):
+            stamp = base + dice.bytes(1)[0] % 64
+            payloads.append(stamp.to_bytes(8, "little") + dice.bytes(16))
+            blocks.remember(ours, payloads[-1], 8)
+            _plain.remember(plain, payloads[-1], 8)
+            assert ours == plain
+            for payload in payloads:
+                told = blocks.known(ours, memoryview(payload))
+                assert told == _plain.known(plain, payload)
+                assert told == 1 or payload not in payloads[-8:]
+
+
+def test_every_byte_of_a_remembered_payload_counts():
+    payload = bytes(range(100, 116))
+    for loops in (blocks, _plain):
+        ring = bytearray(16 + 12 * 3)
+        for other in (bytes(16), payload):
+            loops.remember(ring, other, 3)
+        assert loops.known(ring, payload) == 1
+        for i in (0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15):
+            altered = bytearray(payload)
+            altered[i] ^= 0x80
+            assert loops.known(ring, altered) == 0

@@ -7,7 +7,7 @@ from test_client import _ID, _ID_KEY, _KEY_A, _KEY_B, _KEY_C, _TOPIC, Bench
 
 import e4
 from e4 import commands
-from e4.copies import Copies
+from e4.copies import COPY, Copies
 
 
 class Recorder:
@@ -213,15 +213,15 @@ def test_the_memory_holds_just_what_it_was_given():
     copies = Copies(5)
     payloads = [i.to_bytes(8, "little") + os.urandom(8) for i in range(40)]
     for i, payload in enumerate(payloads):
-        assert not copies.holds(payload)
+        assert copies.tell(payload) != COPY
         copies.add(payload)
         for j in range(i + 1):
-            assert copies.holds(payloads[j]) == (j > i - 5)
+            assert (copies.tell(payloads[j]) == COPY) == (j > i - 5)
     last = payloads[-1]
-    assert not copies.holds(bytes((last[0] ^ 0x80,)) + last[1:])
-    assert not copies.holds(last[:3] + bytes((last[3] ^ 0x80,)) + last[4:])
-    assert not copies.holds(last[:15] + bytes((last[15] ^ 0x80,)))
-    assert copies.holds(memoryview(last + b"ciphertext"))
+    assert copies.tell(bytes((last[0] ^ 0x80,)) + last[1:]) != COPY
+    assert copies.tell(last[:3] + bytes((last[3] ^ 0x80,)) + last[4:]) != COPY
+    assert copies.tell(last[:15] + bytes((last[15] ^ 0x80,))) != COPY
+    assert copies.tell(memoryview(last + b"ciphertext")) == COPY
 
 
 def test_what_can_no_longer_be_told_apart_is_not_sent():

@@ -106,14 +106,28 @@ def test_a_call_in_the_middle_of_another_disturbs_neither():
     cipher = siv.SIV(bytes(range(32)))
     message, other = b"m" * 600, b"o" * 700
     sealed, sealed_other = cipher.seal(message, b"12345678"), cipher.seal(other, b"87654321")
-
-    def interrupted():  # the strings are asked for while both buffers are in use
+    assert cipher.open(sealed, b"12345678") == message
+    for _ in range(2):  # what the interrupted call works with is its own until it ends
+        interrupted, siv._pool[:] = siv._pool[:], []
+        chains, cipher._cmac.idle[:] = cipher._cmac.idle[:], []
+        before = [bytes(work[0]) for work in interrupted], [bytes(pads) for _, pads in chains]
         assert cipher.seal(other, b"87654321") == sealed_other
         assert cipher.open(sealed_other, b"87654321") == other
-        yield b"12345678"
+        assert before == ([bytes(work[0]) for work in interrupted], [bytes(pads) for _, pads in chains])
+        siv._pool[:], cipher._cmac.idle[:] = interrupted, chains
+        assert cipher.seal(message, b"12345678") == sealed
+        assert cipher.open(sealed, b"12345678") == message
 
-    assert cipher.seal_after(b"head", message, interrupted()) == b"head" + sealed
-    assert cipher.open(sealed, b"12345678") == message
+
+def test_stamped_is_the_same_as_with_the_timestamp_as_a_string():
+    cipher = siv.SIV(bytes(range(32)))
+    for timestamp in (0, 1774894944, 0xFFFFFFFF, 1 << 63):
+        stamp = timestamp.to_bytes(8, "little")
+        for n in (0, 1, 15, 16, 17, 100, 1100):
+            message = bytes(range(256)) * 5
+            payload = cipher.seal_stamped(message[:n], timestamp)
+            assert payload == stamp + cipher.seal(message[:n], stamp)
+            assert cipher.open_stamped(payload) == message[:n]
 
 
 def test_nothing_of_a_message_stays_in_the_buffers():
@@ -129,8 +143,8 @@ def test_nothing_of_a_message_stays_in_the_buffers():
     ):
         action()
         assert siv._pool
-        for buffer in siv._pool:
-            assert b"secret" not in bytes(buffer)
+        for work in siv._pool:
+            assert b"secret" not in bytes(work[0])
 
 
 def test_what_is_kept_between_calls_is_bounded():
@@ -140,7 +154,7 @@ def test_what_is_kept_between_calls_is_bounded():
             key = dice.bytes(32)
             assert e4.siv.decrypt(key, b"12345678", e4.siv.encrypt(key, b"12345678", bytes(n))) == bytes(n)
             assert len(siv._ciphers) <= 4
-    assert sum(len(buffer) for buffer in siv._pool) < 4096
+    assert sum(len(work[0]) for work in siv._pool) < 4096
 
 
 def test_any_flipped_bit_is_refused():
