@@ -1,6 +1,7 @@
-"""Runs the unit tests on the MicroPython VM, with a heap like the board's. Exits as the tests did."""
+"""Runs the unit tests on the MicroPython VM, each file on a new heap like the board's. Exits with 1 if one failed."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,9 +21,20 @@ def main() -> int:
         print(f"The tests were NOT run on MicroPython: {error}")
         return 1 if "MICROPYTHON" in os.environ else 0
     command += ["-X", f"heapsize={_HEAP}", str(_TESTS / "unit" / "run_on_vm.py"), str(_TESTS / "unit")]
-    path = f"{_ROOT / 'lib'}:{_ROOT}:.frozen"
-    with TemporaryDirectory() as folder:
-        return subprocess.run(command, cwd=folder, env={**os.environ, "MICROPYPATH": path}, check=False).returncode
+    environment = {**os.environ, "MICROPYPATH": f"{_ROOT / 'lib'}:{_ROOT}:.frozen"}
+    passed = failed = 0
+    for file in sorted((_TESTS / "unit").glob("test_*.py")):
+        with TemporaryDirectory() as folder:
+            done = subprocess.run(
+                [*command, file.name], cwd=folder, env=environment, check=False, stdout=subprocess.PIPE, text=True
+            )
+        counts = re.search(r"^(\d+) passed, (\d+) failed$", done.stdout, re.MULTILINE)
+        passed += int(counts[1]) if counts else 0
+        failed += int(counts[2]) if counts else 1
+        if done.returncode:
+            print(f"{file.name}:\n{done.stdout}")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ from e4._keccak_tables import LANES, ROTATIONS, ROUND_CONSTANTS
 _MASK64 = 0xFFFFFFFFFFFFFFFF
 
 
-def xor_into(dst, src, start: int, n: int) -> None:
+def xor_into(dst, src, n: int, start: int) -> None:
     a = int.from_bytes(dst[:n], "big") ^ int.from_bytes(src[start : start + n], "big")
     dst[:n] = a.to_bytes(n, "big")
 
 
-def copy_block(dst, at: int, src, start: int) -> None:
+def copy_block(dst, src, at: int, start: int) -> None:
     dst[at : at + 16] = src[start : start + 16]
 
 
@@ -23,33 +23,33 @@ def double(block) -> None:
     block[:] = value.to_bytes(16, "big")
 
 
-def mask(buffer, n: int, end, pads) -> None:
+def mask(buffer, pads, n: int, end) -> None:
     size = max((n + 15) & -16, 16)
     if n < size:
         buffer[n:size] = b"\x80" + bytes(size - n - 1)
     k = 32 if n > 16 and n & 15 else 16
     for at, block in ((0, pads[:16]), (max(n - 16, 0), end), (size - 16, pads[k : k + 16])):
         part = bytearray(buffer[at : at + 16])
-        xor_into(part, block, 0, 16)
+        xor_into(part, block, 16, 0)
         buffer[at : at + 16] = part
 
 
-def stamped_block(dst, pad, payload, start: int) -> None:
+def stamped_block(dst, payload, pad, start: int) -> None:
     dst[:] = bytes(payload[start : start + 8]) + b"\x80" + bytes(7)
-    xor_into(dst, pad, 0, 16)
+    xor_into(dst, pad, 16, 0)
 
 
-def counter_blocks(dst, src, start: int, n: int) -> None:
+def counter_blocks(dst, src, n: int, start: int) -> None:
     head = bytearray(src[start : start + 12])
     head[8] &= 0x7F
-    low = int.from_bytes(src[start + 12 : start + 16], "big") & 0x7FFFFFFF  # without its top bit, so it cannot carry into `head`
+    low = int.from_bytes(src[start + 12 : start + 16], "big") & 0x7FFFFFFF  # so it cannot carry into `head`
     for at in range(0, 16 * n, 16):
         dst[at : at + 12] = head
         dst[at + 12 : at + 16] = low.to_bytes(4, "big")
         low += 1
 
 
-def same(a, i: int, b, j: int) -> bool:
+def same(a, b, i: int, j: int) -> bool:
     different = 0
     for at in range(16):
         different |= a[i + at] ^ b[j + at]

@@ -3,7 +3,7 @@
 Viper integers have 32 bits on the board and 64 on a PC, and a `ptr32` load is sign-extended on the one and
 zero-extended on the other. What is written here is right on both: everything passes through a `ptr32` or
 `ptr8` store, which cuts it to size; loads are cast to `uint` before a right shift; no shift reaches 32;
-complement is `^ -1`.
+complement is `^ -1`. The first three parameters and variables of a function live in registers.
 """
 
 import micropython
@@ -14,31 +14,27 @@ _row = bytearray(14 * 4)  # one plane of five lanes, and its first two again, so
 
 
 @micropython.viper
-def xor_into(dst, src, start: int, n: int):
-    d = ptr32(dst)
-    s = ptr32(uint(ptr8(src)) + uint(start))
-    blocks = n >> 4
-    while blocks:  # moving pointers, constant offsets: half the instructions of an index
+def xor_into(d: ptr32, s: ptr32, n: int, start: int):
+    s = ptr32(uint(s) + start)
+    while n >= 16:  # moving pointers, constant offsets: half the instructions of an index
         d[0] = d[0] ^ s[0]
         d[1] = d[1] ^ s[1]
         d[2] = d[2] ^ s[2]
         d[3] = d[3] ^ s[3]
         d = ptr32(uint(d) + 16)
         s = ptr32(uint(s) + 16)
-        blocks -= 1
+        n -= 16
     d8 = ptr8(d)
     s8 = ptr8(s)
-    n &= 15
-    i = 0
-    while i < n:
-        d8[i] = d8[i] ^ s8[i]
-        i += 1
+    while n:
+        n -= 1
+        d8[n] = d8[n] ^ s8[n]
 
 
 @micropython.viper
-def copy_block(dst, at: int, src, start: int):
-    d = ptr32(uint(ptr8(dst)) + uint(at))
-    s = ptr32(uint(ptr8(src)) + uint(start))
+def copy_block(d: ptr32, s: ptr32, at: int, start: int):
+    d = ptr32(uint(d) + at)
+    s = ptr32(uint(s) + start)
     d[0] = s[0]
     d[1] = s[1]
     d[2] = s[2]
@@ -46,8 +42,7 @@ def copy_block(dst, at: int, src, start: int):
 
 
 @micropython.viper
-def double(value):
-    block = ptr8(value)
+def double(block: ptr8):
     carry = (block[0] >> 7) * 0x87  # the reduction, selected without a branch on a secret bit
     i = 0
     while i < 15:
@@ -57,37 +52,34 @@ def double(value):
 
 
 @micropython.viper
-def mask(buffer, n: int, end, pads):
-    b = ptr8(buffer)
-    p = ptr8(pads)
-    e = ptr8(end)
-    tail = n - 16
-    last = ((n + 15) & -16) - 16
-    k = 16  # K1
+def mask(b: ptr8, p: ptr8, n: int, e: ptr8):
+    tail = ptr8(uint(b) + (n - 16))
+    last = (n - 1) & -16
+    k = ptr8(uint(p) + 16)  # K1
     if n < 16:
-        tail = 0
+        tail = b
         last = 0
     elif n & 15:
-        k = 32  # K2
-    if n < last + 16:
+        k = ptr8(uint(p) + 32)  # K2
+    end = ptr8(uint(b) + last)
+    last += 16
+    if n < last:
         b[n] = 0x80
-        i = n + 1
-        while i < last + 16:
-            b[i] = 0
-            i += 1
-    i = 0
-    while i < 16:
-        b[i] = b[i] ^ p[i]
-        b[tail + i] = b[tail + i] ^ e[i]
-        b[last + i] = b[last + i] ^ p[k + i]
-        i += 1
+        n += 1
+        while n < last:
+            b[n] = 0
+            n += 1
+    n = 0
+    while n < 16:
+        b[n] = b[n] ^ p[n]
+        tail[n] = tail[n] ^ e[n]
+        end[n] = end[n] ^ k[n]
+        n += 1
 
 
 @micropython.viper
-def stamped_block(dst, pad, payload, start: int):
-    d = ptr32(dst)
-    k = ptr32(pad)
-    p = ptr32(uint(ptr8(payload)) + uint(start))
+def stamped_block(d: ptr32, p: ptr32, k: ptr32, start: int):
+    p = ptr32(uint(p) + start)
     d[0] = k[0] ^ p[0]
     d[1] = k[1] ^ p[1]
     d[2] = k[2] ^ 0x80
@@ -95,22 +87,18 @@ def stamped_block(dst, pad, payload, start: int):
 
 
 @micropython.viper
-def counter_blocks(dst, src, start: int, n: int):
-    d = ptr32(dst)
-    t8 = ptr8(uint(ptr8(src)) + uint(start))
-    t = ptr32(t8)
-    w0 = t[0]
-    w1 = t[1]
-    w2 = t[2]
-    w2 ^= w2 & 0x80
+def counter_blocks(d: ptr32, t: ptr32, n: int, start: int):
+    t = ptr32(uint(t) + start)
+    t8 = ptr8(t)
+    w2 = t[2] & (0x80 ^ -1)
     high = ((t8[12] & 0x7F) << 16) | (t8[13] << 8) | t8[14]
     low = t8[15]
     while n > 0:
         # 256 blocks at most share all but their last byte, which is the high byte of a little-endian word.
         w3 = (high >> 16) | (high & 0xFF00) | ((high & 0xFF) << 16)
         while n > 0 and low < 256:
-            d[0] = w0
-            d[1] = w1
+            d[0] = t[0]
+            d[1] = t[1]
             d[2] = w2
             d[3] = w3 | (low << 24)
             d = ptr32(uint(d) + 16)
@@ -121,19 +109,19 @@ def counter_blocks(dst, src, start: int, n: int):
 
 
 @micropython.viper
-def same(a, i: int, b, j: int) -> bool:
-    a8 = ptr8(uint(ptr8(a)) + uint(i))
-    b8 = ptr8(uint(ptr8(b)) + uint(j))
+def same(a: ptr8, b: ptr8, i: int, j: int) -> bool:
+    a = ptr8(uint(a) + i)
+    b = ptr8(uint(b) + j)
     different = 0
     i = 0
     while i < 16:
-        different |= a8[i] ^ b8[i]
+        different |= a[i] ^ b[i]
         i += 1
     return different == 0
 
 
 @micropython.viper
-def known(e: ptr32, p: ptr32) -> int:  # parameters, as long as they are three, live in registers
+def known(e: ptr32, p: ptr32) -> int:
     n = e[0]
     full = e[3]
     ahead = p[0] - e[2]  # of its 32 lower bits, the highest is the sign
@@ -151,11 +139,9 @@ def known(e: ptr32, p: ptr32) -> int:  # parameters, as long as they are three, 
 
 
 @micropython.viper
-def remember(ring, payload, size: int):
-    r = ptr32(ring)
-    p = ptr32(payload)
+def remember(r: ptr32, p: ptr32, size: int):
     at = r[1]
-    e = ptr32(uint(r) + uint(16 + 12 * at))
+    e = ptr32(uint(r) + 16 + 12 * at)
     if r[0] < size:
         r[0] = r[0] + 1
     else:
@@ -173,12 +159,11 @@ def remember(ring, payload, size: int):
 
 
 @micropython.viper
-def wipe(buffer, n: int):
-    b = ptr8(buffer)
+def wipe(b: ptr8, n: int):
+    w = ptr32(b)
     while n & 3:
         n -= 1
         b[n] = 0
-    w = ptr32(buffer)
     n >>= 2
     while n:
         n -= 1
@@ -212,25 +197,27 @@ def _theta(s: ptr32):
 
 @micropython.viper
 def _rho_pi(s: ptr32):
+    i = 0
+    n = uint(0)
     rotations = ptr8(ROTATIONS)
     lanes = ptr8(LANES)
     low = uint(s[2])
     high = uint(s[3])
-    i = 0
     while i < 24:
-        n = rotations[i]
-        lane = lanes[i] << 1
-        waiting_low = uint(s[lane])
-        waiting_high = uint(s[lane + 1])
-        if n < 32:
-            s[lane] = int((low << n) | (high >> (32 - n)))
-            s[lane + 1] = int((high << n) | (low >> (32 - n)))
-        else:
-            n -= 32  # never 0: no rotation of Keccak is 32
-            s[lane] = int((high << n) | (low >> (32 - n)))
-            s[lane + 1] = int((low << n) | (high >> (32 - n)))
-        low = waiting_low
-        high = waiting_high
+        n = uint(rotations[i])
+        lane = ptr32(uint(s) + (lanes[i] << 3))
+        next_low = uint(lane[0])
+        next_high = uint(lane[1])
+        if n & uint(32):
+            swap = low
+            low = high
+            high = swap
+            n &= uint(31)  # never 0: no rotation of Keccak is 32
+        rest = uint(32) - n
+        lane[0] = int((low << n) | (high >> rest))
+        lane[1] = int((high << n) | (low >> rest))
+        low = next_low
+        high = next_high
         i += 1
 
 

@@ -5,13 +5,13 @@ builds with no emitter). Both compute the same; the tests hold one against the o
 
 Each source provides
 
-    xor_into(dst, src, start, n)           dst[:n] ^= src[start:start + n]
-    copy_block(dst, at, src, start)        dst[at:at + 16] = src[start:start + 16]
+    xor_into(dst, src, n, start)           dst[:n] ^= src[start:start + n]
+    copy_block(dst, src, at, start)        dst[at:at + 16] = src[start:start + 16]
     double(block)                          doubling in GF(2**128), in place (RFC 5297 section 2.3)
-    stamped_block(dst, pad, src, start)    dst[:16] = src[start:start + 8], padded (RFC 4493 section 2.4), ^ pad[:16]
-    mask(buffer, n, end, pads)             what S2V and CMAC add to a message of n bytes before CBC; see `siv.CMAC`
-    counter_blocks(dst, src, start, n)     the n counter blocks of the tag src[start:start + 16] (RFC 5297 section 2.5)
-    same(a, i, b, j)                       a[i:i + 16] == b[j:j + 16] in a time that does not depend on the contents
+    stamped_block(dst, src, pad, start)    dst[:16] = src[start:start + 8], padded (RFC 4493 section 2.4), ^ pad[:16]
+    mask(buffer, pads, n, end)             what S2V and CMAC add to a message of n bytes before CBC; see `siv.CMAC`
+    counter_blocks(dst, src, n, start)     the n counter blocks of the tag src[start:start + 16] (RFC 5297 section 2.5)
+    same(a, b, i, j)                       a[i:i + 16] == b[j:j + 16] in a time that does not depend on the contents
     wipe(buffer, n)                        n zero bytes at its start
     known(ring, payload)                   what a ring of `copies.Copies` tells of a payload: 0, or one of its constants
     remember(ring, payload, size)          put a payload into a ring with room for `size`

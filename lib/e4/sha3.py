@@ -12,10 +12,10 @@ def sha3_256(data: bytes) -> bytes:
     state = bytearray(200)
     start = 0
     while size - start >= _RATE:
-        xor_into(state, view, start, _RATE)
+        xor_into(state, view, _RATE, start)
         keccak_f(state)
         start += _RATE
-    xor_into(state, view, start, size - start)
+    xor_into(state, view, size - start, start)
     state[size - start] ^= 0x06
     state[_RATE - 1] ^= 0x80
     keccak_f(state)

@@ -31,7 +31,7 @@ _ciphers: dict = {}  # key: SIV
 
 
 def _workspace(size: int) -> list:
-    """Return a workspace for a message of whole blocks: its buffer, a view of that, 16 bytes, `size`, the message's view.
+    """Return a workspace for whole blocks: its buffer, a view of that, 16 bytes, `size`, a view of the message.
 
     A slice allocates twice, so the view of the message is kept: the next one often has the same size.
     """
@@ -89,7 +89,7 @@ class CMAC:
         n = len(data)
         if n < 16:  # `mask` takes a short message for S2V's, which is xored into a whole block
             tag = bytearray(self.padded)
-            xor_into(tag, data, 0, n)
+            xor_into(tag, data, n, 0)
             tag[n] ^= 0x80
             self.ecb.encrypt(tag, tag)
             return tag
@@ -97,10 +97,10 @@ class CMAC:
         buffer[:n] = data
         chain = self.chain()
         cbc, pads = chain
-        mask(buffer, n, _ZERO, pads)
+        mask(buffer, pads, n, _ZERO)
         cbc.encrypt(buffer, buffer)
         tag = buffer[-16:]
-        copy_block(pads, 0, tag, 0)
+        copy_block(pads, tag, 0, 0)
         self.idle.append(chain)
         return tag
 
@@ -140,16 +140,16 @@ class SIV:
         if len(ads) == 1 and len(ads[0]) == _STAMP:
             self._s2v_stamp(d, ads[0], 0)
             return
-        copy_block(d, 0, self._start, 0)
+        copy_block(d, self._start, 0, 0)
         for ad in ads:
             double(d)
-            xor_into(d, self._cmac.tag(ad), 0, 16)
+            xor_into(d, self._cmac.tag(ad), 16, 0)
 
     def _s2v_stamp(self, d, data, start: int) -> None:
         """Do what `_s2v` does for one string of 8 bytes, `data[start:]`: one block, and no CBC."""
-        stamped_block(d, self._padded, data, start)
+        stamped_block(d, data, self._padded, start)
         self._mac_ecb.encrypt(d, d)
-        xor_into(d, self._doubled, 0, 16)
+        xor_into(d, self._doubled, 16, 0)
 
     def _seal(self, message, ads, timestamp: int) -> bytes:
         """Seal a message with the strings `ads`, or, if that is None, with a timestamp, which goes before it."""
@@ -170,14 +170,14 @@ class SIV:
         idle = self._idle
         chain = idle.pop() if idle else self._cmac.chain()
         cbc, pads = chain
-        mask(body, n, d, pads)
+        mask(body, pads, n, d)
         cbc.encrypt(body, body)
-        copy_block(pads, 0, body, size - 16)
+        copy_block(pads, body, 0, size - 16)
         idle.append(chain)
-        copy_block(buffer, _HEAD - _TAG, pads, 0)
-        counter_blocks(body, buffer, _HEAD - _TAG, size >> 4)
+        copy_block(buffer, body, _HEAD - _TAG, size - 16)
+        counter_blocks(body, buffer, size >> 4, _HEAD - _TAG)
         self._ecb.encrypt(body, body)
-        xor_into(body, message, 0, n)
+        xor_into(body, message, n, 0)
         sealed = bytes(view[start : _HEAD + n])
         if size <= _POOLED:
             _pool.append(work)
@@ -198,9 +198,9 @@ class SIV:
         if n < 16:
             double(d)
         try:
-            counter_blocks(body, sealed, start, size >> 4)
+            counter_blocks(body, sealed, size >> 4, start)
             self._ecb.encrypt(body, body)
-            xor_into(body, sealed, start + _TAG, n)
+            xor_into(body, sealed, n, start + _TAG)
             if not self._verifies(body, n, d, sealed, start):
                 raise NotAuthentic("not authentic")
             return bytes(view[_HEAD : _HEAD + n])
@@ -217,16 +217,16 @@ class SIV:
         idle = self._idle
         chain = idle.pop() if idle else self._cmac.chain()
         cbc, pads = chain
-        mask(body, n, d, pads)
+        mask(body, pads, n, d)
         if size <= _CHUNK:
             cbc.encrypt(body, out)
         else:
             for at in range(0, size, _CHUNK):
                 cbc.encrypt(body[at : at + _CHUNK], out)
         last = (size - 1) % _CHUNK - 15
-        good = same(out, last, sealed, start)
-        mask(body, n, d, pads)  # a second time: it only adds
-        copy_block(pads, 0, out, last)
+        good = same(out, sealed, last, start)
+        mask(body, pads, n, d)  # a second time: it only adds
+        copy_block(pads, out, 0, last)
         idle.append(chain)
         wipe(out, last + 16)
         _pool.append(work)

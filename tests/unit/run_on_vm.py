@@ -1,4 +1,4 @@
-"""Run every test of this folder on the MicroPython that runs this file.
+"""Run the tests of a folder on the MicroPython that runs this file: all, or those of the files named.
 
 Ends with a line `N passed, N failed`, and with exit code 1 if one failed or if there was none.
 """
@@ -24,11 +24,11 @@ def _run(module):
     return passed, failed
 
 
-def main(folder):
+def main(folder, *files):
     sys.path.insert(0, folder)
     passed = failed = 0
     before = set(sys.modules)
-    for file in sorted(os.listdir(folder)):
+    for file in files or sorted(os.listdir(folder)):
         if not (file.startswith("test_") and file.endswith(".py")):
             continue
         try:
@@ -45,4 +45,4 @@ def main(folder):
     sys.exit(1 if failed or not passed else 0)
 
 
-main(sys.argv[1])
+main(*sys.argv[1:])

@@ -12,9 +12,9 @@ def test_xor_into_at_every_alignment():
             source = dice.bytes(n + start)
             ours, plain = bytearray(dice.bytes(n + 8)), None
             plain = bytearray(ours)
-            blocks.xor_into(memoryview(ours)[start:], source, start, n)
+            blocks.xor_into(memoryview(ours)[start:], source, n, start)
             view = memoryview(plain)[start:]
-            _plain.xor_into(view, source, start, n)
+            _plain.xor_into(view, source, n, start)
             assert ours == plain
 
 
@@ -34,8 +34,8 @@ def test_copy_block_from_every_place():
     for start in range(25):
         for at in range(5):
             ours, plain = bytearray(20), bytearray(20)
-            blocks.copy_block(ours, at, source, start)
-            _plain.copy_block(plain, at, source, start)
+            blocks.copy_block(ours, source, at, start)
+            _plain.copy_block(plain, source, at, start)
             assert ours == plain == bytes(at) + source[start : start + 16] + bytes(4 - at)
 
 
@@ -44,10 +44,10 @@ def test_stamped_block_from_every_place():
     for start in range(9):
         source, pad = dice.bytes(20), dice.bytes(16)
         ours, plain = bytearray(16), bytearray(16)
-        blocks.stamped_block(ours, pad, source, start)
-        _plain.stamped_block(plain, pad, source, start)
+        blocks.stamped_block(ours, source, pad, start)
+        _plain.stamped_block(plain, source, pad, start)
         assert ours == plain
-        blocks.xor_into(ours, pad, 0, 16)
+        blocks.xor_into(ours, pad, 16, 0)
         assert ours == source[start : start + 8] + b"\x80" + bytes(7)
 
 
@@ -57,10 +57,10 @@ def test_mask_and_mask_again():
         size = max((n + 15) & -16, 16)
         end, pads, before = dice.bytes(16), dice.bytes(48), dice.bytes(size)
         ours, plain = bytearray(before), bytearray(before)
-        blocks.mask(ours, n, end, pads)
-        _plain.mask(plain, n, end, pads)
+        blocks.mask(ours, pads, n, end)
+        _plain.mask(plain, pads, n, end)
         assert (ours == plain and ours[:n] != before[:n]) or n == 0
-        blocks.mask(ours, n, end, pads)
+        blocks.mask(ours, pads, n, end)
         assert ours[:n] == before[:n]
 
 
@@ -70,8 +70,8 @@ def test_counter_blocks_carry():
         for n in (1, 4, 300):
             for start in (0, 3, 8):
                 ours, plain = bytearray(16 * n), bytearray(16 * n)
-                blocks.counter_blocks(ours, bytes(start) + tag, start, n)
-                _plain.counter_blocks(plain, bytes(start) + tag, start, n)
+                blocks.counter_blocks(ours, bytes(start) + tag, n, start)
+                _plain.counter_blocks(plain, bytes(start) + tag, n, start)
                 assert ours == plain
         # RFC 5297 section 2.5: bits 63 and 31 of the tag are cleared.
         assert ours[:16] == tag[:8] + b"\x7c" + tag[9:12] + (low & 0x7FFFFFFF).to_bytes(4, "big")
@@ -81,11 +81,11 @@ def test_same():
     a = bytes(range(16))
     for i, j in ((0, 0), (1, 8), (5, 3)):
         for loops in (blocks, _plain):
-            assert loops.same(bytes(i) + a + b"x", i, bytearray(bytes(j) + a + b"y"), j) is True
+            assert loops.same(bytes(i) + a + b"x", bytearray(bytes(j) + a + b"y"), i, j) is True
             for at in range(16):
                 b = bytearray(bytes(j) + a)
                 b[j + at] ^= 0x80
-                assert loops.same(bytes(i) + a, i, b, j) is False
+                assert loops.same(bytes(i) + a, b, i, j) is False
 
 
 def test_wipe_as_much_as_asked():
