@@ -23,7 +23,7 @@ try:
 
     BACKEND = "viper"
 except (ImportError, SyntaxError, ValueError):  # no `micropython`, no emitter, or an .mpy for another CPU
-    from e4 import _plain as _loops  # type: ignore[no-redef]
+    from e4 import _plain as _loops
 
     BACKEND = "plain"
 
