@@ -171,38 +171,32 @@ def wipe(b: ptr8, n: int):
 
 
 @micropython.viper
-def _theta(s: ptr32):
-    c = ptr32(_row)
+def _theta_rho_pi(s: ptr32):
     i = 0
+    c = ptr32(_row)
     while i < 10:
         c[i] = s[i] ^ s[i + 10] ^ s[i + 20] ^ s[i + 30] ^ s[i + 40]
         i += 1
     c[10] = c[0]
     c[11] = c[1]
-    x = 0
+    i = 0
     before = 8
-    while x < 10:
-        low = uint(c[x + 2])
-        high = uint(c[x + 3])
+    while i < 10:
+        low = uint(c[i + 2])
+        high = uint(c[i + 3])
         d_low = int((low << 1) | (high >> 31)) ^ c[before]
         d_high = int((high << 1) | (low >> 31)) ^ c[before + 1]
-        i = x
+        before = i
         while i < 50:
             s[i] = s[i] ^ d_low
             s[i + 1] = s[i + 1] ^ d_high
             i += 10
-        before = x
-        x += 2
-
-
-@micropython.viper
-def _rho_pi(s: ptr32):
-    i = 0
-    n = uint(0)
+        i = before + 2
     rotations = ptr8(ROTATIONS)
     lanes = ptr8(LANES)
     low = uint(s[2])
     high = uint(s[3])
+    i = 0
     while i < 24:
         n = uint(rotations[i])
         lane = ptr32(uint(s) + (lanes[i] << 3))
@@ -222,34 +216,32 @@ def _rho_pi(s: ptr32):
 
 
 @micropython.viper
-def _chi(s: ptr32):
-    c = ptr32(_row)
-    y = 0
-    while y < 50:
-        i = 0
-        while i < 10:
-            c[i] = s[y + i]
-            i += 1
-        c[10] = c[0]
-        c[11] = c[1]
-        c[12] = c[2]
-        c[13] = c[3]
-        i = 0
-        while i < 10:
-            s[y + i] = c[i] ^ ((c[i + 2] ^ -1) & c[i + 4])
-            i += 1
-        y += 10
-
-
-@micropython.viper
 def keccak_f(state):
+    i = 0
+    c = ptr32(_row)
     s = ptr32(state)
     constants = ptr32(ROUND_CONSTANTS)
-    i = 0
-    while i < 48:
-        _theta(state)
-        _rho_pi(state)
-        _chi(state)
-        s[0] = s[0] ^ constants[i]
-        s[1] = s[1] ^ constants[i + 1]
-        i += 2
+    rounds = 24
+    while rounds:
+        _theta_rho_pi(state)
+        s = ptr32(state)
+        rows = 5
+        while rows:  # chi
+            i = 0
+            while i < 10:
+                c[i] = s[i]
+                i += 1
+            while i < 14:
+                c[i] = s[i - 10]
+                i += 1
+            i = 0
+            while i < 10:
+                s[i] = c[i] ^ ((c[i + 2] ^ -1) & c[i + 4])
+                i += 1
+            s = ptr32(uint(s) + 40)
+            rows -= 1
+        s = ptr32(state)
+        s[0] = s[0] ^ constants[0]  # iota
+        s[1] = s[1] ^ constants[1]
+        constants = ptr32(uint(constants) + 8)
+        rounds -= 1
