@@ -6,32 +6,44 @@ Every function raises StoreError for whatever fails, except `write`, which lets 
 import os
 from errno import ENOENT
 
-from e4.errors import StoreCorrupt, StoreError
+from e4._const import const
+from e4.errors import StoreError, damaged
 
-_ENOSPC = 28  # MicroPython's `errno` does not have these two
-_ENOTDIR = 20
+_ENOSPC = const(28)  # MicroPython's `errno` does not have these two
+_ENOTDIR = const(20)
 
 KEEPS_OLD_CONTENTS = not hasattr(os, "fsync")  # littlefs; what a PC's disks keep is beyond us
-_MAX_SIZE = 40000  # bytes of a root with the largest records
-_ZEROS = 100  # bytes; littlefs writes at least 28 more along with them, and its blocks have 4096
+_MAX_SIZE = const(40000)  # bytes of a root with the largest records
+_ZEROS = const(100)  # bytes; littlefs writes at least 28 more along with them, and its blocks have 4096
 REWRITES = 2 * 4096 // (_ZEROS + 28) + 2  # then both blocks of a directory have been erased
 
 
-def described(error: OSError) -> str:
-    return "no space is left" if error.args[0] == _ENOSPC else str(error)
+def failure(verb: str, path: str, error: OSError, state: str = "") -> StoreError:
+    """Return the error for an operation that failed; `state` says what became of the store."""
+    reason = "no space is left" if error.args[0] == _ENOSPC else error
+    return StoreError("cannot {} {}: {}{}".format(verb, path, reason, state))
+
+
+def _tried(verb: str, function, path: str, missing):
+    """Return what a function of a path returns, or `missing` if there is no such file."""
+    try:
+        return function(path)
+    except OSError as error:
+        if error.args[0] == ENOENT:
+            return missing
+        raise failure(verb, path, error) from None
+
+
+def _contents(path: str) -> bytes:
+    if os.stat(path)[6] > _MAX_SIZE:
+        raise damaged(path)
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def read(path: str) -> bytes | None:
     """Return a file's contents, or None if there is none. Raises StoreCorrupt for one that is far too large."""
-    try:
-        if os.stat(path)[6] > _MAX_SIZE:
-            raise StoreCorrupt("{} is not of this store: it is too large; it was left as found".format(path))
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        if error.args[0] == ENOENT:
-            return None
-        raise StoreError("cannot read {}: {}".format(path, described(error))) from None
+    return _tried("read", _contents, path, None)
 
 
 def write(path: str, image) -> None:
@@ -47,7 +59,7 @@ def write_zeros(path: str) -> None:
     try:
         write(path, bytes(_ZEROS))
     except OSError as error:
-        raise StoreError("cannot write {}: {}".format(path, described(error))) from None
+        raise failure("write", path, error) from None
 
 
 def _open_private(path: str):
@@ -72,7 +84,7 @@ def sync_folder(path: str) -> None:
             os.close(folder)
 
 
-def list_folder(folder: str):
+def list_folder(folder: str) -> list | None:
     """Return the names in a folder, which may be missing, or None for what is no folder."""
     try:
         return os.listdir(folder)
@@ -81,25 +93,13 @@ def list_folder(folder: str):
             return None
         if error.args[0] == ENOENT:
             return []
-        raise StoreError("cannot read {}: {}".format(folder, described(error))) from None
+        raise failure("read", folder, error) from None
 
 
-def remove(path: str) -> bool:
-    """Remove a file; return whether there was one."""
-    try:
-        os.remove(path)
-        return True
-    except OSError as error:
-        if error.args[0] == ENOENT:
-            return False
-        raise StoreError("cannot remove {}: {}".format(path, described(error))) from None
+def remove(path: str) -> None:
+    """Remove a file, if there is one."""
+    _tried("remove", os.remove, path, None)
 
 
 def exists(path: str) -> bool:
-    try:
-        os.stat(path)
-        return True
-    except OSError as error:
-        if error.args[0] == ENOENT:
-            return False
-        raise StoreError("cannot look at {}: {}".format(path, described(error))) from None
+    return _tried("read", os.stat, path, None) is not None

@@ -15,6 +15,7 @@ from e4.errors import (
     TimestampInFuture,
     TooShort,
     TopicKeyNotFound,
+    damaged,
 )
 from e4.names import check_id, topic_bytes, topic_hash
 from e4.sha3 import sha3_256
@@ -22,17 +23,17 @@ from e4.siv import KEY_SIZE, SIV, check_key
 
 KEY_TRANSITION = 3600  # seconds for which a replaced topic key still unprotects
 REMEMBERED = 256  # messages of which a copy is refused; each takes 12 bytes
-_SENT = 64  # messages of our own that are remembered, lest two are equal
+_SENT = const(64)  # messages of our own that are remembered, lest two are equal
 _READY_TOPICS = const(4)  # topics whose hash and cipher are kept ready; each takes about half a kilobyte
 
 # Records of the store: one for the identity, one for each topic, and one, in every commit, of commands applied.
 _IDENTITY = b"id"  # ID (16), ID key (32), fingerprint of the first ID key (8), previous ID key (32, zero: none),
-_PREVIOUS = 56  # custom receiving topic (rest)
-_CUSTOM = 88
+_PREVIOUS = const(56)  # custom receiving topic (rest)
+_CUSTOM = const(88)
 _TOPIC = b"t"  # then the topic hash; key (32), and after a change the previous key (32), the time of the change (8)
 _APPLIED = b"c"  # timestamp of the last command (8), the first half of the tag of each one applied with that timestamp
-_MARK = 8
-_MAX_MARKS = 1024
+_MARK = const(8)
+_MAX_MARKS = const(1024)
 _NO_KEY = bytes(KEY_SIZE)
 
 
@@ -107,7 +108,7 @@ class Client:
 
     def _check_identity(self, identity: bytes, key: bytes | None) -> None:
         if len(identity) < _CUSTOM or not any(identity[16:48]):
-            raise StoreCorrupt("the store's record of the client is damaged; it was left as found")
+            raise damaged("the store's record of the client")
         if identity[:16] != self.id:
             raise StoreError("the store belongs to another client")
         if len(identity) > _CUSTOM:
@@ -199,7 +200,7 @@ class Client:
     def _identity(self) -> bytes:
         identity = self._store.get(_IDENTITY)
         if identity is None:
-            raise StoreCorrupt("the store has lost its record of the client")
+            raise damaged("the store's record of the client")
         return identity
 
     def _topic(self, topic: str | bytes) -> tuple:
@@ -214,7 +215,7 @@ class Client:
             if record is None:
                 raise TopicKeyNotFound("topic key not found")
             if len(record) not in (KEY_SIZE, 2 * KEY_SIZE + 8):
-                raise StoreCorrupt("the store's record of this topic is damaged; it was left as found")
+                raise damaged("the store's record of this topic")
             ready = (record, SIV(record[:KEY_SIZE]))
             if len(self._ready) >= _READY_TOPICS:
                 self._ready.clear()
@@ -238,7 +239,7 @@ class Client:
         if applied is None:
             return 0, b""
         if len(applied) % _MARK or len(applied) < 2 * _MARK:
-            raise StoreCorrupt("the store's record of commands is damaged; it was left as found")
+            raise damaged("the store's record of commands")
         return int.from_bytes(applied[:8], "little"), applied[8:]
 
     def _obey(self, payload) -> None:

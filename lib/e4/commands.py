@@ -4,6 +4,7 @@ These are plain commands. C2 protects them under the client's ID key (`e4.protec
 receiving topic, QoS 2 and retained.
 """
 
+from e4._const import const
 from e4.errors import InvalidCommand, InvalidKey, UnsupportedCommand
 from e4.names import HASH_SIZE, topic_hash
 from e4.siv import KEY_SIZE, check_key
@@ -13,7 +14,7 @@ RESET_TOPICS = 1
 SET_ID_KEY = 2
 SET_TOPIC_KEY = 3
 
-_ED25519_PRIVATE_KEY_SIZE = 64
+_ED25519_PRIVATE_KEY_SIZE = const(64)
 
 # Bytes of arguments by opcode, here and in the public-key mode.
 _ARGUMENTS = {REMOVE_TOPIC: HASH_SIZE, RESET_TOPICS: 0, SET_ID_KEY: KEY_SIZE, SET_TOPIC_KEY: KEY_SIZE + HASH_SIZE}

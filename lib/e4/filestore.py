@@ -5,15 +5,16 @@ import os
 from errno import EEXIST
 
 from e4 import _files as files
-from e4.errors import StoreCorrupt, StoreError
+from e4._const import const
+from e4.errors import StoreCorrupt, StoreError, damaged
 from e4.store import check_changes
 
 _MAGIC = b"E4\x00\x02"
-_HEAD = 9  # bytes of magic, generation (4) and "`tidy` has something to do" (1) in the root file
-_REMOVED = 65535  # in place of a record's size
-_CRC_SIZE = 4
-_MAX_REPLACED = 16  # names; if there are more, `tidy` looks at all records
-_IN_A_BLOCK = 8  # records are at least so many in each pair of blocks of a directory that has several
+_HEAD = const(9)  # bytes of magic, generation (4) and "`tidy` has something to do" (1) in the root file
+_REMOVED = const(65535)  # in place of a record's size
+_CRC_SIZE = const(4)
+_MAX_REPLACED = const(16)  # names; if there are more, `tidy` looks at all records
+_IN_A_BLOCK = const(8)  # records are at least so many in each pair of blocks of a directory that has several
 
 
 class FileStore:
@@ -208,7 +209,7 @@ class FileStore:
         """Return the paths of the folders of records."""
         inner = files.list_folder(self._folder)
         if inner is None:
-            raise StoreCorrupt("{} is no folder; it was left as found".format(self._folder))
+            raise damaged(self._folder)
         return [self._folder + "/" + name for name in sorted(inner) if len(name) == 1] + [self._folder]
 
     def _place(self, name: bytes) -> tuple:
@@ -227,9 +228,7 @@ class FileStore:
                 files.make_private(path)
             except OSError as error:
                 if error.args[0] != EEXIST:
-                    raise StoreError(
-                        "cannot make {}: {}; nothing has changed".format(path, files.described(error))
-                    ) from None
+                    raise files.failure("make", path, error, "; nothing has changed") from None
 
     def _record(self, name: bytes) -> bytes | None:
         path = self._place(name)[1]
@@ -237,7 +236,7 @@ class FileStore:
         if image is None:
             return None
         if not _is_whole(image, path[path.rfind("/") + 1 :]):
-            raise StoreCorrupt("{} is damaged; it was left as found".format(path))
+            raise damaged(path)
         if image[4:8] != self._generation:
             return None
         return image[8:-_CRC_SIZE]
@@ -277,9 +276,7 @@ class FileStore:
             if old is None:
                 files.sync_folder(path)
         except OSError as error:
-            raise StoreError(
-                "cannot write {}: {}; it is still to be done".format(path, files.described(error))
-            ) from None
+            raise files.failure("write", path, error, "; it is still to be done") from None
 
     def _write_root(self, generation: bytes, untidy: bool, resident: dict, changes: dict) -> None:
         """Write the root file, unless it is not as we know it. After a failure it is read again before it is used."""
@@ -302,16 +299,12 @@ class FileStore:
             self._mark = bytes(image[-_CRC_SIZE:])
         except OSError as error:
             files.remove(self._following)
-            raise StoreError(
-                "cannot write {}: {}; the old state stands".format(self._path, files.described(error))
-            ) from None
+            raise files.failure("write", self._path, error, "; the old state stands") from None
 
     def _decode(self, image: bytes) -> None:
         end = len(image) - _CRC_SIZE
-        if end < _HEAD or image[:4] != _MAGIC:
-            raise StoreCorrupt("{} is not a store of this version; it was left as found".format(self._path))
-        if _crc(memoryview(image)[:end]) != image[end:]:
-            raise StoreCorrupt("{} is damaged (checksum); it was left as found".format(self._path))
+        if end < _HEAD or image[:4] != _MAGIC or _crc(memoryview(image)[:end]) != image[end:]:
+            raise damaged(self._path)
         resident: dict = {}
         changes: dict = {}
         at = _HEAD
@@ -319,7 +312,7 @@ class FileStore:
             name, record, at = _field(image, at)
             (resident if len(name) == 1 else changes)[name] = record
         if at != end:
-            raise StoreCorrupt("{} is damaged (its records do not fit); it was left as found".format(self._path))
+            raise damaged(self._path)
         self._generation = image[4:8]
         self._sweeps = image[8] != 0
         self._mark = image[end:]

@@ -12,10 +12,11 @@ client asks a store for
 A record whose name has one byte is part of every commit, so it should be small. Others may have 16384 bytes, names 64.
 """
 
+from e4._const import const
 from e4.errors import StoreError
 
-_MAX_NAME = 64
-_MAX_RECORD = 16384
+_MAX_NAME = const(64)
+_MAX_RECORD = const(16384)
 
 
 def check_changes(changes: dict) -> None:
