@@ -7,25 +7,7 @@ message = client.unprotect(payload, topic)   # None: a command, and it has been 
 
 from e4 import commands, sha3, siv
 from e4.client import Client
-from e4.errors import (
-    ClockNotSet,
-    E4Error,
-    InvalidCommand,
-    InvalidKey,
-    InvalidName,
-    InvalidTopic,
-    NotAuthentic,
-    PerhapsReplayed,
-    Replayed,
-    SentTooOften,
-    StoreCorrupt,
-    StoreError,
-    TimestampInFuture,
-    TimestampTooOld,
-    TooShort,
-    TopicKeyNotFound,
-    UnsupportedCommand,
-)
+from e4.errors import *  # noqa: F403 (all that is there: each name would take room twice)
 from e4.filestore import FileStore
 from e4.names import id_of, receiving_topic, topic_hash
 from e4.protection import proof_of_key, protect, unprotect

@@ -7,7 +7,8 @@ import os
 from errno import ENOENT
 
 from e4._const import const
-from e4.errors import StoreError, damaged
+from e4.errors import StoreError
+from e4.store import damaged
 
 _ENOSPC = const(28)  # MicroPython's `errno` does not have these two
 _ENOTDIR = const(20)

@@ -15,11 +15,11 @@ from e4.errors import (
     TimestampInFuture,
     TooShort,
     TopicKeyNotFound,
-    damaged,
 )
 from e4.names import check_id, topic_bytes, topic_hash
 from e4.sha3 import sha3_256
 from e4.siv import KEY_SIZE, SIV, check_key
+from e4.store import damaged
 
 KEY_TRANSITION = 3600  # seconds for which a replaced topic key still unprotects
 REMEMBERED = 256  # messages of which a copy is refused; each takes 12 bytes
@@ -27,11 +27,15 @@ _SENT = const(64)  # messages of our own that are remembered, lest two are equal
 _READY_TOPICS = const(4)  # topics whose hash and cipher are kept ready; each takes about half a kilobyte
 
 # Records of the store: one for the identity, one for each topic, and one, in every commit, of commands applied.
-_IDENTITY = b"id"  # ID (16), ID key (32), fingerprint of the first ID key (8), previous ID key (32, zero: none),
-_PREVIOUS = const(56)  # custom receiving topic (rest)
+# The identity: ID (16), ID key (32), fingerprint of the first ID key (8), previous ID key (32, zero: none), custom
+# receiving topic (rest).
+_IDENTITY = const(b"id")
+_PREVIOUS = const(56)
 _CUSTOM = const(88)
-_TOPIC = b"t"  # then the topic hash; key (32), and after a change the previous key (32), the time of the change (8)
-_APPLIED = b"c"  # timestamp of the last command (8), the first half of the tag of each one applied with that timestamp
+# A topic, its hash after that letter: key (32), and after a change the previous key (32), the time of the change (8).
+_TOPIC = const(b"t")
+# The last commands: their timestamp (8), the first half of the tag of each one applied with it.
+_APPLIED = const(b"c")
 _MARK = const(8)
 _MAX_MARKS = const(1024)
 _NO_KEY = bytes(KEY_SIZE)

@@ -67,8 +67,3 @@ class StoreError(E4Error):
 
 class StoreCorrupt(StoreError):
     """The stored state is damaged or of a foreign version. It was left as found."""
-
-
-def damaged(what: str) -> StoreCorrupt:
-    """Return the error for a part of a store."""
-    return StoreCorrupt("{} is damaged, or of another program; it was left as found".format(what))

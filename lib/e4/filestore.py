@@ -6,10 +6,10 @@ from errno import EEXIST
 
 from e4 import _files as files
 from e4._const import const
-from e4.errors import StoreCorrupt, StoreError, damaged
-from e4.store import check_changes
+from e4.errors import StoreCorrupt, StoreError
+from e4.store import check_changes, damaged
 
-_MAGIC = b"E4\x00\x02"
+_MAGIC = const(b"E4\x00\x02")
 _HEAD = const(9)  # bytes of magic, generation (4) and "`tidy` has something to do" (1) in the root file
 _REMOVED = const(65535)  # in place of a record's size
 _CRC_SIZE = const(4)

@@ -13,7 +13,7 @@ A record whose name has one byte is part of every commit, so it should be small.
 """
 
 from e4._const import const
-from e4.errors import StoreError
+from e4.errors import StoreCorrupt, StoreError
 
 _MAX_NAME = const(64)
 _MAX_RECORD = const(16384)
@@ -24,6 +24,11 @@ def check_changes(changes: dict) -> None:
     for name, record in changes.items():
         if record is not None and (not 1 <= len(name) <= _MAX_NAME or len(record) > _MAX_RECORD):
             raise StoreError("a record's name has 1 to 64 bytes, its value at most 16384")
+
+
+def damaged(what: str) -> StoreCorrupt:
+    """Return the error for a part of a store."""
+    return StoreCorrupt("{} is damaged, or of another program; it was left as found".format(what))
 
 
 class MemoryStore:
