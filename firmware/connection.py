@@ -119,7 +119,7 @@ class Connection:
 
             refusal = secure.refusal(error)
             if refusal:
-                return refusal
+                return refusal + (" (" + self._config.host + ")" if "expected CN" in refusal else "")
         if type(error) is not OSError:
             return described(error)
         why = "refuses the connection" if error.errno == ECONNREFUSED else described(error)  # or a number only

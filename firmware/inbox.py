@@ -36,7 +36,7 @@ class Inbox:
         """Take what arrived; return whether it is safe: in flash, if a command. Nothing is raised (`firmware.link`)."""
         name = console.text(topic)
         if payload is None:
-            print("* skipped on {}: {} bytes are too much for this board".format(name, size))
+            print("* skipped on {}: {} bytes are too much for this board (max_message)".format(name, size))
             return True
         if (self._bytes and self._bytes + size > self._max_bytes) or len(self._waiting) >= _MAX_WAITING:
             if qos:

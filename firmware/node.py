@@ -114,7 +114,7 @@ class Node(Handlers):
         dropped = self._outbox.dropped
         letter = self._outbox.add(topic, message.encode() if isinstance(message, str) else bytes(message), retain, qos)
         if self._outbox.dropped != dropped:
-            print("* not sent: the queue is full, {} messages gave way so far".format(self._outbox.dropped))
+            print("* not sent: the queue is full; messages that gave way so far: {}".format(self._outbox.dropped))
         return letter
 
     def _waits(self, letter: Letter) -> bool:
