@@ -20,6 +20,10 @@ _LOOK_SECONDS = 0.2
 _LAST_WORDS_SECONDS = 1.0
 _SILENCE_SECONDS = 3.0
 _AT_PROMPT = "(The board is at MicroPython's prompt: no application runs. e4 console --reset starts it.)"
+_AT_PROMPT_AFTER_RESET = (
+    "(The board is at MicroPython's prompt: its main.py has ended, and what it said last is above. "
+    "Mend that, and run e4 deploy or e4 provision.)"
+)
 _SILENT = (
     "(Nothing heard yet. A board that has nothing to say is silent, and so is one that is stopped. "
     "e4 console --reset starts it anew and shows its start.)"
@@ -39,7 +43,8 @@ def console(report: Report, port: str, seconds: float | None, reset: bool) -> No
     line = _reset(port) if reset else None
     with Console(port, port, lambda line: report.add("lines", line, line), line) as board:
         try:
-            _pass_on(board, None if seconds is None else time.monotonic() + seconds, hints=not report.as_json)
+            deadline = None if seconds is None else time.monotonic() + seconds
+            _pass_on(board, deadline, None if report.as_json else _Hint(board, reset))
         except KeyboardInterrupt:
             return
     if board.lost:
@@ -51,12 +56,11 @@ def _reset(port: str) -> serial.Serial:
         return board.reset_and_give_line()
 
 
-def _pass_on(board: Console, deadline: float | None, hints: bool) -> None:
+def _pass_on(board: Console, deadline: float | None, hint: _Hint | None) -> None:
     """Type what comes on our standard input, until it ends, the line is lost, or the deadline."""
     typed, ended = b"", False
-    hint = _Hint(board)
     while not board.lost and (deadline is None or time.monotonic() < deadline):
-        if hints:
+        if hint is not None:
             hint.give()
         if ended:
             time.sleep(_LOOK_SECONDS)
@@ -73,13 +77,14 @@ def _pass_on(board: Console, deadline: float | None, hints: bool) -> None:
 class _Hint:
     """Says once what to do about a board on which nothing runs."""
 
-    def __init__(self, board: Console) -> None:
+    def __init__(self, board: Console, after_reset: bool) -> None:
         self._board = board
+        self._at_prompt = _AT_PROMPT_AFTER_RESET if after_reset else _AT_PROMPT
         self._silence_from = time.monotonic()
         self._given = False
 
     def give(self) -> None:
-        hint = _AT_PROMPT if self._board.at_prompt else None
+        hint = self._at_prompt if self._board.at_prompt else None
         if self._board.silent and time.monotonic() - self._silence_from > _SILENCE_SECONDS:
             hint = _SILENT
         if hint and not self._given:
