@@ -92,7 +92,8 @@ def _parse_further(
         if not equals or not all(path) or len(path) > 2:
             raise click.BadParameter(f"{entry} is not ENTRY=VALUE, with ENTRY like time_servers or broker.keepalive")
         if entry in _OWN_OPTIONS or path[0] in _OWN_OPTIONS[:3]:
-            raise click.BadParameter(f"{entry} has an option of its own: see --help")
+            part = "; entries in it can be set one by one, such as broker.keepalive" if entry == "broker" else ""
+            raise click.BadParameter(f"{entry} has an option of its own: see --help{part}")
         try:
             found[path] = json.loads(value)
         except ValueError:
@@ -114,7 +115,8 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
         multiple=True,
         callback=_parse_further,
         metavar="ENTRY=VALUE",
-        help="Another entry of the board's configuration (see firmware/config.py), its value in JSON; repeatable.",
+        help="Another entry of the board's configuration (see firmware/config.py), such as broker.keepalive=30, its "
+        "value in JSON; repeatable.",
     )
     @wraps(command)
     def wrapped(  # noqa: PLR0913 (one parameter for each option)
