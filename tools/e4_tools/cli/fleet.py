@@ -57,7 +57,7 @@ def list_topics(report: Report, access: StoreAccess) -> None:
             granted, sent = clients.get(topic.hash, (0, 0))
             facts = {"topic": topic.name, "clients": granted, "sent": sent, "rotated_at": topic.rotated_at}
             unsent = f", {granted - sent} of them not sent its key yet" if granted > sent else ""
-            report.add("topics", facts, f"{topic.name}  {granted} clients{unsent}")
+            report.add("topics", facts, f"{topic.name}  {granted} client{'' if granted == 1 else 's'}{unsent}")
 
 
 @topic_group.command("show")

@@ -45,7 +45,8 @@ def send(  # noqa: PLR0913 (one parameter for each option)
     with connect(broker) as connection:
         connection.publish(topic, payload, retain)
     outlive_its_second(payload)
-    report.say(f"{len(content)} bytes have been published on {topic}.", topic=topic, bytes=len(content))
+    size = "1 byte has" if len(content) == 1 else f"{len(content)} bytes have"
+    report.say(f"{size} been published on {topic}.", topic=topic, bytes=len(content))
 
 
 @click.command()
