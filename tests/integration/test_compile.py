@@ -1,8 +1,13 @@
 """Everything that goes to a board compiles for every kind of ESP32."""
 
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 
-from e4_tools.compile import Target, board_files
+from e4_tools.compile import ASK_BOARD, Target, board_files
+from e4_tools.virtual_board import VirtualBoardError, find_micropython
 
 
 @pytest.mark.parametrize("architecture", ["xtensawin", "rv32imc"])
@@ -10,18 +15,52 @@ def test_for_an_esp32(architecture: str) -> None:
     files = dict(board_files(Target(architecture, 31, True)))
     assert {"lib/e4/client.mpy", "lib/e4/_viper.mpy", "firmware/node.mpy", "boot.py", "main.py"} <= set(files)
     assert not [path for path in files if "/" in path and not path.endswith(".mpy")]
+    assert not [path for path in files if "_plain" in path or "manifest" in path]
 
 
-def test_for_a_board_without_native_code_the_machine_code_stays_source() -> None:
+def test_for_a_board_without_native_code_there_is_no_machine_code() -> None:
     files = dict(board_files(Target("", 31, True)))
-    assert "lib/e4/_viper.py" in files  # it does not compile there, and e4.blocks then takes the plain loops
     assert "lib/e4/_plain.mpy" in files
+    assert not [path for path in files if "_viper" in path]
+
+
+def _said(code: str, folder: Path) -> str:
+    """Return what the VM prints, tracebacks included, with our modules from a folder."""
+    try:
+        command = [*find_micropython(), "-c", code]
+    except VirtualBoardError as error:
+        pytest.skip(f"no VM: {error}")
+    environment = {**os.environ, "MICROPYPATH": f"{folder}/lib:{folder}:.frozen"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+def _put(target: Target, folder: Path) -> None:
+    for path, data in board_files(target):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+
+
+def test_modules_for_a_board_of_another_kind_fail_at_once(tmp_path: Path) -> None:
+    _put(Target("xtensawin", 63, True), tmp_path)  # the VM is no such CPU
+    assert "ImportError: no module named 'e4._plain'" in _said("import e4", tmp_path)
+
+
+def test_lines_are_named_on_request(tmp_path: Path) -> None:
+    raises = "import sys, e4\ntry:\n e4.id_of('')\nexcept e4.InvalidName as error:\n sys.print_exception(error)"
+    target = Target.from_reply(_said(ASK_BOARD, tmp_path))
+    for lines in (False, True):
+        _put(Target(target.architecture, target.small_int_bits, True, lines), tmp_path)
+        said = _said(raises, tmp_path)
+        assert 'File "lib/e4/names.py"' in said and ('names.py", line 1, in' not in said) == lines, said
 
 
 def test_for_another_mpy_version_sources_are_sent() -> None:
     target = Target.from_reply("10502 2147483647")  # MicroPython 1.16: another .mpy version
     assert not target.loads_mpy
-    assert all(path.endswith(".py") for path in dict(board_files(target)))
+    files = dict(board_files(target))
+    assert all(path.endswith(".py") for path in files)
+    assert {"lib/e4/_viper.py", "lib/e4/_plain.py"} <= set(files)  # the board takes what it can compile
 
 
 def test_what_boards_reply() -> None:

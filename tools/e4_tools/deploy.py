@@ -94,10 +94,11 @@ drop({update!r})
 
 @dataclass(frozen=True)
 class Options:
-    """How to deploy: sources instead of `.mpy`; and leave a `main.py` that is there alone."""
+    """How to deploy: sources instead of `.mpy`; leave a `main.py` that is there alone; keep the numbers of lines."""
 
     source: bool = False
     keep_main: bool = False
+    lines: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def deploy(port: str) -> int:
 
 def plan_for(board: Board, options: Options) -> Plan:
     """Compare a board with this checkout. Changes nothing. Raises ToolError, also if there is too little room."""
-    target = Target.from_reply(board.run(ASK_BOARD, "asking the board what it is"))
+    target = replace(Target.from_reply(board.run(ASK_BOARD, "asking the board what it is")), lines=options.lines)
     if options.source:
         target = replace(target, loads_mpy=False)
     files = dict(board_files(target))
