@@ -3,7 +3,7 @@
     clock = Clock(config)
     clock.raise_floor(timestamp)   at start and after each command: the time of the last authentic command
     if clock.due():                often, from the main loop: also keeps count where ticks wrap
-        clock.synchronise()        asks the time servers; raises TimeServerError (an OSError) that says what is wrong
+        yield from clock.synchronise()  asks the time servers; raises TimeServerError (an OSError): what is wrong
     clock()                        Unix seconds that have surely begun; raises e4.ClockNotSet
     clock.confirm(timestamp)       an authentic message or command was fresh by this clock
     clock.evidence(timestamp)      an authentic command is ahead of it, or met no time: True if that set the clock
@@ -21,21 +21,22 @@ import os
 import time
 
 from e4 import ClockNotSet
+from e4._const import const
 from firmware.rtc import RTC
-from firmware.sntp import TimeServerError
-from firmware.timeservers import TOLERANCE_MS, TimeServers
+from firmware.sntp import TOLERANCE_MS, TimeServerError, TimeServers
 
-UNSET, COMMANDED, NETWORK, CONFIRMED = range(4)
+UNSET = const(0)
+COMMANDED = const(1)
+NETWORK = const(2)
+CONFIRMED = const(3)
 
-_DRIFT = 20000  # a crystal is off by one part in this (50 ppm): twice what that of an ESP32 module may be
-_ADVANCE_MS = 1 << 20  # ticks are counted off at least this often; they wrap after 2^30 ms on a board
-_PERIOD_MS = 3600000  # between synchronisations
-_RETRY_MS = 15000  # after a failure; doubled up to the period (RFC 4330 section 10: never less than 15 s)
-_HURRY_MS = 60000  # since the last attempt, when a command contradicts the clock
-_PATIENCE_MS = 3600000  # for which the network must claim what contradicts a confirmed clock
-
-
-_LATEST = 2840140800  # 2060-01-01: from later times on `time.gmtime` of a board overflows
+_DRIFT = const(20000)  # a crystal is off by one part in this (50 ppm): twice what that of an ESP32 module may be
+_ADVANCE_MS = const(1 << 20)  # ticks are counted off at least this often; they wrap after 2^30 ms on a board
+_PERIOD_MS = const(3600000)  # between synchronisations
+_RETRY_MS = const(15000)  # after a failure; doubled up to the period (RFC 4330 section 10: never less than 15 s)
+_HURRY_MS = const(60000)  # since the last attempt, when a command contradicts the clock
+_PATIENCE_MS = const(3600000)  # for which the network must claim what contradicts a confirmed clock
+_LATEST = const(2840140800)  # 2060-01-01: from later times on `time.gmtime` of a board overflows
 
 
 class TimeRefused(TimeServerError):
@@ -98,13 +99,13 @@ class Clock:
         """Tell whether it is time to synchronise."""
         return self._attempt_age + self._passed() >= self._wait
 
-    def synchronise(self, waiting=None) -> None:
-        """Ask the time servers; `waiting()` is called before each step that blocks (see `TimeServers.ask`).
+    def synchronise(self):
+        """Ask the time servers; a generator that yields while it waits.
 
         Raises TimeServerError if they do not answer or agree, TimeRefused if what they agree on cannot be.
         """
         try:
-            answer = self._servers.ask(waiting)
+            answer = yield from self._servers.ask()
             self._advance()
             passed = self._time.ticks_diff(self._ticks, answer.ticks)
             self._take(answer.lower + passed, answer.upper + passed)
@@ -169,18 +170,17 @@ class Clock:
         """Adopt the span that the time servers agree on, or raise TimeRefused."""
         proved = self._proved + self._proof_age
         if upper + self._tolerance < proved:
-            text = "the time servers agree, but on a time {} s before that of authentic traffic: they are wrong or lie"
+            text = "the time servers agree on a time {} s before that of authentic traffic: they are wrong or lie"
             raise TimeRefused(text.format((proved - upper) // 1000))
-        forward, back = lower - self._upper(), self._lower() - upper
+        step = max(lower - self._upper(), 0) + min(upper - self._lower(), 0)  # 0: the spans meet
         trust = NETWORK
         if self.trust == CONFIRMED:
-            if max(forward, back) > self._tolerance:
-                self._insist(lower, forward if forward > 0 else -back)
+            if abs(step) > self._tolerance:
+                self._insist(lower, step)
             else:
                 trust = CONFIRMED
-        if self.trust >= NETWORK and max(forward, back) > TOLERANCE_MS:
-            step = (forward if forward > 0 else -back) // 1000
-            self._report("the time servers move the time by {} s".format(step))
+        if self.trust >= NETWORK and abs(step) > TOLERANCE_MS:
+            self._report("the time servers move the time by {} s".format(step // 1000))
         self._claim = None
         self._set(lower, upper - lower, trust)
 
@@ -190,9 +190,7 @@ class Clock:
             self._claim, self._claim_age = lower, 0
         elif self._claim_age >= _PATIENCE_MS:
             return
-        text = (
-            "the time servers claim a time {} s from what authentic traffic confirmed; not believed for another {} min"
-        )
+        text = "the time servers claim a time {} s from the one that was confirmed; not believed for another {} min"
         raise TimeRefused(text.format(step // 1000, (_PATIENCE_MS - self._claim_age + 59999) // 60000))
 
     # The span

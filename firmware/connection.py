@@ -16,21 +16,21 @@ _LASTING_MS = 10000  # a connection that has lived for so long was a good one
 
 
 class Connection:
-    """Connects and connects again, step by step: `step` never waits, but for time servers.
+    """Connects and connects again, step by step: `step` never waits, but up to 0.1 s for a time server.
 
-    `waiting` is called before each step that may wait for seconds. `lost` is called when a connection has ended, and
-    `behind` tells whether another one is wanted to have messages delivered again.
+    `lost` is called when a connection has ended, and `behind` tells whether another one is wanted to have messages
+    delivered again.
     """
 
-    def __init__(self, config, clock, link: Link, topic_filters, waiting, lost, behind) -> None:  # noqa: PLR0913
+    def __init__(self, config, clock, link: Link, topic_filters, lost, behind) -> None:  # noqa: PLR0913
         self._config = config
         self._clock = clock
         self._link = link
         self._topic_filters = topic_filters
-        self._waiting = waiting
         self._lost = lost
         self._behind = behind
         self._life = self._live()
+        self._time = self._keep_time()
         self._retry_ms = _RETRY_MS
         self.state = "starting"  # changes with each step forward
 
@@ -59,7 +59,9 @@ class Connection:
         self.state = "joining WiFi"
         address = yield from wifi.joined(config.ssid, config.wifi_password)
         print("* WiFi: {} as {}".format(config.ssid, address))
-        self._synchronise()
+        while self._clock.due():
+            next(self._time)
+            yield
         self._check_time()
         self.state = "connecting"
         link.open((yield from transport.opened(config.host, config.port, config.ca, config.patience * 1000)))
@@ -84,7 +86,7 @@ class Connection:
                 raise LinkDown("WiFi is gone")
             if self._behind():
                 raise LinkDown("more arrived at once than there is room for; the broker has kept the rest")
-            self._synchronise()
+            next(self._time)
             yield
 
     def _pause(self):
@@ -97,13 +99,15 @@ class Connection:
         while not pause.passed():
             yield
 
-    def _synchronise(self) -> None:
-        if not self._clock.due():
-            return
-        try:
-            self._clock.synchronise(self._waiting)
-        except OSError as error:
-            print("* time:", described(error))
+    def _keep_time(self):
+        """Ask the time servers whenever that is due, beside everything else. Never return."""
+        while True:
+            if self._clock.due():
+                try:
+                    yield from self._clock.synchronise()
+                except OSError as error:
+                    print("* time:", described(error))
+            yield
 
     def _check_time(self) -> None:
         """Without the time no command could be judged, and one that has been acknowledged does not return."""

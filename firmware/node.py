@@ -150,7 +150,6 @@ class Node(Handlers):
             self.clock,
             link,
             self._subscriptions,
-            self._watchdog.feed,
             self._outbox.interrupted,
             self._inbox.wants_more,
         )

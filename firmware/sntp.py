@@ -1,4 +1,4 @@
-"""Asking one time server: an SNTP client (RFC 4330; the packet is that of RFC 5905 section 7.3).
+"""Asking time servers, two of which must agree: an SNTP client (RFC 4330; the packet is that of RFC 5905 section 7.3).
 
 An answer counts if it comes from the address and port that were asked and repeats the 64 random bits that we sent
 as our time: who does not see the question cannot answer it. Whoever does see it can: SNTP is not authenticated.
@@ -8,18 +8,25 @@ import os
 import socket
 import time
 
-PORT = 123
-TIMEOUT_MS = 2000  # for one answer, whatever else arrives meanwhile
+from e4._const import const
+from firmware import dns
 
-_SIZE = 48
-_REQUEST = 0x23  # leap indicator 0, version 4, mode 3: client
-_ANSWER = 0x24  # version 4, mode 4: server
-_UNSYNCHRONISED = 3  # leap indicator
-_MAX_STRATUM = 15
-_MAX_DISTANCE_MS = 1000  # RFC 5905 MAXDIST: further from its reference clock a server is of no use
-_UNIX_IN_NTP = 2208988800  # 1970-01-01 in NTP seconds, which count from 1900 and wrap in 2036
-_EARLIEST = 1767225600  # 2026-01-01: no server's time is earlier than this program
-_SHIFT = (1 << 32) - _UNIX_IN_NTP - _EARLIEST  # from NTP seconds to seconds since then, in whichever era
+TIMEOUT_MS = const(2000)  # for one answer, whatever else arrives meanwhile; and for one look-up of a name
+# What two honest servers may differ by beyond what they state: some smear a leap second over a day, up to 1 s.
+TOLERANCE_MS = const(2000)
+
+_TURN_S = 0.1  # for which we wait for an answer before others have their turn; most are quicker
+_PORT = const(123)
+_SIZE = const(48)
+_REQUEST = const(0x23)  # leap indicator 0, version 4, mode 3: client
+_ANSWER = const(0x24)  # version 4, mode 4: server
+_UNSYNCHRONISED = const(3)  # leap indicator
+_MAX_STRATUM = const(15)
+_MAX_DISTANCE_MS = const(1000)  # RFC 5905 MAXDIST: further from its reference clock a server is of no use
+_FINAL = const((b"DENY", b"RSTR"))  # kisses after which a server is not asked again (RFC 5905 section 7.4)
+_UNIX_IN_NTP = const(2208988800)  # 1970-01-01 in NTP seconds, which count from 1900 and wrap in 2036
+_EARLIEST = const(1767225600)  # 2026-01-01: no server's time is earlier than this program
+_SHIFT = const((1 << 32) - _UNIX_IN_NTP - _EARLIEST)  # from NTP seconds to seconds since then, in whichever era
 
 
 class TimeServerError(OSError):
@@ -44,14 +51,74 @@ class Answer:
         self.address = address
 
 
-def look_up(server: str, network=socket):
-    """Return the address of "host" or "host:port" for `ask`. A name blocks for as long as DNS does.
+class TimeServers:
+    """The servers to ask, in this order, as "host" or "host:port". One alone is trusted alone."""
 
-    Raises TimeServerError.
-    """
+    def __init__(self, servers, network=socket, ticks=time) -> None:
+        self._servers = servers
+        self._network = network
+        self._ticks = ticks
+        self._addresses: dict = {}  # of the servers that answered
+        self._denied: dict = {}  # server: what it said
+
+    def ask(self):
+        """Return what the first two that agree say: an Answer that holds the time if one of them is right.
+
+        A generator, as is all here that takes time: it yields while it waits. No more are asked than it takes, and an
+        address that worked is remembered. Raises TimeServerError.
+        """
+        if not self._servers:
+            raise TimeServerError("no time server is configured")
+        answers: list = []
+        said: list = []
+        for server in self._servers:
+            try:
+                answer = yield from self._ask_one(server)
+            except TimeServerError as error:
+                said.append("{}: {}".format(server, error))
+                continue
+            if len(self._servers) == 1:
+                return answer
+            for other in answers:
+                agreed = self._agreed(other, answer)
+                if agreed is not None:
+                    return agreed
+            answers.append(answer)
+            said.append("{}: says {}".format(server, answer.lower // 1000))
+        reason = "no two time servers agree" if len(self._servers) > 1 else "the time server does not help"
+        raise TimeServerError("{} ({})".format(reason, "; ".join(said)))
+
+    def _ask_one(self, server: str):
+        if server in self._denied:
+            raise TimeServerError("{}; not asked again before a reset".format(self._denied[server]))
+        address = self._addresses.pop(server, None)
+        if address is None:
+            address = yield from look_up(server, self._network)
+        try:
+            answer = yield from ask(address, self._network, self._ticks)
+        except KissOfDeath as kiss:
+            if kiss.code in _FINAL:
+                self._denied[server] = kiss
+            raise
+        self._addresses[server] = address
+        return answer
+
+    def _agreed(self, earlier: Answer, later: Answer) -> Answer | None:
+        """Return the span that covers both answers, or None if they are too far apart or from one server."""
+        passed = self._ticks.ticks_diff(later.ticks, earlier.ticks)
+        lower, upper = earlier.lower + passed, earlier.upper + passed
+        if earlier.address == later.address or max(lower - later.upper, later.lower - upper) > TOLERANCE_MS:
+            return None
+        return Answer(min(lower, later.lower), max(upper, later.upper), later.ticks, None)
+
+
+def look_up(server: str, network=socket):
+    """Return the address of "host" or "host:port" for `ask`. Raises TimeServerError."""
     host, colon, port = server.partition(":")
     try:
-        found = network.getaddrinfo(host, int(port) if colon else PORT, network.AF_INET, network.SOCK_DGRAM)
+        dns.forget(host)  # it may be what did not answer
+        host = yield from dns.address(host, TIMEOUT_MS)
+        found = network.getaddrinfo(host, int(port) if colon else _PORT, network.AF_INET, network.SOCK_DGRAM)
     except OSError as error:
         raise TimeServerError("its name was not found ({})".format(error)) from None
     if not found:
@@ -59,14 +126,15 @@ def look_up(server: str, network=socket):
     return found[0][-1]
 
 
-def ask(address, network=socket, ticks=time) -> Answer:
-    """Ask the server at `address`. Returns or raises TimeServerError within TIMEOUT_MS."""
+def ask(address, network=socket, ticks=time):
+    """Ask the server at `address`. Returns an Answer, or raises TimeServerError, within TIMEOUT_MS and a turn."""
     cookie = os.urandom(8)
     client = network.socket(network.AF_INET, network.SOCK_DGRAM)
     try:
+        client.settimeout(_TURN_S)
         asked = ticks.ticks_ms()
         client.sendto(bytes((_REQUEST,)) + bytes(39) + cookie, address)
-        packet = _receive(client, address, cookie, asked, ticks)
+        packet = yield from _received(client, address, cookie, asked, ticks)
         arrived = ticks.ticks_ms()
     except TimeServerError:
         raise
@@ -79,21 +147,18 @@ def ask(address, network=socket, ticks=time) -> Answer:
     return Answer(sent - distance, sent + distance + ticks.ticks_diff(arrived, asked) + 1, arrived, address)
 
 
-def _receive(client, address, cookie: bytes, asked: int, ticks) -> bytes:
+def _received(client, address, cookie: bytes, asked: int, ticks):
     """Return the answer to our question; ignore everything else until the time is up."""
     ignored = 0
-    while True:
-        left = TIMEOUT_MS - ticks.ticks_diff(ticks.ticks_ms(), asked)
-        if left <= 0:
-            break
-        client.settimeout(left / 1000)
+    while ticks.ticks_diff(ticks.ticks_ms(), asked) < TIMEOUT_MS:
         try:
             packet, source = client.recvfrom(_SIZE)
+            if len(packet) >= _SIZE and source == address and packet[24:32] == cookie and packet[0] & 0x3F == _ANSWER:
+                return packet
+            ignored += 1
         except OSError:  # its number differs between ports; nothing but time passing makes a receiver fail
-            break
-        if len(packet) >= _SIZE and source == address and packet[24:32] == cookie and packet[0] & 0x3F == _ANSWER:
-            return packet
-        ignored += 1
+            pass
+        yield
     strays = "; packets that do not answer us and were ignored: {}".format(ignored) if ignored else ""
     raise TimeServerError("no answer within {} s{}".format(TIMEOUT_MS // 1000, strays))
 

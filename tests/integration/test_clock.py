@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from fleet import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, StartNode, config_for
+from fleet import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, StartNode, config_for, write_main
 from time_server import Source, TimeServer, silent
 
 import e4
@@ -190,6 +190,21 @@ def test_where_no_server_answers_a_command_sets_the_clock_if_it_may(
     console.expect("unprotected message: in time")
     _say(mosquitto.port, b"old", time.time() - 3600)
     console.expect("refused on")
+
+
+@pytest.mark.parametrize(("names", "why"), [(False, "no name server knows time.cloudflare.com"), (True, "no answer")])
+def test_a_board_goes_on_while_names_or_servers_do_not_answer(
+    make_board: BoardMaker, mosquitto: Mosquitto, names: bool, why: str
+) -> None:
+    board = make_board(ntp=False)
+    write_main(board, _MAIN)
+    board.name_server(names)
+    provision(board.device, config_for("alice", mosquitto.port), KEY)
+    with Console("alice", board.device) as console:
+        console.expect("WiFi: virtual as")
+        assert _asked(console, "node.clock.trust") == "0"
+        assert not any("agree" in line for line in console.lines)  # the time servers are still being asked
+        console.expect(f"no two time servers agree .*; time.cloudflare.com: .*{why}")
 
 
 def test_virtual_boards_whose_time_servers_are_silent(make_board: BoardMaker) -> None:

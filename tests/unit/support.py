@@ -14,6 +14,15 @@ def raises(error, function, *arguments):
     raise AssertionError("{} expected, {!r} returned".format(error.__name__, result))
 
 
+def finish(steps):
+    """Take all steps of a generator that waits for something; return what it returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
 class Clock:
     """A clock that shows what the test sets."""
 
@@ -100,6 +109,7 @@ class _UDPSocket:
         self._network = network
         self._timeout = None
         self._received = 0
+        self._next = None  # what arrives next: after how many ms from now, packet, source
 
     def sendto(self, packet, address):
         if self._network.broken is not None:
@@ -116,15 +126,15 @@ class _UDPSocket:
         assert self._timeout is not None, "it may wait for ever"
         self._received += 1
         assert self._received < 1000, "it goes on receiving"
-        try:
-            after, packet, source = next(self._arrivals)
-        except StopIteration:
-            after = self._timeout + 1
+        if self._next is None:
+            self._next = next(self._arrivals, (1000000, b"", None))
+        after, packet, source = self._next
         if after > self._timeout:
             self._network.ticks.pass_ms(self._timeout)
-            self._arrivals = iter(())
+            self._next = (after - self._timeout, packet, source)
             raise OSError(110)
         self._network.ticks.pass_ms(after)
+        self._next = None
         return packet[:size], source
 
     def close(self):

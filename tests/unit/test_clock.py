@@ -1,12 +1,11 @@
 """The clock: whose time it believes, how far, and what it shows meanwhile."""
 
-from support import Calendar, Machine, Network, raises
+from support import Calendar, Machine, Network, finish, raises
 
 from e4 import ClockNotSet
 from firmware.clock import COMMANDED, CONFIRMED, NETWORK, UNSET, Clock, TimeRefused
 from firmware.rtc import RTC
-from firmware.sntp import TimeServerError
-from firmware.timeservers import TimeServers
+from firmware.sntp import TimeServerError, TimeServers
 
 _HOUR = 3600000
 
@@ -56,11 +55,11 @@ class Bench:
             milliseconds -= step
 
     def synchronised(self):
-        self.clock.synchronise()
+        finish(self.clock.synchronise())
         return self
 
     def confirmed(self):
-        self.clock.synchronise()
+        finish(self.clock.synchronise())
         self.clock.confirm(self.now())
         assert self.clock.trust == CONFIRMED
         return self
@@ -68,7 +67,7 @@ class Bench:
     def refused(self, error=TimeServerError):
         """What the clock says of a synchronisation that fails, and changes nothing."""
         trust, offset = self.clock.trust, self._offset()
-        text = str(raises(error, self.clock.synchronise))
+        text = str(raises(error, finish, self.clock.synchronise()))
         assert self.clock.trust == trust
         assert offset is None or abs(self._offset() - offset) <= 1
         return text
@@ -193,8 +192,8 @@ def test_it_loses_nothing_by_being_read_often():
 
 def test_what_passes_after_an_answer_is_not_lost():
     class Interrupted(TimeServers):
-        def ask(self, waiting=None):
-            answer = super().ask(waiting)
+        def ask(self):
+            answer = yield from super().ask()
             self._ticks.pass_ms(3000)
             return answer
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+from collections.abc import Callable
 
 _HEADER = 12
 _A_IN = b"\x00\x01\x00\x01"
@@ -10,10 +11,14 @@ _NO_SUCH_NAME = 3
 
 
 class NameServer:
-    """One UDP port on loopback. Names that end in `.test` (RFC 6761) are this machine's."""
+    """One UDP port on loopback. Names that end in `.test` (RFC 6761) are this machine's.
+
+    Names of time servers need not exist: each gets an address of its own (RFC 5737), where one of ours answers.
+    """
 
     def __init__(self) -> None:
         self.answering = True
+        self._time_servers: list[str] = []
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
         self.socket.setblocking(False)
@@ -23,7 +28,7 @@ class NameServer:
         """Answer one question that has arrived. The host's own look-up may take a while."""
         with contextlib.suppress(BlockingIOError):
             question, source = self.socket.recvfrom(512)
-            reply = answer(question) if self.answering else b""
+            reply = answer(question, self._address) if self.answering else b""
             if reply:
                 self.socket.sendto(reply, source)
 
@@ -31,9 +36,19 @@ class NameServer:
         """Stop listening."""
         self.socket.close()
 
+    def _address(self, name: str) -> str:
+        """Return the address of a name. Raises OSError if there is none."""
+        if name.endswith(".test"):
+            return "127.0.0.1"
+        if "ntp" not in name and not name.startswith("time."):
+            return socket.gethostbyname(name)
+        if name not in self._time_servers:
+            self._time_servers.append(name)
+        return f"192.0.2.{1 + self._time_servers.index(name) % 250}"
 
-def answer(question: bytes) -> bytes:
-    """Return the answer to a question for an address; nothing if it is none."""
+
+def answer(question: bytes, address_of: Callable[[str], str]) -> bytes:
+    """Return the answer to a question for an address; nothing if it is none. `address_of` may raise OSError."""
     labels, at = [], _HEADER
     while at < len(question) and question[at]:
         labels.append(question[at + 1 : at + 1 + question[at]])
@@ -42,8 +57,7 @@ def answer(question: bytes) -> bytes:
     if not labels or question[at + 1 : end] != _A_IN:
         return b""
     try:
-        name = b".".join(labels).decode("ascii")
-        address = "127.0.0.1" if name.endswith(".test") else socket.gethostbyname(name)
+        address = address_of(b".".join(labels).decode("ascii").lower())
     except (OSError, UnicodeError):
         return _head(question, _NO_SUCH_NAME, 0) + question[_HEADER:end]
     return _head(question, 0, 1) + question[_HEADER:end] + _ANSWER + socket.inet_aton(address)
