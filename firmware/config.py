@@ -28,138 +28,144 @@ may be; `future_tolerance` (s) how far ahead of the clock what arrives may be.
 import json
 import os
 
+from e4._const import const
 from firmware.filters import is_valid
 
 CONFIG_PATH = "/e4.json"
 KEYS_PATH = "/e4.keys"
 
-# Of two operators, and of two parts of the pool: none alone can set a board's clock.
-DEFAULT_TIME_SERVERS = ("0.pool.ntp.org", "time.cloudflare.com", "1.pool.ntp.org")
+_MAX_PORT = const(65535)
+_MAX_TIME_SERVERS = const(8)
+_MAX_COMMAND_AGE = const(315360000)  # s: ten years; beyond, null says it more clearly
 
-_KNOWN = (
-    "name", "wifi", "broker", "topics", "receiving_topic",
-    "time_servers", "time_server", "time_from_commands", "max_command_age", "future_tolerance",
-    "status_topic", "max_message", "queue", "watchdog",
-)  # fmt: skip
-_KNOWN_WIFI = ("ssid", "password")
-_KNOWN_BROKER = ("host", "port", "user", "password", "ca", "keepalive", "patience")
-_KNOWN_QUEUE = ("messages", "bytes")
-_PORTS = (1, 65535)
-_MAX_TIME_SERVERS = 8
-_MAX_COMMAND_AGE = 315360000  # ten years; beyond, null says it more clearly
-_MAX_FUTURE = 3600
+
+class _Entries:
+    """The entries of a JSON object. Each is taken out once; whatever is wrong goes to `problems`."""
+
+    def __init__(self, entries: dict, where: str, problems: list) -> None:
+        self._left = dict(entries)
+        self._where = where
+        self._problems = problems
+
+    def problem(self, entry: str, text: str) -> None:
+        self._problems.append('"{}{}" {}'.format(self._where, entry, text))
+
+    def take(self, entry: str):
+        return self._left.pop(entry, None)
+
+    def text(self, entry: str, needed: bool = False):
+        value = self.take(entry)
+        if isinstance(value, str) and value:
+            return value
+        if needed or value is not None:
+            self.problem(entry, "is not text" if value else "is missing")
+        return None
+
+    def number(self, entry: str, default: int, least: int, most: int, nullable: bool = False):
+        value = self._left.pop(entry, default)
+        if value is None and nullable:
+            return None
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            return value
+        self.problem(entry, "is not a number from {} to {}".format(least, most))
+        return default
+
+    def flag(self, entry: str) -> bool:
+        value = self._left.pop(entry, False)
+        if not isinstance(value, bool):
+            self.problem(entry, "is neither true nor false")
+        return value is True
+
+    def part(self, entry: str, default: dict | None = None) -> "_Entries":
+        """Return the entries of an object in this one; it is needed unless there is a default."""
+        value = self._left.pop(entry, default)
+        if not isinstance(value, dict):
+            self.problem(entry, "is missing" if value is None else "is not an object")
+            value = {}
+        return _Entries(value, entry + ".", self._problems)
+
+    def end(self) -> None:
+        """Name what nobody took."""
+        for entry in self._left:
+            self.problem(entry, "is not a known entry")
 
 
 class Config:
     """A configuration, and in `problems` a line for everything that is missing or wrong with it."""
 
     def __init__(self, entries) -> None:
-        self.problems = []
+        self.problems: list = []
         if not isinstance(entries, dict):
             self.problems.append("{} is not a JSON object".format(CONFIG_PATH))
             entries = {}
-        self._check_known(entries, _KNOWN, "")
-        self.name = self._text(entries, "name", "")
-        wifi = self._object(entries, "wifi")
-        self._check_known(wifi, _KNOWN_WIFI, "wifi.")
-        self.ssid = self._text(wifi, "ssid", "wifi.")
-        self.wifi_password = self._text(wifi, "password", "wifi.", optional=True)
-        broker = self._object(entries, "broker")
-        self._check_known(broker, _KNOWN_BROKER, "broker.")
-        self.host = self._text(broker, "host", "broker.")
-        self.ca = self._text(broker, "ca", "broker.", optional=True)
-        self.port = self._number(broker, "port", "broker.", 1883 if self.ca is None else 8883, _PORTS)
-        self.keepalive = self._number(broker, "keepalive", "broker.", 60, (3, 3600))
-        self.patience = self._number(broker, "patience", "broker.", 10, (1, 300))
-        self.user = self._text(broker, "user", "broker.", optional=True)
-        self.password = self._text(broker, "password", "broker.", optional=True)
+        whole = _Entries(entries, "", self.problems)
+        self.name = whole.text("name", True)
+        wifi = whole.part("wifi")
+        self.ssid = wifi.text("ssid", True)
+        self.wifi_password = wifi.text("password")
+        wifi.end()
+        self._read_broker(whole.part("broker"))
+        self._read_topics(whole)
+        self._read_time(whole)
+        self.max_message = whole.number("max_message", 4096, 64, 65536)
+        self.watchdog = whole.number("watchdog", 60, 0, 3600)
+        queue = whole.part("queue", {})
+        self.queue_messages = queue.number("messages", 32, 1, 1000)
+        self.queue_bytes = queue.number("bytes", 8192, 64, 65536)
+        queue.end()
+        whole.end()
+
+    def _read_broker(self, broker: _Entries) -> None:
+        self.host = broker.text("host", True)
+        self.ca = broker.text("ca")
+        self.port = broker.number("port", 8883 if self.ca else 1883, 1, _MAX_PORT)
+        self.keepalive = broker.number("keepalive", 60, 3, 3600)
+        self.patience = broker.number("patience", 10, 1, 300)
+        self.user = broker.text("user")
+        self.password = broker.text("password")
         if (self.user is None) != (self.password is None):
-            self.problems.append('"broker.user" and "broker.password" go together')
-        self.topics = self._topics(entries)
-        self.receiving_topic = self._text(entries, "receiving_topic", "", optional=True)
-        self.time_from_commands = self._flag(entries, "time_from_commands")
-        self.time_servers = self._time_servers(entries)
-        self.max_command_age = None
-        if entries.get("max_command_age", 600) is not None:
-            self.max_command_age = self._number(entries, "max_command_age", "", 600, (1, _MAX_COMMAND_AGE))
-        self.future_tolerance = self._number(entries, "future_tolerance", "", 60, (0, _MAX_FUTURE))
-        self._read_limits(entries)
+            broker.problem("user", 'and "broker.password" go together')
+        broker.end()
 
-    def _read_limits(self, entries: dict) -> None:
-        self.status_topic = self._text(entries, "status_topic", "", optional=True)
-        if self.status_topic is not None and (
-            not is_valid(self.status_topic) or self.status_topic[-1] == "#" or "+" in self.status_topic
-        ):
-            self.problems.append('"status_topic" is no topic')
-        self.max_message = self._number(entries, "max_message", "", 4096, (64, 65536))
-        self.watchdog = self._number(entries, "watchdog", "", 60, (0, 3600))
-        queue = self._object(entries, "queue") if "queue" in entries else {}
-        self._check_known(queue, _KNOWN_QUEUE, "queue.")
-        self.queue_messages = self._number(queue, "messages", "queue.", 32, (1, 1000))
-        self.queue_bytes = self._number(queue, "bytes", "queue.", 8192, (64, 65536))
+    def _read_topics(self, whole: _Entries) -> None:
+        self.topics = topics = whole.take("topics")
+        if not isinstance(topics, list):
+            whole.problem("topics", "is missing" if topics is None else "is not a list of topics")
+            self.topics = []
+        for topic in self.topics:
+            if not isinstance(topic, str) or not is_valid(topic):
+                whole.problem("topics", "has an entry that is no topic filter")
+        self.receiving_topic = whole.text("receiving_topic")
+        self.status_topic = topic = whole.text("status_topic")
+        if topic is not None and (not is_valid(topic) or "#" in topic or "+" in topic):
+            whole.problem("status_topic", "is no topic")
 
-    def _check_known(self, entries: dict, known: tuple, where: str) -> None:
-        for entry in entries:
-            if entry not in known:
-                self.problems.append('"{}{}" is not a known entry'.format(where, entry))
+    def _read_time(self, whole: _Entries) -> None:
+        self.time_from_commands = whole.flag("time_from_commands")
+        self.time_servers = self._read_time_servers(whole)
+        self.future_tolerance = whole.number("future_tolerance", 60, 0, 3600)
+        self.max_command_age = whole.number("max_command_age", 600, 1, _MAX_COMMAND_AGE, True)
 
-    def _object(self, entries: dict, entry: str) -> dict:
-        value = entries.get(entry)
-        if isinstance(value, dict):
-            return value
-        self.problems.append('"{}" is {}'.format(entry, "missing" if value is None else "not an object"))
-        return {}
-
-    def _text(self, entries: dict, entry: str, where: str, optional: bool = False):
-        value = entries.get(entry)
-        if value is None and optional:
-            return None
-        if isinstance(value, str) and value:
-            return value
-        self.problems.append('"{}{}" is {}'.format(where, entry, "missing" if not value else "not text"))
-        return None
-
-    def _flag(self, entries: dict, entry: str) -> bool:
-        value = entries.get(entry, False)
-        if not isinstance(value, bool):
-            self.problems.append('"{}" is neither true nor false'.format(entry))
-        return value is True
-
-    def _number(self, entries: dict, entry: str, where: str, default: int, limits: tuple) -> int:
-        value = entries.get(entry, default)
-        if not isinstance(value, int) or isinstance(value, bool) or not limits[0] <= value <= limits[1]:
-            self.problems.append('"{}{}" is not a number from {} to {}'.format(where, entry, *limits))
-            return default
-        return value
-
-    def _time_servers(self, entries: dict) -> list:
-        single = self._text(entries, "time_server", "", optional=True)
-        servers = entries.get("time_servers")
-        if single is not None and servers is not None:
-            self.problems.append('"time_server" and "time_servers" exclude each other')
+    def _read_time_servers(self, whole: _Entries) -> list:
+        single = whole.text("time_server")
+        servers = whole.take("time_servers")
         if servers is None:
-            servers = list(DEFAULT_TIME_SERVERS) if single is None else [single]
+            # Of two operators, and of two parts of the pool: none alone can set a board's clock.
+            default = ["0.pool.ntp.org", "time.cloudflare.com", "1.pool.ntp.org"]
+            servers = default if single is None else [single]
+        elif single is not None:
+            whole.problem("time_server", 'and "time_servers" exclude each other')
         if not isinstance(servers, list) or len(servers) > _MAX_TIME_SERVERS:
-            self.problems.append('"time_servers" is not a list of up to {} servers'.format(_MAX_TIME_SERVERS))
+            whole.problem("time_servers", "is not a list of up to {} servers".format(_MAX_TIME_SERVERS))
             return []
         for i, server in enumerate(servers):
             if not _is_server(server):
-                self.problems.append('"time_servers" has an entry that is neither "host" nor "host:port"')
+                whole.problem("time_servers", 'has an entry that is neither "host" nor "host:port"')
             elif server in servers[:i]:
-                self.problems.append('"time_servers" names {} twice: two must agree'.format(server))
+                whole.problem("time_servers", "names {} twice: two must agree".format(server))
         if not servers and not self.time_from_commands:
-            self.problems.append('"time_servers" is empty, and "time_from_commands" is not set')
+            whole.problem("time_servers", 'is empty, and "time_from_commands" is not set')
         return servers
-
-    def _topics(self, entries: dict) -> list:
-        topics = entries.get("topics")
-        if not isinstance(topics, list):
-            self.problems.append('"topics" is {}'.format("missing" if topics is None else "not a list of topics"))
-            return []
-        for topic in topics:
-            if not isinstance(topic, str) or not is_valid(topic):
-                self.problems.append('"topics" has an entry that is no topic filter')
-        return topics
 
 
 def _is_server(server) -> bool:
@@ -167,7 +173,7 @@ def _is_server(server) -> bool:
     host, colon, port = server.partition(":") if isinstance(server, str) else ("", "", "")
     if not host or " " in host:
         return False
-    return not colon or (port.isdigit() and len(port) <= 5 and 1 <= int(port) <= _PORTS[1])
+    return not colon or (port.isdigit() and len(port) <= 5 and 1 <= int(port) <= _MAX_PORT)
 
 
 def load() -> Config:
