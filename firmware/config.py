@@ -26,7 +26,6 @@ may be; `future_tolerance` (s) how far ahead of the clock what arrives may be.
 """
 
 import json
-import os
 
 from e4._const import const
 from firmware.filters import is_valid
@@ -187,16 +186,4 @@ def load() -> Config:
         problem = "{} is not JSON".format(CONFIG_PATH)
     config = Config({})
     config.problems = [problem]
-    return config
-
-
-def save(entries: dict) -> Config:
-    """Write a configuration, if there is nothing wrong with it, in one step. Raises ValueError, OSError."""
-    config = Config(entries)
-    if config.problems:
-        raise ValueError("not written: " + "; ".join(config.problems))
-    following = CONFIG_PATH + ".new"
-    with open(following, "w") as file:
-        json.dump(entries, file)
-    os.rename(following, CONFIG_PATH)
     return config

@@ -11,10 +11,12 @@ from fleet import BoardMaker, Mosquitto
 from interruptions import E4, WIFI_PASSWORD, moments, on_board
 
 import e4
+from e4_tools.boards import Board
 from e4_tools.console import Console
 from e4_tools.errors import ToolError
 from e4_tools.factory import read_fleet
 from e4_tools.issued_keys import KeyFolder, StoredKeys
+from e4_tools.keyproof import which_key
 from e4_tools.keystore import KEY_FILE, make_store
 from e4_tools.ledger import BEGUN, ISSUED, Ledger, fingerprint
 from e4_tools.virtual_board import VirtualBoard
@@ -40,8 +42,8 @@ def _ledger(tool: E4) -> list[dict[str, Any]]:
 
 
 def _holds(board: VirtualBoard, key: bytes) -> bool:
-    proof = on_board(board, "from firmware import provision; print(provision.prove('00'))")
-    return bytes.fromhex(proof) == e4.proof_of_key(key, b"\0")
+    with Board(board.device, restart=False) as serial:
+        return which_key(serial, {"the key": key}) is not None
 
 
 def test_boards_get_names_in_turn_and_the_ledger_tells(make_board: BoardMaker, tool: E4) -> None:

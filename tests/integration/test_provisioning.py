@@ -18,6 +18,7 @@ import e4
 from e4_tools.boards import Board
 from e4_tools.deploy import deploy
 from e4_tools.errors import ToolError
+from e4_tools.keyproof import which_key
 from e4_tools.keystore import open_store
 from e4_tools.provisioning import install, provision
 from e4_tools.rekeying import Rekeying
@@ -28,15 +29,14 @@ _OTHER = b"fedcba9876543210FEDCBA9876543210"
 
 _GIVE_TOPIC_KEY = """
 import e4
-from firmware import provision, config
-client = provision._client(e4.FileStore(config.KEYS_PATH), config.load())
-client._clock = lambda: 1774894944
+from firmware import config
+client = e4.Client(e4.id_of("alice"), None, e4.FileStore(config.KEYS_PATH), lambda: 1774894944)
 client.unprotect(e4.protect(e4.commands.set_topic_key(b"t" * 32, "topic"), {key!r}, 1774894944), client.receiving_topic)
 """
 _HOLDS_TOPIC_KEY = """
 import e4
-from firmware import provision, config
-print(provision._client(e4.FileStore(config.KEYS_PATH), config.load()).holds_key("topic"))
+from firmware import config
+print(e4.Client(e4.id_of(config.load().name), None, e4.FileStore(config.KEYS_PATH), None).holds_key("topic"))
 """
 
 
@@ -60,7 +60,7 @@ def test_deploying_keeps_keys_and_configuration(make_board: BoardMaker) -> None:
     board = make_board()
     provision(board.device, config_for("alice", 1), _KEY)
     deploy(board.device)
-    assert _run(board, "from firmware import provision, config; print(config.load().name)") == "alice"
+    assert _run(board, "from firmware import config; print(config.load().name)") == "alice"
     provision(board.device, config_for("alice", 1), _KEY)
 
 
@@ -135,9 +135,8 @@ def _sends(board: VirtualBoard, name: str = "alice") -> tuple[str, ...]:
 
 
 def _holds(board: VirtualBoard, key: bytes) -> bool:
-    nonce = b"0123456789abcdef"
-    proof = on_board(board, f"from firmware import provision; print(provision.prove('{nonce.hex()}'))")
-    return bytes.fromhex(proof) == e4.proof_of_key(key, nonce)
+    with Board(board.device, restart=False) as serial:
+        return which_key(serial, {"the key": key}) is not None
 
 
 def _shown(printed: str) -> bytes:
@@ -239,7 +238,7 @@ def test_what_an_interrupted_replacement_left_is_no_obstacle(make_board: BoardMa
 def test_a_board_that_lies_about_its_key_is_found_out(make_board: BoardMaker) -> None:
     board = make_board()
     with Board(board.device) as serial:
-        serial.run("from firmware import provision\nprovision.prove = lambda nonce: '00' * 32", "a test")
+        serial.run("import e4\ne4.Client.prove_key = lambda client, nonce: bytes(32)", "a test")
         with pytest.raises(ToolError, match="another ID key"):
             install(serial, config_for("alice", 1), _KEY)
 

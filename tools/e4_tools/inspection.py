@@ -47,7 +47,7 @@ print(json.dumps(i))
 _ASK_NODE = """
 import json, e4
 from e4 import blocks
-from firmware import config, provision
+from firmware import config
 c = config.load()
 i = {'backend': blocks.BACKEND, 'problems': c.problems, 'name': c.name}
 if c.name:

@@ -8,17 +8,14 @@ from collections.abc import Mapping
 
 import e4
 from e4_tools.boards import Board
+from e4_tools.provisioning import proof
 
 
 def which_key(board: Board, keys: Mapping[str, bytes]) -> str | None:
-    """Return the name of the key that a board proves to hold, or None. Raises PortError.
-
-    The board answers a nonce with `e4.proof_of_key`.
-    """
+    """Return the name of the key that a board proves to hold, or None. Raises ToolError."""
     nonce = secrets.token_bytes(16)
-    board.run("from firmware import provision", "looking for our files")
-    answer = board.run(f"print(provision.prove({nonce.hex()!r}))", "asking for a proof of the key").strip()
+    answer = proof(board, nonce)
     for name, key in keys.items():
-        if hmac.compare_digest(e4.proof_of_key(key, nonce).hex(), answer):
+        if hmac.compare_digest(e4.proof_of_key(key, nonce), answer):
             return name
     return None

@@ -6,12 +6,14 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import e4
 from e4_tools.boards import Board, BoardError
 from e4_tools.errors import ToolError
 
+_ON_BOARD = Path(__file__).with_name("on_board") / "provision.py"  # what all of this is done with there
 _CA_PATH = "/e4.ca"  # how the names of certificates on a board begin
 _DROP = """
 import os
@@ -50,30 +52,33 @@ def install(
     nonce = secrets.token_bytes(16)
     config = _with_certificate(board, config)
     wanted = (json.dumps(config), key.hex(), replace)
-    _call(board, "provision.install({!r}, {!r}, {!r})".format(*wanted), "provisioning")
-    proof = _call(board, f"print(provision.prove({nonce.hex()!r}))", "asking for a proof of the key")
-    try:
-        shown = bytes.fromhex(proof)
-    except ValueError:
-        raise ToolError("the board's proof of its key is garbled; run the command again") from None
-    if not secrets.compare_digest(shown, e4.proof_of_key(key, nonce)):
+    _call(board, "install({!r}, {!r}, {!r})".format(*wanted), "provisioning")
+    if not secrets.compare_digest(proof(board, nonce), e4.proof_of_key(key, nonce)):
         raise ToolError("the board holds another ID key than the one just written; was it replaced by C2 before?")
     if proved is not None:
         proved()
-    _call(board, "provision.confirm()", "making the key final")
+    _call(board, "confirm()", "making the key final")
     _drop_certificates(board, config)
 
 
 def reconfigure(board: Board, config: dict[str, Any]) -> None:
     """Write a configuration of the same name, and leave the ID key as it is. Raises ToolError."""
     config = _with_certificate(board, config)
-    _call(board, f"provision.install({json.dumps(config)!r}, None)", "configuring")
+    _call(board, f"install({json.dumps(config)!r}, None)", "configuring")
     _drop_certificates(board, config)
 
 
 def holds(board: Board, name: str) -> bool:
     """Tell whether a board holds an ID key of the client `name` that was proved before. Raises ToolError."""
-    return _call(board, f"print(provision.holds({name!r}))", "asking whose key the board holds").strip() == "True"
+    return _call(board, f"print(holds({name!r}))", "asking whose key the board holds").strip() == "True"
+
+
+def proof(board: Board, nonce: bytes) -> bytes:
+    """Return `e4.proof_of_key` of the ID key that a board holds, which moves no key. Raises ToolError."""
+    try:
+        return bytes.fromhex(_call(board, f"print(prove({nonce.hex()!r}))", "asking for a proof of the key"))
+    except ValueError:
+        raise ToolError("the board's proof of its key is garbled; run the command again") from None
 
 
 def _with_certificate(board: Board, config: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +102,7 @@ def _drop_certificates(board: Board, config: dict[str, Any]) -> None:
 
 def _call(board: Board, code: str, doing: str) -> str:
     try:
-        return board.run("from firmware import provision\n" + code, doing)
+        return board.run(_ON_BOARD.read_text() + code, doing)
     except BoardError as error:
         raise _explained(error) from None
 

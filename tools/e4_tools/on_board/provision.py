@@ -1,5 +1,6 @@
-"""What the host calls over the serial port to make a board a member of a fleet. Nothing here reads a key back.
+"""What makes a board a member of a fleet. The host sends it over the serial port: it is needed once, and not kept.
 
+Nothing here reads a key back.
 A key is pending from when it is written until the host has had it proved and calls `confirm`. A host that was killed
 before may have lost it, so that a pending key, and only that, gives way to another one without being asked twice.
 """
@@ -41,7 +42,9 @@ def install(entries: str, key: str | None, replace: bool = False) -> None:
         _install_key(checked, check_key(binascii.unhexlify(key)), replace)
     elif not holds(checked.name):
         raise e4.InvalidKey("this board holds no ID key of that name")
-    config.save(wanted)
+    with open(config.CONFIG_PATH + ".new", "w") as file:
+        json.dump(wanted, file)
+    os.rename(config.CONFIG_PATH + ".new", config.CONFIG_PATH)
 
 
 def _install_key(wanted: config.Config, key: bytes, replace: bool) -> None:
