@@ -1,9 +1,12 @@
 """The serial console: lines typed by a person, and what is safe to print to one."""
 
+import binascii
 import sys
 
-_SHOWN = 48  # bytes of a payload that are shown
-_MAX_LINE = 512  # bytes of a line, or up to 3 more for its last character
+from e4._const import const
+
+_SHOWN = const(48)  # bytes of a payload that are shown
+_MAX_LINE = const(512)  # bytes of a line, or up to 3 more for its last character
 
 
 class Console:
@@ -32,8 +35,11 @@ class Console:
             if byte == 0x0A and ended_by_return:  # the second half of CR LF
                 return None
             sys.stdout.write("\n")
-            line, self._line, self._rest = bytes(self._line), bytearray(), 0
-            return text(line) if _is_utf8(line) else ""
+            line, self._line, self._rest = self._line, bytearray(), 0
+            try:
+                return bytes(line).decode()
+            except UnicodeError:
+                return ""
         if byte in (0x08, 0x7F):
             self._erase()
         elif byte >= 0x20:
@@ -61,14 +67,6 @@ class Console:
             sys.stdout.write("\b \b")
 
 
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode()
-        return True
-    except UnicodeError:
-        return False
-
-
 def _character_start(line: bytearray) -> int:
     at = len(line) - 1
     while at > 0 and line[at] & 0xC0 == 0x80:
@@ -90,5 +88,5 @@ def text(message: bytes) -> str:
 
 def shown(payload: bytes) -> str:
     """Return the beginning of a payload in hexadecimal, and how long it is."""
-    head = "".join("{:02x}".format(byte) for byte in payload[:_SHOWN])
+    head = binascii.hexlify(payload[:_SHOWN]).decode()
     return "{}{} ({} bytes)".format(head, "..." if len(payload) > _SHOWN else "", len(payload))

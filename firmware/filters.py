@@ -1,7 +1,5 @@
 """MQTT topic filters."""
 
-_MAX_FILTER = 512  # bytes, as for an E4 topic
-
 
 def matches(topic_filter: str, topic: str) -> bool:
     """Tell whether a topic matches a topic filter (MQTT 3.1.1 section 4.7)."""
@@ -19,8 +17,8 @@ def matches(topic_filter: str, topic: str) -> bool:
 
 def is_valid(topic_filter: str) -> bool:
     """Tell whether this is a topic filter: 1 to 512 bytes, `#` alone at the end, `+` alone in its level."""
-    levels = topic_filter.split("/")
-    for i, level in enumerate(levels):
-        if ("#" in level and (level != "#" or i + 1 < len(levels))) or ("+" in level and level != "+"):
+    for level in topic_filter.split("/"):
+        if len(level) > 1 and ("#" in level or "+" in level):
             return False
-    return 1 <= len(topic_filter.encode()) <= _MAX_FILTER and "\0" not in topic_filter
+    # 512 as for an E4 topic.
+    return 1 <= len(topic_filter.encode()) <= 512 and "#" not in topic_filter[:-1] and "\0" not in topic_filter
