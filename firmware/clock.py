@@ -66,7 +66,6 @@ class Clock:
         self._ticks = ticks.ticks_ms()
         self._seconds = self._millis = self._width = 0
         self._floor = 0  # s: the time of the last command
-        self._least = 0  # s: what is shown is not less; the tolerance below the floor
         self._proved = 0  # ms: the time of authentic traffic, by now at least `_proof_age` ms ago
         self._proof_age = 0
         self._claim: int | None = None  # ms: what the network claims against a confirmed clock
@@ -83,7 +82,7 @@ class Clock:
             raise ClockNotSet(self.why)
         now = self._seconds + (self._millis + _less(passed)) // 1000
         # C2's clock may be ahead of ours: to run after it would put what we send into the future.
-        return now if now >= self._least else self._floor
+        return now if now >= self._floor - self._tolerance // 1000 else self._floor
 
     @property
     def why(self) -> str:
@@ -126,7 +125,6 @@ class Clock:
         """Show and believe no time before `timestamp` (Unix seconds), beyond the tolerance: a command was made then."""
         self._advance()
         self._floor = max(self._floor, timestamp)
-        self._least = self._floor - self._tolerance // 1000
         self._prove(timestamp)
         if self.trust == COMMANDED and timestamp > self._seconds:
             self._set(timestamp * 1000, 0, COMMANDED)
@@ -213,7 +211,7 @@ class Clock:
         if kept is None:
             return
         now, lower, width, trust = kept
-        if now < lower or trust not in (COMMANDED, NETWORK, CONFIRMED):
+        if now < lower or not UNSET < trust <= CONFIRMED:
             return
         less = _less(now - lower)
         self._seconds, self._millis = divmod(lower + less, 1000)
