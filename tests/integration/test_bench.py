@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
+from fleet import BoardMaker
+from interruptions import on_board
 
 from e4_tools.bench import __main__ as bench
-from e4_tools.bench import budgets, figures
+from e4_tools.bench import budgets, figures, places
 from e4_tools.bench.budgets import Budget, Budgets, Verdict
 from e4_tools.bench.drawing import draw
 from e4_tools.bench.figures import Figure
 from e4_tools.compile import sources
 from e4_tools.paths import FIRMWARE, ROOT
+from e4_tools.virtual_board import VirtualBoard
 
 
 def test_a_figure_fails_only_beyond_its_noise() -> None:
@@ -57,6 +61,49 @@ def test_growth_past_a_budget_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert done.exit_code == 1
     assert "1 worse than their budget" in done.output
     assert "WORSE: bytes_deployed/lib/e4/siv.mpy" in done.output
+
+
+def _on(board: VirtualBoard) -> Result:
+    return CliRunner().invoke(bench.main, ["--port", board.device])
+
+
+def test_on_a_board_it_leaves_nothing_behind(
+    make_board: BoardMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = make_board()
+    before = on_board(board, "import os; print(sorted(os.listdir('/')))")
+    for name, value in (("_ROUNDS", 2), ("_REPEATS", 5)):
+        monkeypatch.setattr(bench, name, value)
+    for name in ("_JSON", "_SVG", "_BOARD_SVG"):
+        monkeypatch.setattr(bench, name, tmp_path / name)
+    done = _on(board)
+    recorded = json.loads((tmp_path / "_JSON").read_text())
+    assert recorded["place"] == "virtual board" and (tmp_path / "_BOARD_SVG").exists()
+    assert {"siv_encrypt_over_floor/1024", "heap_held", "command_1000_over_10_topics"} <= set(recorded["figures"])
+    assert (
+        recorded["figures"]["heap_held"]["verdict"] == "good" and f"{len(recorded['figures'])} figures" in done.output
+    )
+    assert on_board(board, "import os; print(sorted(os.listdir('/')))") == before
+
+
+def test_a_board_that_cannot_be_measured_is_left_as_it_was(
+    make_board: BoardMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = make_board()
+    on_board(
+        board, "import os\nwith open('/big', 'wb') as f:\n for _ in range(1_200_000 // 4096): f.write(bytes(4096))"
+    )
+    before = on_board(board, "import os; print(sorted(os.listdir('/')))")
+    done = _on(board)
+    assert done.exit_code == 1 and "900000 are needed. Nothing was changed" in done.output
+    monkeypatch.setattr(places, "_NEEDED", 0)
+    monkeypatch.setattr(places, "_modules", lambda target: [("x.mpy", bytes(2_000_000))])
+    done = _on(board)
+    assert done.exit_code == 1 and "writing /e4-bench/x.mpy" in done.output
+    assert on_board(board, "import os; print(sorted(os.listdir('/')))") == before
+    board.stop()
+    done = _on(board)
+    assert done.exit_code == 1 and "nothing was changed" in done.output
 
 
 def test_the_drawing_has_a_bar_for_each_ratio() -> None:

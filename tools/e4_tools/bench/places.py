@@ -17,6 +17,7 @@ from typing import Any
 from e4_tools.boards import Board, code_to_remove
 from e4_tools.compile import ASK_BOARD, Target, module_for, package
 from e4_tools.errors import ToolError
+from e4_tools.inspection import about
 from e4_tools.paths import FIRMWARE, FROZEN, LIBRARY
 from e4_tools.virtual_board.interpreter import find_micropython
 
@@ -26,8 +27,10 @@ _FLASH = Path(__file__).parents[1] / "virtual_board" / "vm" / "flash.py"
 _FOLDER = "/e4-bench"
 _STATE = "/e4-bench-state"
 _SECONDS = 900.0
+_NEEDED = 900_000  # bytes of flash, most of it for 1,000 topics
 
 _REMOVE = code_to_remove(_FOLDER, _STATE)
+_MAKE = "".join(f"os.mkdir({path!r})\n" for path in (_FOLDER, f"{_FOLDER}/e4", _STATE))
 
 
 def _modules(target: Target) -> Iterator[tuple[str, bytes]]:
@@ -39,9 +42,13 @@ def _modules(target: Target) -> Iterator[tuple[str, bytes]]:
 
 
 class Place(AbstractContextManager["Place"]):
-    """Runs one snippet after another, each in a fresh interpreter, and returns what it prints as JSON."""
+    """Runs one snippet after another, each in a fresh interpreter, and returns what it prints as JSON.
+
+    `name` is what a person calls it; `budgets` whose budgets are valid there, "vm" or "board".
+    """
 
     name: str
+    budgets: str
 
     @abstractmethod
     def run(self, code: str) -> Any:
@@ -58,7 +65,8 @@ class Place(AbstractContextManager["Place"]):
 class Vm(Place):
     """The VM, with modules compiled for it and a littlefs in a file."""
 
-    name = "vm"
+    name = "VM"
+    budgets = "vm"
 
     def __init__(self) -> None:
         self._command = find_micropython()
@@ -114,21 +122,29 @@ class Vm(Place):
 
 
 class RealBoard(Place):
-    """A board: everything goes to a folder of its own, which is removed again."""
+    """A board: everything goes to a folder of its own, which is removed again.
 
-    name = "board"
+    A virtual board is the VM at the other end of a serial line, so the VM's budgets are valid there.
+    """
 
     def __init__(self, port: str) -> None:
         self._port = port
 
     def __enter__(self) -> RealBoard:
-        with Board(self._port, restart=False) as board:
+        with Board(self._port) as board:
+            what = about(board)
+            self.name, self.budgets = ("virtual board", "vm") if what.virtual else ("board", "board")
+            if what.flash_free is not None and what.flash_free < _NEEDED:
+                free = f"the board has {what.flash_free} bytes of flash free"
+                raise ToolError(f"{free}, and {_NEEDED} are needed. Nothing was changed.")
             target = Target.from_reply(board.run(ASK_BOARD, "asking the board what it is"))
-            board.run(_REMOVE, "removing what an earlier run left")
-            for folder in (_FOLDER, f"{_FOLDER}/e4", _STATE):
-                board.transport.fs_mkdir(folder)
-            for path, data in _modules(target):
-                board.write_file(f"{_FOLDER}/{path}", data)
+            try:
+                board.run(_REMOVE + _MAKE, "making folders for the measurement")
+                for path, data in _modules(target):
+                    board.write_file(f"{_FOLDER}/{path}", data)
+            except BaseException:
+                board.run(_REMOVE, "removing the folders of the measurement")
+                raise
         return self
 
     def __exit__(
@@ -140,4 +156,7 @@ class RealBoard(Place):
     def run(self, code: str) -> Any:
         with Board(self._port, restart=False) as board:  # which resets it: nothing of the last snippet is left
             said = board.run(f"import sys\nsys.path.insert(0, '{_FOLDER}')\n{code}", "measuring", _SECONDS)
-        return json.loads(said.splitlines()[-1])
+        try:
+            return json.loads(said.splitlines()[-1])
+        except (IndexError, ValueError):
+            raise ToolError(f"the board's answer is garbled; is another program using {self._port}?") from None
