@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from e4_tools.compile import ASK_BOARD, Target, board_files
+from e4_tools.compile import ASK_BOARD, Target, board_files, compile_module
+from e4_tools.errors import ToolError
 from e4_tools.virtual_board import VirtualBoardError, find_micropython
 
 
@@ -15,7 +16,7 @@ def test_for_an_esp32(architecture: str) -> None:
     files = dict(board_files(Target(architecture, 31, True)))
     assert {"lib/e4/client.mpy", "lib/e4/_viper.mpy", "firmware/node.mpy", "boot.py", "main.py"} <= set(files)
     assert not [path for path in files if "/" in path and not path.endswith(".mpy")]
-    assert not [path for path in files if "_plain" in path or "manifest" in path]
+    assert not [path for path in files if "_plain" in path or "_const" in path or "manifest" in path]
 
 
 def test_for_a_board_without_native_code_there_is_no_machine_code() -> None:
@@ -35,6 +36,17 @@ def _said(code: str, folder: Path) -> str:
     return done.stdout + done.stderr
 
 
+def test_nothing_is_left_of_const(tmp_path: Path) -> None:
+    """Whatever of it mpy-cross did not replace by its value would fail on a board, which has no `const` to call."""
+    for path, data in board_files(Target("xtensawin", 31, True)):
+        if path.endswith(".mpy"):
+            assert b"_const" not in data, path
+    source = tmp_path / "wrong.py"
+    source.write_text("from e4._const import const\n_X = const(len(str()))\n")
+    with pytest.raises(ToolError, match="not a constant"):
+        compile_module(source, Target("xtensawin", 31, True))
+
+
 def _put(target: Target, folder: Path) -> None:
     for path, data in board_files(target):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +64,8 @@ def test_lines_are_named_on_request(tmp_path: Path) -> None:
     for lines in (False, True):
         _put(Target(target.architecture, target.small_int_bits, True, lines), tmp_path)
         said = _said(raises, tmp_path)
-        assert 'File "lib/e4/names.py"' in said and ('names.py", line 1, in' not in said) == lines, said
+        where = 'File "names.py", line 1, in' if not lines else 'File "lib/e4/names.py", line '
+        assert where in said and ("line 1, in" not in said) == lines, said
 
 
 def test_for_another_mpy_version_sources_are_sent() -> None:

