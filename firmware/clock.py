@@ -108,9 +108,9 @@ class Clock:
             self._advance()
             passed = self._time.ticks_diff(self._ticks, answer.ticks)
             self._take(answer.lower + passed, answer.upper + passed)
-        except TimeServerError as error:
+        except Exception as error:  # want of memory as well: to ask again at once would not help
             self._advance()
-            self._problem = str(error)
+            self._problem = str(error) or type(error).__name__
             self._wait = min(_RETRY_MS << min(self._failures, 8), _PERIOD_MS)
             self._failures += 1
             raise

@@ -105,7 +105,7 @@ class Connection:
             if self._clock.due():
                 try:
                     yield from self._clock.synchronise()
-                except OSError as error:
+                except Exception as error:
                     print("* time:", described(error))
             yield
 

@@ -493,6 +493,19 @@ def test_after_failures_it_waits_longer_and_longer():
     assert bench.clock.due()
 
 
+def test_it_asks_later_whatever_fails():
+    class Exhausted(TimeServers):
+        def ask(self):
+            yield
+            raise MemoryError
+
+    bench = Bench()
+    bench.clock = Clock(bench.config, Exhausted(()), RTC(bench.machine, bench.calendar), bench.ticks)
+    raises(MemoryError, finish, bench.clock.synchronise())
+    bench.wait(14000)
+    assert not bench.clock.due()
+
+
 def test_a_fleet_spreads_out():
     waits = []
     for _ in range(12):
