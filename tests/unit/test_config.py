@@ -2,7 +2,9 @@
 
 import json
 import os
+import sys
 
+import firmware
 from firmware import config
 
 _GOOD = {
@@ -144,6 +146,12 @@ def test_every_wrong_entry_is_named():
         wrong[entry] = value
         problems = config.Config(wrong).problems
         assert problems and entry in problems[0], (entry, problems)
+
+
+def test_what_reads_it_does_not_stay_in_memory():
+    assert config.Config(_GOOD).problems == []
+    assert "firmware.config" in sys.modules and "firmware.entries" not in sys.modules
+    assert not hasattr(firmware, "entries")
 
 
 def test_no_problem_repeats_a_secret():

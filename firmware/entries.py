@@ -1,0 +1,146 @@
+"""What `/e4.json` may say: reading a configuration entry by entry, and naming whatever is wrong with it.
+
+Only `config.Config` imports this, and forgets it again: what runs once need not stay in memory.
+"""
+
+from e4._const import const
+from firmware.filters import is_valid
+
+_MAX_PORT = const(65535)
+_MAX_TIME_SERVERS = const(8)
+_MAX_COMMAND_AGE = const(315360000)  # s: ten years; beyond, null says it more clearly
+
+
+class _Entries:
+    """The entries of a JSON object. Each is taken out once; whatever is wrong goes to `problems`."""
+
+    def __init__(self, entries: dict, where: str, problems: list) -> None:
+        self._left = dict(entries)
+        self._where = where
+        self._problems = problems
+
+    def problem(self, entry: str, text: str) -> None:
+        self._problems.append('"{}{}" {}'.format(self._where, entry, text))
+
+    def take(self, entry: str):
+        return self._left.pop(entry, None)
+
+    def text(self, entry: str, needed: bool = False):
+        value = self.take(entry)
+        if isinstance(value, str) and value:
+            return value
+        if needed or value is not None:
+            self.problem(entry, "is not text" if value else "is missing")
+        return None
+
+    def number(self, entry: str, default: int, least: int, most: int, nullable: bool = False):
+        value = self._left.pop(entry, default)
+        if value is None and nullable:
+            return None
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            return value
+        self.problem(entry, "is not a number from {} to {}".format(least, most))
+        return default
+
+    def flag(self, entry: str) -> bool:
+        value = self._left.pop(entry, False)
+        if not isinstance(value, bool):
+            self.problem(entry, "is neither true nor false")
+        return value is True
+
+    def part(self, entry: str, default: dict | None = None) -> "_Entries":
+        """Return the entries of an object in this one; it is needed unless there is a default."""
+        value = self._left.pop(entry, default)
+        if not isinstance(value, dict):
+            self.problem(entry, "is missing" if value is None else "is not an object")
+            value = {}
+        return _Entries(value, entry + ".", self._problems)
+
+    def end(self) -> None:
+        """Name what nobody took."""
+        for entry in self._left:
+            self.problem(entry, "is not a known entry")
+
+
+def fill(config, entries: dict) -> None:
+    """Give `config` what these entries say, or the defaults, and a line in its `problems` for all that is wrong."""
+    whole = _Entries(entries, "", config.problems)
+    config.name = whole.text("name", True)
+    wifi = whole.part("wifi")
+    config.ssid = wifi.text("ssid", True)
+    config.wifi_password = wifi.text("password")
+    wifi.end()
+    _read_broker(config, whole.part("broker"))
+    _read_topics(config, whole)
+    _read_time(config, whole)
+    config.max_message = whole.number("max_message", 4096, 64, 65536)
+    config.watchdog = whole.number("watchdog", 60, 0, 3600)
+    queue = whole.part("queue", {})
+    config.queue_messages = queue.number("messages", 32, 1, 1000)
+    config.queue_bytes = queue.number("bytes", 8192, 64, 65536)
+    queue.end()
+    whole.end()
+
+
+def _read_broker(config, broker: _Entries) -> None:
+    config.host = broker.text("host", True)
+    config.ca = broker.text("ca")
+    config.port = broker.number("port", 8883 if config.ca else 1883, 1, _MAX_PORT)
+    config.keepalive = broker.number("keepalive", 60, 3, 3600)
+    config.patience = broker.number("patience", 10, 1, 300)
+    config.user = broker.text("user")
+    config.password = broker.text("password")
+    if (config.user is None) != (config.password is None):
+        broker.problem("user", 'and "broker.password" go together')
+    broker.end()
+
+
+def _read_topics(config, whole: _Entries) -> None:
+    config.topics = topics = whole.take("topics")
+    if not isinstance(topics, list):
+        whole.problem("topics", "is missing" if topics is None else "is not a list of topics")
+        config.topics = []
+    for topic in config.topics:
+        if not isinstance(topic, str) or not is_valid(topic):
+            whole.problem("topics", "has an entry that is no topic filter")
+    config.receiving_topic = whole.text("receiving_topic")
+    config.status_topic = topic = whole.text("status_topic")
+    if topic is not None and (not is_valid(topic) or "#" in topic or "+" in topic):
+        whole.problem("status_topic", "is no topic")
+
+
+def _read_time(config, whole: _Entries) -> None:
+    config.time_from_commands = whole.flag("time_from_commands")
+    config.time_servers = _time_servers(whole, not config.time_from_commands)
+    config.future_tolerance = whole.number("future_tolerance", 60, 0, 3600)
+    config.max_command_age = whole.number("max_command_age", 600, 1, _MAX_COMMAND_AGE, True)
+
+
+def _time_servers(whole: _Entries, needed: bool) -> list:
+    single = whole.text("time_server")
+    servers = whole.take("time_servers")
+    if servers is None:
+        # Of two operators, and of two parts of the pool: none alone can set a board's clock.
+        default = ["0.pool.ntp.org", "time.cloudflare.com", "1.pool.ntp.org"]
+        servers = default if single is None else [single]
+    elif single is not None:
+        whole.problem("time_server", 'and "time_servers" exclude each other')
+    if not isinstance(servers, list) or len(servers) > _MAX_TIME_SERVERS:
+        whole.problem("time_servers", "is not a list of up to {} servers".format(_MAX_TIME_SERVERS))
+        return []
+    for i, server in enumerate(servers):
+        if not _is_server(server):
+            whole.problem("time_servers", 'has an entry that is neither "host" nor "host:port"')
+        elif server in servers[:i]:
+            whole.problem("time_servers", "names {} twice: two must agree".format(server))
+    if needed and not servers:
+        whole.problem("time_servers", 'is empty, and "time_from_commands" is not set')
+    return servers
+
+
+def _is_server(server) -> bool:
+    """Tell whether this can be a time server: "host" or "host:port"; no IPv6, which a board may not have."""
+    host, colon, port = server.partition(":") if isinstance(server, str) else ("", "", "")
+    if not host or " " in host:
+        return False
+    return not colon or (port.isdigit() and len(port) <= 5 and 1 <= int(port) <= _MAX_PORT)
