@@ -11,10 +11,11 @@ import time
 from e4._const import const
 from firmware import dns
 
-TIMEOUT_MS = const(2000)  # for one answer, whatever else arrives meanwhile; and for one look-up of a name
+TIMEOUT_MS = const(2000)  # for one answer, whatever else arrives meanwhile
 # What two honest servers may differ by beyond what they state: some smear a leap second over a day, up to 1 s.
 TOLERANCE_MS = const(2000)
 
+_LOOK_UP_MS = const(5000)  # for a name: more than one question, as some are lost
 _TURN_S = 0.1  # for which we wait for an answer before others have their turn; most are quicker
 _PORT = const(123)
 _SIZE = const(48)
@@ -117,7 +118,7 @@ def look_up(server: str, network=socket):
     host, colon, port = server.partition(":")
     try:
         dns.forget(host)  # it may be what did not answer
-        host = yield from dns.address(host, TIMEOUT_MS)
+        host = yield from dns.address(host, _LOOK_UP_MS)
         found = network.getaddrinfo(host, int(port) if colon else _PORT, network.AF_INET, network.SOCK_DGRAM)
     except OSError as error:
         raise TimeServerError("its name was not found ({})".format(error)) from None
