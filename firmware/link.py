@@ -7,23 +7,24 @@ between its versions (1.3.4 to 1.8.0: TLS, timeouts) are not used.
 
 from umqtt import simple
 
+from e4._const import const
 from firmware import packets
-from firmware.packets import LinkDown, Reader
+from firmware.packets import LinkDown, Reader, at_once
 from firmware.ticks import Deadline
 
-_LONGEST_WAIT = 6  # times the patience: for an answer that comes behind others
-_MAX_UNSENT = 32  # packets; beyond that nothing more is read, as it would have to be answered
-_MAX_RECEIVED = 32  # QoS 2 deliveries begun
-_REFUSED = 0x80
-_DUP = 0x08
+_LONGEST_WAIT = const(6)  # times the patience: for an answer that comes behind others
+_MAX_UNSENT = const(32)  # packets; beyond that nothing more is read, as it would have to be answered
+_MAX_RECEIVED = const(32)  # QoS 2 deliveries begun
+_REFUSED = const(0x80)
+_DUP = const(0x08)
 _ASKED = {packets.CONNACK: "CONNECT", packets.PUBACK: "PUBLISH", packets.SUBACK: "SUBSCRIBE"}
 _CONNECT_ERRORS = (
     "",
-    "it does not speak MQTT 3.1.1",
-    "it does not accept our client identifier",
-    "it is not available",
+    "not MQTT 3.1.1",
+    "not our client identifier",
+    "not now",
     "wrong user name or password",
-    "we are not authorised",
+    "not authorised",
 )  # section 3.2.2.3
 
 
@@ -66,6 +67,7 @@ class Link:
         self._awaited: dict = {}  # kind of an answer: (packet identifier, deadline)
         self._filters: list = []
         self.connected = False  # the broker has accepted us
+        self.took = False  # a packet, in the last step: there may be more
 
     @property
     def up(self) -> bool:
@@ -96,7 +98,8 @@ class Link:
         if self.stream is None:
             raise LinkDown("it failed while sending")
         self._flush()
-        if len(self._unsent) < _MAX_UNSENT and self._reader.step():
+        self.took = len(self._unsent) < _MAX_UNSENT and self._reader.step()
+        if self.took:
             self._take()
             self._flush()
         if self._reader.heard:
@@ -135,7 +138,7 @@ class Link:
             pass
         finally:
             simple.socket = original  # type: ignore[attr-defined]
-        if self._client.sock is not wire or not wire.written:
+        if not wire.written:
             raise LinkDown("this version of umqtt.simple is not known here")
         written, wire.written = wire.written, bytearray()
         return written
@@ -149,7 +152,7 @@ class Link:
     def _flush(self) -> None:
         while self._unsent:
             packet = self._unsent[0]
-            n = self.stream.write(packet) or 0  # type: ignore[attr-defined]
+            n = at_once(self.stream.write, packet) or 0  # type: ignore[attr-defined]
             if n == len(packet):
                 self._unsent.pop(0)
             elif n:
@@ -271,11 +274,10 @@ class _Wire:
     def read(self, *_):
         raise _Waits
 
-    def connect(self, _address) -> None:
-        """The stream is connected."""
+    def connect(self, *_) -> None:
+        """The stream is connected, and never waits; whose it is closes it."""
 
-    def settimeout(self, _seconds) -> None:
-        """The stream never waits."""
+    settimeout = setblocking = close = connect
 
 
 def _encoded(text: str | None) -> bytes | None:

@@ -1,5 +1,6 @@
 """MQTT 3.1.1 packets: taken apart as their bytes arrive, and the small ones that we send."""
 
+from e4._const import const
 from firmware.ticks import Deadline
 
 CONNACK = 0x20
@@ -12,12 +13,25 @@ SUBACK = 0x90
 PINGRESP = 0xD0
 
 MAX_TOPIC = 512  # bytes of a topic that are kept, as for an E4 topic
-_BODY = 4  # bytes that are kept of any other packet
-_IN_TIME_MS = 20000  # for a whole packet, and one more for each byte: slower than 1 KB/s is no connection
+_MALFORMED = "the broker sent a malformed packet"
+# EAGAIN, EINPROGRESS and ETIMEDOUT, as the board, a PC, and sockets written in Python number them.
+NOT_YET = (11, 110, 115, 116, 119, -11, -110, -116)
+_BODY = const(4)  # bytes that are kept of any other packet
+_IN_TIME_MS = const(20000)  # for a whole packet, and one more for each byte: slower than 1 KB/s is no connection
 
 
 class LinkDown(OSError):
     """There is no connection to the broker, or no longer one; the text says why."""
+
+
+def at_once(call, argument):
+    """Return what a call of a socket that never waits returns; None if it could do nothing yet. Raises OSError."""
+    try:
+        return call(argument)
+    except OSError as error:
+        if error.errno not in NOT_YET:
+            raise
+        return None
 
 
 class Reader:
@@ -68,7 +82,7 @@ class Reader:
                 if self._buffer[0] < 0x80:
                     break
             else:
-                raise LinkDown("the broker sent a malformed packet")
+                raise LinkDown(_MALFORMED)
             self._deadline.restart(_IN_TIME_MS + size)
             self.kind = first & 0xF0
             if self.kind == PUBLISH:
@@ -77,7 +91,7 @@ class Reader:
                 kept = min(size, _BODY)
                 yield from self._fill(kept)
                 self.body = self._buffer[:kept]
-                yield from self._skip(size - kept, kept)
+                yield from self._fill(size - kept, kept, 0)
             yield True
 
     def _publish(self, first: int, size: int):
@@ -85,47 +99,35 @@ class Reader:
         self.qos = first >> 1 & 3
         self.again = first & 9 != 0
         if self.qos == 3 or size < 2:
-            raise LinkDown("the broker sent a malformed packet")
+            raise LinkDown(_MALFORMED)
         yield from self._fill(2)
         topic_size = self._buffer[0] << 8 | self._buffer[1]
         size -= 2 + topic_size + (2 if self.qos else 0)
         if size < 0:
-            raise LinkDown("the broker sent a malformed packet")
+            raise LinkDown(_MALFORMED)
         kept = min(topic_size, MAX_TOPIC)
         yield from self._fill(kept)
         self.topic = bytes(self._buffer[:kept])
-        yield from self._skip(topic_size - kept)
+        yield from self._fill(topic_size - kept, 0, 0)
         if self.qos:
             yield from self._fill(2)
             self.packet_id = self._buffer[0] << 8 | self._buffer[1]
         self.size = size
         if size > self._max_payload or topic_size > MAX_TOPIC:
             self.payload = None
-            yield from self._skip(size)
+            yield from self._fill(size, 0, 0)
         else:
             yield from self._fill(size)
             self.payload = self._buffer[:size]
 
-    def _fill(self, n: int):
-        """Read `n` bytes to the beginning of the buffer."""
-        have = 0
-        while have < n:
-            got = self._stream.readinto(self._buffer[have:n])
-            if got:
-                have += got
-                self.heard = True
-            elif got is None:
-                yield False
-            else:
-                raise LinkDown("the broker closed the connection")
-
-    def _skip(self, n: int, start: int = 0):
-        """Read and forget `n` bytes; what is in the buffer before `start` stays."""
-        room = self._buffer[start:]
+    def _fill(self, n: int, at: int = 0, step: int = 1):
+        """Read `n` bytes to the buffer, from `at` on; with a `step` of 0, all to the same place: they are forgotten."""
+        read = self._stream.readinto
         while n > 0:
-            got = self._stream.readinto(room if n >= len(room) else room[:n])
+            got = at_once(read, self._buffer[at : at + n])
             if got:
                 n -= got
+                at += got * step
                 self.heard = True
             elif got is None:
                 yield False
@@ -136,19 +138,10 @@ class Reader:
 def subscribe(packet_id: int, topic_filter: bytes) -> bytes:
     """Return a SUBSCRIBE to one topic filter, QoS 1 (section 3.8)."""
     body = packet_id.to_bytes(2, "big") + len(topic_filter).to_bytes(2, "big") + topic_filter + b"\x01"
-    return b"\x82" + _length(len(body)) + body
+    n = len(body)
+    return b"\x82" + bytes((n,) if n < 0x80 else (n & 0x7F | 0x80, n >> 7)) + body
 
 
 def acknowledgement(kind: int, packet_id: int) -> bytes:
     """Return a PUBACK, PUBREC or PUBCOMP (sections 3.4, 3.5, 3.7)."""
     return bytes((kind, 2, packet_id >> 8, packet_id & 0xFF))
-
-
-def _length(n: int) -> bytes:
-    """Return a remaining length as it is sent (section 2.2.3)."""
-    encoded = bytearray()
-    while n > 0x7F:
-        encoded.append(n & 0x7F | 0x80)
-        n >>= 7
-    encoded.append(n)
-    return bytes(encoded)

@@ -31,6 +31,7 @@ class BoardSocket:
         self.closed = False
         self.sent = bytearray()
         self.room = 100000  # bytes that the network takes
+        self.nothing: int | None = None  # the error that says "nothing yet", where it is not None that says so
 
     def setblocking(self, blocking):
         self._timeout = None if blocking else 0
@@ -67,6 +68,8 @@ class BoardSocket:
             raise WouldHang
         if self._timeout:
             raise OSError(110)  # ETIMEDOUT
+        if self.nothing is not None:
+            raise OSError(self.nothing, "nothing yet")
 
     def close(self):
         self.closed = True
@@ -110,12 +113,13 @@ class Peer:
         self.link = Link("e4test", settings, self._arrived, lambda *answer: self.answers.append(answer))
         self.connect(connected)
 
-    def connect(self, accepted=True):
+    def connect(self, accepted=True, session=False, nothing=None):
         self.socket = BoardSocket()
         self.socket.setblocking(False)
+        self.socket.nothing = nothing
         self.link.open(self.socket)
         if accepted:
-            self.say(b"\x20\x02\x00\x00")
+            self.say(bytes((0x20, 2, session, 0)))
             self.socket.sent = bytearray()
 
     def _arrived(self, topic, payload, size, qos, again):

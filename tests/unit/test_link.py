@@ -292,6 +292,24 @@ def test_a_message_sent_again_says_so():
     assert peer.heard()[0] == 0x30 | 0x08 | 0x02 | 0x01
 
 
+def test_a_socket_may_say_in_many_ways_that_it_can_do_nothing_yet():
+    for nothing in (None, 11, 110, 115, 116, 119, -11, -110, -116):
+        peer = Peer(connected=False)
+        peer.connect(nothing=nothing)
+        peer.socket.room = 3
+        peer.link.publish(b"t", b"x", False, 1)
+        for _ in range(5):
+            peer.link.step()
+            peer.socket.room = 3
+        assert peer.heard() == _publish(b"t", b"x", 1)
+        peer.socket.arrive(_publish(b"t", b"y")[:3])
+        peer.link.step()
+        peer.say(_publish(b"t", b"y")[3:])
+        assert [message[1] for message in peer.messages] == [b"y"]
+    peer = Peer(connected=False)
+    raises(OSError, peer.connect, True, False, 5)  # EIO is none of them
+
+
 def test_acknowledgements_that_cannot_leave_stop_the_reading():
     peer = Peer()
     peer.socket.room = 0
