@@ -113,16 +113,22 @@ class Link:
         self._filters = list(topic_filters)
         self._subscribe_next()
 
-    def publish(self, topic: bytes, payload: bytes, retain: bool, qos: int, again: bool = False) -> None:
-        """Send a message, QoS 0 or 1; it is sent once `publishing` is no longer true."""
-        self._client.pid = self._next_id() - 1
+    def publish(self, topic: bytes, payload: bytes, retain: bool, qos: int, packet_id: int = 0) -> int:
+        """Send a message, QoS 0 or 1, and return its packet identifier; `publishing` tells whether it is on its way.
+
+        A message that another connection did not confirm keeps its `packet_id` (section 4.4).
+        """
+        again = packet_id
+        packet_id = packet_id or self._next_id()
+        self._client.pid = packet_id - 1
         packet = self._written(self._client.publish, topic, payload, retain, qos)
         if again:
             packet[0] |= _DUP
         if qos:
-            self._await(packets.PUBACK, self._packet_id)
+            self._await(packets.PUBACK, packet_id)
         self._send(packet)
         self._flush()
+        return packet_id
 
     # Sending
 
@@ -205,7 +211,7 @@ class Link:
         """Act on the packet that has arrived. What nobody waits for is ignored."""
         reader = self._reader
         if reader.kind == packets.CONNACK and packets.CONNACK in self._awaited and len(reader.body) == 2:
-            self._take_connack(reader.body[1])
+            self._take_connack(reader.body[0], reader.body[1])
         elif not self.connected:
             raise LinkDown("the broker speaks before it has accepted us")
         elif reader.kind == packets.PUBLISH:
@@ -215,12 +221,14 @@ class Link:
         elif len(reader.body) >= 2:
             self._take_answer(reader.kind, reader.body[0] << 8 | reader.body[1])
 
-    def _take_connack(self, code: int) -> None:
+    def _take_connack(self, session: int, code: int) -> None:
         if code:
             reason = _CONNECT_ERRORS[code] if code < len(_CONNECT_ERRORS) else "code {}".format(code)
             raise LinkDown("the broker refuses us: {}".format(reason))
         self._is_awaited(packets.CONNACK, 0)
         self.connected = True
+        if not session & 1:  # it knows nothing of earlier deliveries, and may use their packet identifiers
+            self._received = []
 
     def _take_answer(self, kind: int, packet_id: int) -> None:
         if kind == packets.PUBACK:

@@ -1,24 +1,25 @@
 """Messages on their way out: they wait here while there is no connection, and until the broker has them."""
 
 from e4 import ClockNotSet, E4Error, TopicKeyNotFound
+from e4._const import const
 from firmware.packets import LinkDown
 
-_RESENT_S = 300  # seconds; half of what receivers accept. Later a message is protected anew
+_RESENT_S = const(300)  # seconds; half of what receivers accept. Later a message is protected anew
 
 
 class Letter:
     """A message to be sent. `done` once the broker has it (QoS 0: once the network has it), or `error` says why not."""
+
+    payload: bytes | None = None  # as protected, once it was sent
+    packet_id = sent_at = 0
+    done = watched = False  # watched: somebody waits to see how it fares
+    error: Exception | None = None
 
     def __init__(self, topic: str, message: bytes, retain: bool, qos: int) -> None:
         self.topic = topic
         self.message = message
         self.retain = retain
         self.qos = qos
-        self.payload: bytes | None = None  # as protected, once it was sent
-        self.sent_at = 0
-        self.done = False
-        self.watched = False  # somebody waits to see how it fares
-        self.error: Exception | None = None
 
     def result(self) -> bool:
         """Return `done`; raise what is in `error`, with the topic's name if it has no key."""
@@ -55,27 +56,21 @@ class Outbox:
         return len(self._letters)
 
     def add(self, topic: str, message: bytes, retain: bool, qos: int) -> Letter:
-        """Append a message; return what will tell how it fares."""
+        """Append a message; return what will tell how it fares. Raises LinkDown if others would all give way."""
+        if self._letters and len(message) > self._max_bytes:
+            raise LinkDown("larger than the queue, where others wait; not sent")
         letter = Letter(topic, message, retain, qos)
-        while self._letters and (
+        kept = 1 if self._sending else 0  # the one on its way does not give way
+        while len(self._letters) > kept and (
             len(self._letters) >= self._max_messages or self._bytes + len(message) > self._max_bytes
         ):
-            if not self._drop_oldest():
-                break
+            oldest = self._letters.pop(kept)
+            self._bytes -= len(oldest.message)
+            oldest.error = LinkDown("it gave way to later messages: the queue was full")
+            self.dropped += 1
         self._letters.append(letter)
         self._bytes += len(message)
         return letter
-
-    def _drop_oldest(self) -> bool:
-        """Give up the oldest message, but not the one on its way."""
-        at = 1 if self._sending else 0
-        if at >= len(self._letters):
-            return False
-        letter = self._letters.pop(at)
-        self._bytes -= len(letter.message)
-        letter.error = LinkDown("it gave way to later messages: the queue was full")
-        self.dropped += 1
-        return True
 
     def ready(self, link) -> bool:
         """Tell whether `step` has something to do."""
@@ -98,24 +93,25 @@ class Outbox:
                 self._remove_first()
                 continue
             try:
-                again = self._protect(letter, now())
+                self._protect(letter, now())
             except ClockNotSet:
                 return None
             except (E4Error, MemoryError) as error:
                 letter.error = error
                 self._remove_first()
                 return letter
-            link.publish(letter.topic.encode(), letter.payload, letter.retain, letter.qos, again)
+            letter.packet_id = link.publish(
+                letter.topic.encode(), letter.payload, letter.retain, letter.qos, letter.packet_id
+            )
             self._sending = True
         return None
 
-    def _protect(self, letter: Letter, now: int) -> bool:
-        """Have the payload ready; return whether it was sent before."""
-        if letter.payload is not None and letter.qos and 0 <= now - letter.sent_at <= _RESENT_S:
-            return True
-        letter.payload = self._client.protect_message(letter.message, letter.topic)
-        letter.sent_at = now
-        return False
+    def _protect(self, letter: Letter, now: int) -> None:
+        """Have the payload ready: the one that was sent before, or a fresh one, which is another message."""
+        if letter.payload is None or not letter.qos or not 0 <= now - letter.sent_at <= _RESENT_S:
+            letter.packet_id = 0
+            letter.payload = self._client.protect_message(letter.message, letter.topic)
+            letter.sent_at = now
 
     def _remove_first(self) -> None:
         self._bytes -= len(self._letters.pop(0).message)

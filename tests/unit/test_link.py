@@ -205,7 +205,7 @@ def test_deliveries_of_quality_2_are_completed_and_handed_on_once():
     peer = Peer()
     peer.say(_publish(b"t", b"x", 2, 9))
     assert peer.heard() == b"\x50\x02\x00\x09"
-    peer.connect()
+    peer.connect(session=True)
     peer.say(_publish(b"t", b"x", 2, 9, flags=8))
     assert peer.heard() == b"\x50\x02\x00\x09"
     peer.say(b"\x62\x02\x00\x09")
@@ -215,6 +215,14 @@ def test_deliveries_of_quality_2_are_completed_and_handed_on_once():
     assert peer.heard() == b"\x70\x02\x00\x09"
     peer.say(_publish(b"t", b"another", 2, 9))
     assert len(peer.messages) == 2
+
+
+def test_a_broker_that_has_lost_the_session_begins_its_packet_identifiers_again():
+    peer = Peer()
+    peer.say(_publish(b"t", b"x", 2, 1))
+    peer.connect(session=False)
+    peer.say(_publish(b"t", b"another", 2, 1))
+    assert [message[1] for message in peer.messages] == [b"x", b"another"]
 
 
 def test_what_nobody_asked_for_is_skipped_by_its_length():
@@ -286,10 +294,15 @@ def test_packet_identifiers_stay_in_16_bits():
     assert identifiers == [b"\xff\xff", b"\x00\x01", b"\x00\x02"]
 
 
-def test_a_message_sent_again_says_so():
+def test_a_message_sent_again_says_so_and_keeps_its_packet_identifier():
     peer = Peer()
-    peer.link.publish(b"a", b"x", True, 1, again=True)
-    assert peer.heard()[0] == 0x30 | 0x08 | 0x02 | 0x01
+    packet_id = peer.link.publish(b"a", b"x", True, 1)
+    first = peer.heard()
+    peer.connect()
+    assert peer.link.publish(b"a", b"x", True, 1, packet_id) == packet_id
+    assert peer.heard() == bytes((first[0] | 0x08,)) + first[1:]
+    peer.say(b"\x40\x02" + packet_id.to_bytes(2, "big"))
+    assert not peer.link.publishing
 
 
 def test_a_socket_may_say_in_many_ways_that_it_can_do_nothing_yet():

@@ -17,9 +17,10 @@ class _Link:
         self.publishing = False
         self.sent = []
 
-    def publish(self, topic, payload, retain, qos, again):
-        self.sent.append((bytes(payload), again))
+    def publish(self, topic, payload, retain, qos, packet_id):
+        self.sent.append((bytes(payload), packet_id))
         self.publishing = qos == 1
+        return packet_id or 7
 
     def confirm(self):
         self.publishing = False
@@ -83,6 +84,18 @@ def test_the_bytes_of_all_that_wait_are_bounded():
     assert len(outbox) == 1 and outbox.dropped == 50
 
 
+def test_a_message_that_is_larger_than_the_queue_takes_nobodys_place():
+    outbox, link, clock = _outbox(size=100)
+    large = outbox.add("t", bytes(5000), False, 1)
+    outbox.step(link, clock)
+    link.confirm()
+    outbox.step(link, clock)
+    assert large.done
+    waits = outbox.add("t", b"x", False, 1)
+    raises(LinkDown, outbox.add, "t", bytes(5000), False, 1)
+    assert waits.error is None and len(outbox) == 1
+
+
 def test_after_a_connection_lost_the_same_bytes_are_sent_again():
     outbox, link, clock = _outbox()
     letter = outbox.add("t", b"perhaps", False, 1)
@@ -91,7 +104,7 @@ def test_after_a_connection_lost_the_same_bytes_are_sent_again():
     link.confirm()  # the connection is new, and nothing is on its way
     clock.now += 200
     outbox.step(link, clock)
-    assert link.sent[1] == (link.sent[0][0], True) and not letter.done
+    assert link.sent[1] == (link.sent[0][0], 7) and not letter.done
 
 
 def test_what_is_too_old_to_be_sent_again_is_protected_anew():
