@@ -4,7 +4,8 @@ import os
 from errno import ECONNREFUSED
 
 from e4 import ClockNotSet
-from firmware import transport, wifi
+from e4._const import const
+from firmware import dns, transport, wifi
 from firmware.inbox import described
 from firmware.link import Link
 from firmware.packets import LinkDown
@@ -12,7 +13,7 @@ from firmware.ticks import Deadline
 
 _RETRY_MS = 1000  # before the second attempt to connect; doubled up to the next
 _RETRY_LIMIT_MS = 60000
-_LASTING_MS = 10000  # a connection that has lived for so long was a good one
+_LASTING_MS = const(10000)  # a connection that has lived for so long was a good one
 
 
 class Connection:
@@ -30,58 +31,59 @@ class Connection:
         self._lost = lost
         self._behind = behind
         self._life = self._live()
-        self._time = self._keep_time()
         self._retry_ms = _RETRY_MS
-        self.state = "starting"  # changes with each step forward
 
     def step(self) -> None:
         """Do what can be done now."""
-        next(self._life)
-
-    def _live(self):
-        """Never return; yield whenever there is nothing to do."""
-        while True:
-            age = None
-            try:
-                yield from self._connect()
-                age = Deadline(_LASTING_MS)
-                yield from self._serve()
-            except Exception as error:  # ours, or what the drivers raise
-                print("* connection lost or not made:", self._explained(error))
+        try:
+            next(self._life)
+        except Exception as error:  # ours, or what the drivers raise
+            self._life = self._live(self._pause())  # first of all: whatever else fails, the next step goes on with it
+            if not self._link.connected:
+                dns.forget(self._config.host)  # who answers there may not be the broker
             self._link.close()
             self._lost()
-            if age is not None and age.passed():
-                self._retry_ms = _RETRY_MS
-            yield from self._pause()
+            print("* connection lost or not made:", self._explained(error))
+
+    def end(self) -> None:
+        """Give up the connection there is, or is being made, for good."""
+        self._life.close()
+        self._link.close()
+        self._lost()
+
+    def _live(self, pause=()):
+        """Run until the connection fails with an exception; yield whenever there is nothing to do."""
+        self._time = self._keep_time()  # anew, as a failure may have ended it
+        yield from pause
+        yield from self._connect()
+        yield from self._serve()
 
     def _connect(self):
         config, link = self._config, self._link
-        self.state = "joining WiFi"
         address = yield from wifi.joined(config.ssid, config.wifi_password)
         print("* WiFi: {} as {}".format(config.ssid, address))
         while self._clock.due():
             next(self._time)
             yield
         self._check_time()
-        self.state = "connecting"
         link.open((yield from transport.opened(config.host, config.port, config.ca, config.patience * 1000)))
         while not link.connected:
             link.step()
             yield
         print("* connected to {}:{}".format(config.host, config.port))
-        self.state = "subscribing"
         link.subscribe(self._topic_filters())
         while not link.up:
             link.step()
             yield
-        self.state = "connected"
         if config.status_topic:
             link.publish(config.status_topic.encode(), b"online", True, 1)
 
     def _serve(self):
-        """Run until the connection fails with an exception."""
+        good = Deadline(_LASTING_MS)
         while True:
             self._link.step()
+            if good.passed():
+                self._retry_ms = _RETRY_MS
             if not wifi.connected():
                 raise LinkDown("WiFi is gone")
             if self._behind():
@@ -91,8 +93,7 @@ class Connection:
 
     def _pause(self):
         """Wait before the next attempt: longer each time, and not as long as all the other boards."""
-        self.state = "pausing"
-        milliseconds = self._retry_ms // 2 + self._retry_ms * int.from_bytes(os.urandom(2), "big") // 0xFFFF // 2
+        milliseconds = self._retry_ms * (256 + os.urandom(1)[0]) >> 9
         print("* trying again in {}.{} s".format(milliseconds // 1000, milliseconds // 100 % 10))
         self._retry_ms = min(2 * self._retry_ms, _RETRY_LIMIT_MS)
         pause = Deadline(milliseconds)

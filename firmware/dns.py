@@ -1,16 +1,17 @@
 """Addresses of hosts. The system's own look-up blocks for as long as it likes; this one takes turns and has an end."""
 
 import os
-import select
 import socket
 
-from firmware.packets import LinkDown
+from e4._const import const
+from firmware.packets import LinkDown, at_once
 from firmware.ticks import Deadline
 
-_PORT = 53
-_TRY_MS = 2000
+_PORT = const(53)
+_SIZE = const(512)  # of a reply over UDP
+_TRY_MS = const(2000)
 _TYPE_A = b"\x00\x01\x00\x01"  # and class IN
-_POINTER = 0xC0
+_POINTER = const(0xC0)
 
 _known: dict = {}  # host: the last address that worked
 
@@ -67,14 +68,11 @@ def _ask(query: bytes, server: tuple, patience_ms: int):
         connection.setblocking(False)
         connection.connect(socket.getaddrinfo(server[0], server[1])[0][-1])  # only its datagrams are taken
         connection.send(query)
-        poller = select.poll()
-        poller.register(connection, select.POLLIN)
         deadline = Deadline(patience_ms)
         while not deadline.passed():
-            if poller.poll(0):
-                found = answer(connection.recv(512), query)
-                if found is not None:
-                    return found
+            found = answer(at_once(connection.recv, _SIZE) or b"", query)
+            if found is not None:
+                return found
             yield
     except OSError:  # it is not there, or we have no way to it
         yield

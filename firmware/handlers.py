@@ -89,10 +89,8 @@ class Handlers:
         """Call a handler of the application; report what it raises."""
         try:
             handler(*arguments)
-        except e4.E4Error as error:
+        except (e4.E4Error, LinkDown) as error:
             print("* not done:", described(error))
-        except LinkDown as error:
-            print("* not sent:", error)
         except Exception as error:
             print("* a handler failed:")
             sys.print_exception(error)

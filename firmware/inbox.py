@@ -3,14 +3,15 @@
 import gc
 
 import e4
+from e4._const import const
 from firmware import console
 from firmware.filters import matches
 from firmware.ticks import Deadline
 
-_AGAIN_MS = 60000  # until the broker is asked for a command again
+_AGAIN_MS = const(60000)  # until the broker is asked for a command again
 # An authentic command that comes before its time, or that we cannot take, must not be lost.
 _LEFT_TO_THE_BROKER = (e4.StoreError, e4.TimestampInFuture, e4.ClockNotSet, MemoryError)
-_MAX_WAITING = 32  # calls of handlers; more than brokers usually have in flight
+_MAX_WAITING = const(32)  # calls of handlers; more than brokers usually have in flight
 
 
 class Inbox:
@@ -44,9 +45,9 @@ class Inbox:
             else:
                 print("* lost on {}: there is no room, and QoS 0 does not bring it again".format(name))
             return False
-        if self.raw is not None:
-            self.later(self.raw, name, bytes(payload))
         try:
+            if self.raw is not None:
+                self.later(self.raw, name, bytes(payload))
             self._unprotect(name, topic, payload)
         except e4.Replayed as error:
             if not again or isinstance(error, e4.PerhapsReplayed):  # a copy is what the broker has announced

@@ -13,9 +13,11 @@ node.run()
 """
 
 import binascii
+import gc
 import select
 
 import e4
+from e4._const import const
 from firmware import config
 from firmware.clock import Clock
 from firmware.connection import Connection
@@ -25,12 +27,13 @@ from firmware.link import Link
 from firmware.outbox import Letter, Outbox, no_key
 from firmware.packets import LinkDown
 from firmware.ticks import Deadline
+from firmware.transport import ready
 from firmware.watchdog import Watchdog
 
-_TICK_MS = 200  # the longest that the loop waits for something to happen
-_TIDY_AFTER_MS = 30000  # since the last command: cleaning up costs as much for one change as for many
-_TIDY_AGAIN_MS = 3600000  # after a failure
-_BUSY_MS = 20  # while something is under way that cannot be waited for
+_TICK_MS = const(200)  # the longest that the loop waits for something to happen
+_TIDY_AFTER_MS = const(30000)  # since the last command: cleaning up costs as much for one change as for many
+_TIDY_AGAIN_MS = const(3600000)  # after a failure
+_BUSY_MS = const(20)  # while something is under way that cannot be waited for
 
 
 class Node(Handlers):
@@ -41,6 +44,12 @@ class Node(Handlers):
     `on_line` and `every`; one that raises is reported on the console and does not stop the node.
     """
 
+    _applied = 0  # commands, when last looked
+    _unchanged: Deadline | None = None  # since then no command has been applied
+    _link: Link | None = None
+    _polled = None  # the stream that the poller knows, unless
+    _blind = True  # it cannot be polled, or is not there: look at it instead
+
     def __init__(self) -> None:
         self.config = config.load()
         self.clock = Clock(self.config)
@@ -49,10 +58,6 @@ class Node(Handlers):
         self.client = None if self.problems else self._load_client()
         super().__init__(Inbox(self.client, self.clock, 2 * self.config.max_message))
         self._outbox = Outbox(self.client, self.config.queue_messages, self.config.queue_bytes)
-        self._applied = 0  # commands, when last looked
-        self._unchanged: Deadline | None = None  # since then no command has been applied
-        self._link: Link | None = None
-        self._polled = None  # the stream that the poller knows
 
     def _load_client(self):
         """Return the client that the store knows, or None with a line added to `problems`."""
@@ -72,11 +77,11 @@ class Node(Handlers):
             )
             self.clock.raise_floor(client.floor)
             return client
-        except e4.InvalidKey:
-            self.problems.append("there is no {}: the board has no key".format(config.KEYS_PATH))
-            return None
         except e4.E4Error as error:
-            self.problems.append("{}: {}".format(type(error).__name__, error))
+            problem = "{}: {}".format(type(error).__name__, error)
+            if isinstance(error, e4.InvalidKey):
+                problem = "there is no {}: the board has no key".format(config.KEYS_PATH)
+            self.problems.append(problem)
             return None
 
     # Sending
@@ -92,9 +97,10 @@ class Node(Handlers):
         letter.watched = True
         patience = Deadline(self.config.patience * 1000)
         while self._waits(letter) and not patience.passed():
-            self._advance()
+            self._advance(self._link)
+            self._watchdog.feed()
             if self._waits(letter):
-                self._wait(_BUSY_MS if self._outbox.ready(self._link) else _TICK_MS)
+                self._wait(self._idle())
         letter.watched = False
         return letter.result()
 
@@ -117,20 +123,37 @@ class Node(Handlers):
             print("* not sent: the queue is full; messages that gave way so far: {}".format(self._outbox.dropped))
         return letter
 
+    def _idle(self) -> int:
+        """Return for how many ms there is nothing to do for the network if nothing arrives."""
+        link = self._link
+        if link is None or link.took:
+            return 0
+        return _BUSY_MS if not link.up or self._blind or self._outbox.ready(link) else _TICK_MS
+
     def _waits(self, letter: Letter) -> bool:
         return self._link is not None and self._link.up and not letter.done and letter.error is None
 
     # Running
 
     def run(self) -> None:
-        """Serve console, clock and broker until Ctrl-C; return at once if the board is not ready."""
+        """Serve console, clock and broker until Ctrl-C or `stop`; return at once if the board is not ready."""
         if not self.start():
             return
         try:
-            while True:
-                self._wait(self.step())
+            while self._link is not None:
+                self._turn()
         finally:
             self.stop()
+
+    def _turn(self, most: int = _TICK_MS) -> None:
+        """Serve everything, and wait for more, `most` ms at most. Survives whatever fails, as lack of memory."""
+        try:
+            self._wait(min(self.step(), most))
+        except Exception as error:  # the watchdog was not fed: if it goes on like that, it resets the board
+            gc.collect()
+            print("* something failed; connecting again:", described(error))
+            if self._link is not None:
+                self._link.close()
 
     def start(self) -> bool:
         """Begin; or say what is missing, and return False."""
@@ -140,7 +163,9 @@ class Node(Handlers):
                 print("-", problem)
             print("Provision it over this serial port, then reset it.")
             return False
-        self._link = link = Link(_client_id(self.client), self.config, self._inbox.arrived, _subscribed)
+        # A client identifier of 23 characters at most is for any broker (MQTT 3.1.1 section 3.1.3.1).
+        client_id = "e4" + binascii.hexlify(self.client.id).decode()[:20]
+        link = Link(client_id, self.config, self._inbox.arrived, _subscribed)
         self._poller = select.poll()
         if not self._console.at_end:
             self._poller.register(self._console.stream, select.POLLIN)
@@ -153,6 +178,7 @@ class Node(Handlers):
             self._outbox.interrupted,
             self._inbox.wants_more,
         )
+        self._link = link
         return True
 
     def step(self) -> int:
@@ -160,33 +186,27 @@ class Node(Handlers):
         link = self._link
         if link is None:
             return _TICK_MS
-        self._advance()
-        self._watchdog.feed()
+        self._advance(link)
         self.clock.due()  # so that it counts on, network or not
         self._call_waiting()
         self._call_periodic(link.up)
-        if not link.up:
-            return _BUSY_MS
-        return _BUSY_MS if self._tidy() or self._outbox.ready(link) else _TICK_MS
+        more = link.up and self._tidy()
+        self._watchdog.feed()
+        return _BUSY_MS if more else self._idle()
 
     def stop(self) -> None:
         """Leave the network. The broker is not told, so that it publishes our last will."""
         if self._link is not None:
-            self._link.close()
-            self._forget_stream()
-        self._watchdog.leave()
+            self._connection.end()
+            self._watch(None)
+            self._link = None
+            self._watchdog.leave()
 
-    def _advance(self) -> None:
+    def _advance(self, link) -> None:
         """Serve the network once: connect, receive, send."""
-        link = self._link
-        if link is None:
-            return
         self._connection.step()
         if link.stream is not self._polled:
-            self._forget_stream()
-            self._polled = link.stream
-            if self._polled is not None:
-                self._poller.register(self._polled, select.POLLIN)
+            self._watch(link.stream)
         if not link.up:
             return
         self._watchdog.connected()
@@ -194,42 +214,40 @@ class Node(Handlers):
             refused = self._outbox.step(link, self.clock)
             if refused is not None and not refused.watched:
                 print("* not sent on {}: {}".format(refused.topic, described(refused.error)))
-        except OSError as error:
+        except Exception as error:  # LinkDown, OSError; MemoryError
             print("* sending failed:", described(error))
             link.close()  # which the next step notices
 
-    def _forget_stream(self) -> None:
-        if self._polled is not None:
+    def _watch(self, stream) -> None:
+        """Have `_wait` end when something arrives on this stream, and no longer on the one before."""
+        if not self._blind:
             self._poller.unregister(self._polled)
-            self._polled = None
+        self._polled = stream
+        self._blind = stream is None or ready(stream, select.POLLIN) is None
+        if not self._blind:
+            self._poller.register(stream, select.POLLIN)
 
     def _subscriptions(self) -> list:
         """Return the topic filters to subscribe to, our receiving topic first, each once."""
-        wanted = [self.client.receiving_topic] if self.client is not None else []
+        wanted = [self.client.receiving_topic]  # type: ignore[union-attr]
         for topic_filter in self.topics + [topic_filter for topic_filter, _ in self._inbox.handlers]:
             if topic_filter is not None and topic_filter not in wanted:
                 wanted.append(topic_filter)
         return wanted
 
-    def _wait(self, milliseconds: int) -> bool:
-        """Wait until something arrives or is typed; return whether it did."""
-        happened = False
+    def _wait(self, milliseconds: int) -> None:
+        """Wait until something arrives or is typed."""
         for stream, _event in self._poller.ipoll(milliseconds):
-            happened = True
             if stream is self._console.stream:
-                self._read_console()
-        return happened
-
-    def _read_console(self) -> None:
-        line = self._console.read_line()
-        if self._console.at_end:  # nobody will ever type: not on a board, but where input comes from a file
-            self._poller.unregister(self._console.stream)
-        if line and self._typed is not None:
-            self._inbox.later(self._typed, line)
+                line = self._console.read_line()
+                if self._console.at_end:  # nobody will ever type: not on a board, but where input comes from a file
+                    self._poller.unregister(stream)
+                if line and self._typed is not None:
+                    self._inbox.later(self._typed, line)
 
     def _tidy(self) -> bool:
         """Clean up a little in flash while there is time; return whether there is more to do."""
-        applied = self.client.applied if self.client is not None else 0
+        applied = self.client.applied  # type: ignore[union-attr]
         if applied != self._applied:
             self._applied = applied
             self._unchanged = Deadline(_TIDY_AFTER_MS)
@@ -246,12 +264,4 @@ class Node(Handlers):
 
 
 def _subscribed(topic_filter: str, allowed: bool) -> None:
-    if allowed:
-        print("> subscribed to MQTT topic", topic_filter)
-    else:
-        print("* the broker refuses our subscription to", topic_filter)
-
-
-def _client_id(client) -> str:
-    """Return the MQTT client identifier: 23 characters at most, for any broker (MQTT 3.1.1 section 3.1.3.1)."""
-    return "e4" + binascii.hexlify(client.id).decode()[:20]
+    print("> subscribed to MQTT topic" if allowed else "* the broker refuses our subscription to", topic_filter)

@@ -5,14 +5,14 @@
 
 import select
 import socket
-from errno import EINPROGRESS
 
+from e4._const import const
 from firmware import dns
-from firmware.packets import LinkDown
+from firmware.packets import NOT_YET, LinkDown
 from firmware.ticks import Deadline
 
-_IPPROTO_TCP = 6
-_TCP_NODELAY = 1
+_IPPROTO_TCP = const(6)
+_TCP_NODELAY = const(1)
 
 
 def opened(host: str, port: int, ca: str | None, patience_ms: int):
@@ -21,11 +21,7 @@ def opened(host: str, port: int, ca: str | None, patience_ms: int):
     The TLS handshake takes place with the first bytes sent and received. Raises LinkDown, OSError.
     """
     address = yield from dns.address(host, patience_ms)
-    try:
-        stream = yield from _connected((address, port), patience_ms)
-    except OSError:
-        dns.forget(host)
-        raise
+    stream = yield from _connected((address, port), patience_ms)
     if ca is None:
         return stream
     from firmware import secure  # noqa: PLC0415 (most boards do without, and have no memory to spare)
@@ -44,13 +40,12 @@ def _connected(address: tuple, patience_ms: int):
         _send_at_once(stream)
         try:
             stream.connect(socket.getaddrinfo(address[0], address[1])[0][-1])
+            return stream
         except OSError as error:
-            if error.errno != EINPROGRESS:
+            if error.errno not in NOT_YET:
                 raise
-        poller = select.poll()
-        poller.register(stream, select.POLLOUT)
         deadline = Deadline(patience_ms)
-        while not poller.poll(0):  # where it failed, the first use says why
+        while ready(stream, select.POLLOUT) is False:  # where it failed, the first use says why
             if deadline.passed():
                 raise LinkDown("the broker's machine does not answer")
             yield
@@ -60,9 +55,19 @@ def _connected(address: tuple, patience_ms: int):
     return stream
 
 
+def ready(stream, event: int) -> bool | None:
+    """Tell whether a stream is ready; None if it cannot be polled, as a socket written in Python may be."""
+    poller = select.poll()  # of its own: one that has once refused a stream crashes
+    try:
+        poller.register(stream, event)
+        return bool(poller.poll(0))
+    except Exception:
+        return None
+
+
 def _send_at_once(stream) -> None:
     """Have small packets not wait until earlier ones are acknowledged: it costs up to 0.2 s for each message."""
     try:
         stream.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
-    except (OSError, ValueError):  # not every port can
+    except (OSError, ValueError, AttributeError):  # not every port can, nor every socket
         pass

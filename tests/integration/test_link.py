@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import threading
 import time
@@ -60,6 +61,64 @@ def test_a_backlog_with_a_handler_that_publishes(start_node: StartNode, mosquitt
     board.power_on()
     console.expect("^echoed while you were away$", 10)
     console.expect("^echoed and another$", 10)
+
+
+_PLAIN = """
+import sys
+import socket as real
+
+class Plain:  # what carries a connection over something else may be: no `ioctl` to be polled with, no options
+    def __init__(self, *kind):
+        self._real = real.socket(*kind)
+        self.close = self._real.close
+        self._begun = False
+
+    def setblocking(self, flag):
+        self._real.setblocking(flag)
+
+    def connect(self, address):
+        self._real.setblocking(True)
+        self._real.connect(address)
+        self._real.setblocking(False)
+
+    def readinto(self, buffer):
+        return self._said(self._real.readinto(buffer))
+
+    def write(self, data):
+        self._begun = not self._begun
+        return self._said(self._real.write(data[:7]) if self._begun else None)
+
+    def _said(self, n):
+        if n is None and NOTHING:
+            raise OSError(NOTHING)
+        return n
+
+class Module:
+    AF_INET, SOCK_DGRAM = real.AF_INET, real.SOCK_DGRAM
+    getaddrinfo = staticmethod(real.getaddrinfo)
+
+    def socket(self, *kind):
+        return real.socket(*kind) if kind else Plain()
+
+sys.modules["socket"] = Module()
+"""
+
+
+@pytest.mark.parametrize("nothing", [None, errno.EAGAIN, errno.ETIMEDOUT])
+def test_a_socket_that_can_do_little_is_enough(
+    start_node: StartNode, mosquitto: Mosquitto, nothing: int | None
+) -> None:
+    _, console = start_node("alice", KEY, mosquitto.port, _PLAIN.replace("NOTHING", str(nothing)) + _ECHO)
+    _grant(mosquitto.port)
+    _say(mosquitto.port, b"m0", b"m1" + bytes(3000))
+    console.expect("^echoed m0$", 10)
+    console.expect("^echoed m1", 10)
+    mosquitto.stop()
+    console.expect("connection lost")
+    mosquitto.start()
+    console.expect(f"subscribed to MQTT topic {TOPIC}", 40)
+    _say(mosquitto.port, b"m2")
+    console.expect("^echoed m2$", 10)
 
 
 def test_a_huge_message_is_skipped_and_does_not_return(start_node: StartNode, mosquitto: Mosquitto) -> None:

@@ -1,0 +1,263 @@
+"""A whole node in a world of Python objects: sockets that cannot be polled, a broker, and time that tests move.
+
+Whoever carries a board's connections over something else writes such sockets: they have the methods that `umqtt`
+calls and few others.
+"""
+
+# ruff: noqa: E402
+import json
+import sys
+
+from board_end import Time as _Time
+from support import Machine, Ticks
+
+import e4
+
+
+class _WLAN:
+    up = True
+
+    def __init__(self, interface=0):
+        pass
+
+    def active(self, on=True):
+        return on
+
+    def isconnected(self):
+        return _WLAN.up
+
+    def connect(self, ssid, password):
+        pass
+
+    def disconnect(self):
+        pass
+
+    def status(self):
+        return 0
+
+    def ifconfig(self):
+        return ("192.0.2.2", "", "", "192.0.2.3")
+
+
+class _Network:
+    STA_IF = 0
+    WLAN = _WLAN
+
+
+class _Timer:
+    def __init__(self, timeout):
+        pass
+
+    def feed(self):
+        pass
+
+
+class _Board(Machine):
+    WDT = _Timer
+
+
+sys.modules["network"] = _Network  # type: ignore[assignment]
+sys.modules["machine"] = _Board(Ticks())  # type: ignore[assignment]
+
+from firmware import config, dns, handlers, node, transport
+from firmware.clock import Clock
+from firmware.sntp import Answer
+
+KEY = b"k" * 32
+TOPIC_KEY = b"t" * 32
+NOW = 1774894944
+
+
+class PlainSocket:
+    """A connection to the broker of a `World`: no `ioctl` to be polled with, no `setsockopt`."""
+
+    def __init__(self, world, *_):
+        self._world = world
+        self._arrived = bytearray()
+        self.ended = self.closed = False
+
+    def setblocking(self, flag):
+        pass
+
+    def settimeout(self, seconds):
+        pass
+
+    def connect(self, address):
+        self.broker = self._world.broker(self)
+        self._world.brokers.append(self.broker)
+
+    def say(self, data):
+        """Have the board receive some bytes."""
+        self._arrived.extend(data)
+
+    def readinto(self, buffer):
+        n = min(len(buffer), len(self._arrived))
+        if not n:
+            return 0 if self.ended else self._nothing()
+        buffer[:n] = self._arrived[:n]
+        self._arrived = self._arrived[n:]
+        return n
+
+    def write(self, data):
+        n = min(len(data), self._world.room)
+        self.broker.take(bytes(data[:n]))
+        return n
+
+    def close(self):
+        self.closed = True
+
+    def _nothing(self):
+        if self._world.nothing is not None:
+            raise OSError(self._world.nothing, "nothing yet")
+
+
+class Broker:
+    """A good one, for one connection. `published` has (first byte, packet identifier) of what the board publishes."""
+
+    def __init__(self, socket):
+        self.socket = socket
+        self.published = []
+        self.confirmed = []
+        self._begun = bytearray()
+
+    def take(self, data):
+        """Answer packets; those of boards under test are short, or their length is of two bytes."""
+        self._begun.extend(data)
+        while len(self._begun) > 3:
+            at = 2 if self._begun[1] < 0x80 else 3
+            size = self._begun[1] & 0x7F | (self._begun[2] << 7 if at == 3 else 0)
+            if len(self._begun) < at + size:
+                return
+            first, body = self._begun[0], bytes(self._begun[at : at + size])
+            self._begun = self._begun[at + size :]
+            self.answer(first, body)
+
+    def answer(self, first, body):
+        kind = first & 0xF0
+        if kind == 0x10:
+            self.socket.say(b"\x20\x02\x00\x00")
+        elif kind == 0x80:
+            self.socket.say(b"\x90\x03" + body[:2] + b"\x01")
+        elif kind == 0x40:
+            self.confirmed.append(body)
+        elif kind == 0x30:
+            at = 2 + (body[0] << 8 | body[1])
+            self.published.append((first, body[at : at + 2]))
+            self.confirm(body[at : at + 2])
+
+    def confirm(self, packet_id):
+        self.socket.say(b"\x40\x02" + packet_id)
+
+    def publish(self, message, topic=b"in"):
+        """Publish a message, protected, with QoS 1 and packet identifier 7."""
+        body = len(topic).to_bytes(2, "big") + topic + b"\x00\x07" + e4.protect(message, TOPIC_KEY, NOW)
+        self.socket.say(bytes((0x32, len(body))) + body)
+
+
+class Deaf(Broker):
+    """One that never confirms."""
+
+    def confirm(self, packet_id):
+        pass
+
+
+class Mute(Broker):
+    """One that takes connections and says nothing."""
+
+    def answer(self, first, body):
+        pass
+
+
+class _Servers:
+    def __init__(self, world):
+        self._world = world
+
+    def ask(self):
+        yield
+        return Answer(NOW * 1000, NOW * 1000 + 1, self._world.ticks_ms(), None)
+
+
+class World(_Time):
+    """Everything around a board. In a `with`, `node` is ready to be started; `got` is what its handler was given."""
+
+    def __init__(self, kind=Broker, **entries):
+        self.broker = kind
+        self.brokers = []
+        self.nothing = None
+        self.room = 100000  # bytes that a socket takes at once
+        self.got = []
+        self._entries = {
+            "name": "alice",
+            "wifi": {"ssid": "x"},
+            "broker": {"host": "192.0.2.9"},
+            "topics": ["in"],
+            "watchdog": 0,
+        }
+        self._entries.update(entries)
+
+    def __enter__(self):
+        super().__enter__()
+        self._kept = config.CONFIG_PATH, config.KEYS_PATH, transport.socket, handlers.ticks_ms, node.Clock
+        config.CONFIG_PATH, config.KEYS_PATH = "e4.json", "e4.keys"
+        transport.socket = dns.socket = self  # type: ignore[assignment]
+        handlers.ticks_ms = self.ticks_ms
+        node.Clock = lambda config: Clock(config, _Servers(self), None, self)  # type: ignore[assignment, misc]
+        _WLAN.up = True
+        with open(config.CONFIG_PATH, "w") as file:
+            json.dump(self._entries, file)
+        client = e4.Client(e4.id_of("alice"), KEY, e4.FileStore(config.KEYS_PATH, True), lambda: NOW)
+        for topic in ("in", "out"):
+            client.unprotect(e4.protect(e4.commands.set_topic_key(TOPIC_KEY, topic), KEY, NOW), client.receiving_topic)
+        self.node = node.Node()
+        self.node._console.at_end = True
+        self.node.on("in")(lambda topic, message: self.got.append(message))
+        return self
+
+    def __exit__(self, *_):
+        self.node.stop()
+        config.CONFIG_PATH, config.KEYS_PATH, transport.socket, handlers.ticks_ms, node.Clock = self._kept
+        dns.socket = transport.socket
+        super().__exit__()
+
+    # As the module `socket`
+
+    def socket(self, *kind):
+        return PlainSocket(self, *kind)
+
+    def getaddrinfo(self, host, port, *_):
+        return [(2, 1, 0, "", (host, port))]
+
+    # As the module `time`
+
+    def ticks_ms(self):
+        return self._now
+
+    def ticks_diff(self, end, start):
+        return end - start
+
+    # For tests
+
+    def wifi(self, up):
+        """Take WiFi away, or give it back."""
+        _WLAN.up = up
+
+    def until(self, true, seconds=120):
+        """Let the node run until something is true; return whether it is, after that time at the latest."""
+        for _ in range(seconds * 50):
+            self.node._turn(0)
+            if true():
+                return True
+            self.pass_ms(20)
+        return False
+
+    def connected(self):
+        return self.node._link is not None and self.node._link.up
+
+    def works(self):
+        """Tell whether messages go to the board and back from it."""
+        if not self.until(self.connected):
+            return False
+        before = len(self.got)
+        self.brokers[-1].publish(b"message %d" % before)
+        letter = self.node.post("out", "answer")
+        return self.until(lambda: len(self.got) > before and letter.done) and b"\x00\x07" in self.brokers[-1].confirmed

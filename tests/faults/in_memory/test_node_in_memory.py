@@ -1,0 +1,94 @@
+"""A node among faults that need no real network: odd sockets, lack of memory, a life that is interrupted."""
+
+from node_end import Broker, Deaf, Mute, World
+
+from firmware import dns
+
+
+def test_sockets_that_can_do_little_are_enough():
+    for nothing in (None, 11, 110):
+        for room in (1, 100000):
+            with World() as world:
+                world.nothing, world.room = nothing, room
+                world.node.start()
+                assert world.works()
+                world.brokers[-1].socket.ended = True
+                assert world.until(lambda: len(world.brokers) == 2) and world.works()
+                assert world.brokers[0].socket.closed
+
+
+def test_a_node_that_waits_to_connect_again_does_not_spin():
+    with World() as world:
+        world.node.start()
+        assert world.until(world.connected)
+        world.brokers[-1].publish(b"the last word")
+        world.brokers[-1].socket.ended = True
+        assert world.until(lambda: world.brokers[-1].socket.closed)
+        assert world.node.step() > 0
+
+
+def test_a_message_on_its_way_when_the_node_was_stopped_is_sent_by_the_next_run():
+    with World(Deaf) as world:
+        world.node.start()
+        assert world.until(world.connected)
+        letter = world.node.post("out", "not confirmed")
+        assert world.until(lambda: world.brokers[0].published)
+        world.node.stop()
+        world.broker = Broker
+        world.node.start()
+        assert world.until(lambda: letter.done)
+        first, again = world.brokers[0].published[0], world.brokers[1].published[0]
+        assert again == (first[0] | 8, first[1])
+
+
+def test_a_handler_that_stops_the_node_ends_its_run():
+    with World() as world:
+        world.node.every(0)(world.node.stop)
+        world.node.run()
+        assert len(world.brokers) == 1 and world.brokers[0].socket.closed
+    with World() as world:
+        world.node.stop()  # before it was started
+
+
+def test_lack_of_memory_costs_a_connection_at_most():
+    for where in ("publish", "step", "close", "due"):
+        with World() as world:
+            world.node.start()
+            assert world.until(world.connected)
+            world.node.post("out", "x")
+            _fail_once(world.node.clock if where == "due" else world.node._link, where)
+            if where == "close":
+                world.brokers[-1].socket.ended = True
+                assert world.until(lambda: len(world.brokers) == 2)
+            assert world.works() and len(world.node._outbox) == 0, where
+
+
+def _fail_once(owner, name):
+    working = getattr(owner, name)
+
+    def fail(*arguments):
+        setattr(owner, name, working)
+        raise MemoryError
+
+    setattr(owner, name, fail)
+
+
+def test_a_message_that_is_too_much_for_a_raw_handler_does_not_return_for_ever():
+    with World() as world:
+        refused = []
+        world.node.on_raw(lambda topic, payload: None)
+        world.node.on_refused(lambda topic, error: refused.append(type(error)))
+        world.node.start()
+        assert world.until(world.connected)
+        _fail_once(world.node._inbox, "later")
+        world.brokers[-1].publish(b"large")
+        assert world.until(lambda: refused == [MemoryError])
+        assert world.brokers[-1].confirmed == [b"\x00\x07"] and len(world.brokers) == 1
+
+
+def test_an_address_where_no_broker_answers_is_looked_up_again():
+    with World(Mute, broker={"host": "broker.example", "patience": 2}) as world:
+        dns._known["broker.example"] = "192.0.2.77"
+        world.node.start()
+        assert world.until(lambda: len(world.brokers) == 1)
+        assert world.until(lambda: "broker.example" not in dns._known, 10)
