@@ -10,38 +10,43 @@ that wants to send calls `node.post`, which returns at once.
 """
 
 import asyncio
+from asyncio import core  # type: ignore[attr-defined]
 
+from e4._const import const
 from firmware import node
 from firmware.packets import LinkDown
-from firmware.ticks import Deadline
+from firmware.ticks import Deadline, ticks_diff, ticks_ms
 
-_PAUSE_MS = 10  # between two looks at the network, while nothing happens
-_MAX_MESSAGES = 8  # that wait for `async for`; while it is full, the broker keeps the others
+_PAUSE_MS = const(10)  # until tasks that wait for streams of their own have their turn
+_MAX_MESSAGES = const(8)  # that wait for `async for`; while it is full, the broker keeps the others
 
 
 class Node(node.Node):
     """The same node, as an asynchronous context manager and iterator over (topic, message).
 
-    Raises LinkDown on entering if the board is not ready; `problems` says what is missing.
+    Raises LinkDown on entering if the board is not ready; `problems` says what is missing. Iteration ends with `stop`.
     """
 
-    async def __aenter__(self):
-        if not self.start():
-            raise LinkDown("this board is not ready: " + "; ".join(self.problems))
+    def __init__(self) -> None:
+        super().__init__()
         self._messages: list = []
         self._iterating = False
         self._arrival = asyncio.Event()
         self.on()(self._keep)
+
+    async def __aenter__(self):
+        if not self.start():
+            raise LinkDown("this board is not ready: " + "; ".join(self.problems))
         self._task = asyncio.create_task(self._serve())
         return self
 
     async def __aexit__(self, *_) -> None:
-        self._task.cancel()
-        try:
-            await self._task
-        except asyncio.CancelledError:
-            pass
         self.stop()
+        await self._task
+
+    def stop(self) -> None:
+        super().stop()
+        self._arrival.set()
 
     def __aiter__(self):
         self._iterating = True
@@ -49,6 +54,8 @@ class Node(node.Node):
 
     async def __anext__(self) -> tuple:
         while not self._messages:
+            if self._link is None:
+                raise StopAsyncIteration
             self._arrival.clear()
             await self._arrival.wait()
         return self._messages.pop(0)
@@ -60,9 +67,11 @@ class Node(node.Node):
         letter = self.post(topic, message, retain, qos)
         letter.watched = True
         patience = Deadline(self.config.patience * 1000)
-        while self._waits(letter) and not patience.passed():
-            await asyncio.sleep_ms(1)
-        letter.watched = False
+        try:
+            while self._waits(letter) and not patience.passed():
+                await asyncio.sleep_ms(1)
+        finally:
+            letter.watched = False
         return letter.result()
 
     def _keep(self, topic: str, message: bytes) -> None:
@@ -75,6 +84,11 @@ class Node(node.Node):
         return not self._iterating or len(self._messages) < _MAX_MESSAGES
 
     async def _serve(self) -> None:
-        while True:
-            self.step()
-            await asyncio.sleep_ms(0 if self._wait(0) else _PAUSE_MS)
+        """Serve everything; wait here for what arrives, as long as no other task has something to do."""
+        try:
+            while self._link is not None:
+                task = core._task_queue.peek()
+                self._turn(_PAUSE_MS if task is None else max(0, min(_PAUSE_MS, ticks_diff(task.ph_key, ticks_ms()))))
+                await asyncio.sleep_ms(0)
+        finally:  # Ctrl-C too comes mostly while it waits
+            self.stop()

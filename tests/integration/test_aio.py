@@ -87,6 +87,67 @@ def test_other_tasks_run_while_there_is_no_broker(start_node: StartNode, mosquit
         console.expect("^tick", 5)
 
 
+_TWICE = """
+import asyncio
+from firmware.aio import Node
+
+async def main():
+    node = Node()
+    for _ in range(3):
+        try:
+            async with node:
+                print("entered")
+                async for topic, message in node:
+                    print("got", message.decode())
+                    if message.startswith(b"raise"):
+                        raise ValueError
+                    if message.startswith(b"stop"):
+                        node.stop()
+            print("ended")
+        except ValueError:
+            print("raised")
+    try:
+        async with node:
+            print("entered")
+            while node._link.stream is None:
+                await asyncio.sleep_ms(1)
+            asyncio.create_task(node.publish(node.topics[0], "x")).cancel()
+            raise ValueError
+    except ValueError:
+        print("left while connecting")
+
+asyncio.run(main())
+"""
+
+
+def test_a_node_that_is_left_by_any_way_can_be_entered_again(start_node: StartNode, mosquitto: Mosquitto) -> None:
+    _, console = start_node("alice", KEY, mosquitto.port, _TWICE)
+    _grant(mosquitto.port)
+    for i, (word, end, then) in enumerate(
+        (
+            ("raise", "^raised$", f"> subscribed to MQTT topic {TOPIC}"),
+            ("stop", "^ended$", f"> subscribed to MQTT topic {TOPIC}"),
+            ("stop", "^ended$", "^entered$"),
+        )
+    ):
+        _say(mosquitto.port, b"%d" % i, b"%s %d" % (word.encode(), i))
+        console.expect(f"^got {i}$", 10)
+        console.expect(f"^got {word} {i}$", 10)
+        console.expect(end, 10)
+        console.expect(then, 30)
+    console.expect("^left while connecting$", 30)
+    assert sum(line.startswith("got ") for line in console.lines) == 6
+
+
+def test_the_watchdog_lets_tools_work_on_the_board(start_node: StartNode, mosquitto: Mosquitto) -> None:
+    board, console = start_node("alice", KEY, mosquitto.port, _ECHO, watchdog=2)
+    console.__exit__(None, None, None)
+    with Board(board.device) as serial:
+        serial.run("here = 1", "a test")
+        time.sleep(5)
+        assert serial.run("print(here)", "a test").strip() == "1"
+
+
 def test_a_board_that_is_not_ready_says_so(make_board: BoardMaker) -> None:
     board = make_board("alice")
     write_main(board, _ECHO)
