@@ -25,12 +25,12 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))  # `fleet`
 
-from fleet import Mosquitto
+from fleet import Mosquitto, make_image
 
 from faults import kinds
 from faults.partner import Failure
 from faults.proxy import TO_BOARD, TO_BROKER, Fault, FaultProxy
-from faults.rig import BOUND, Rig, make_image
+from faults.rig import BOUND, Rig
 
 BOARDS = 3
 _OUTSTANDING = 8  # messages that a board may owe an answer
@@ -204,6 +204,7 @@ def write(result: Result, path: Path) -> None:
     """Write the figures as JSON."""
     first, last = result.worst
     figures = {
+        "line": result.line(),
         "messages": result.messages,
         "faults": dict(result.faults),
         "reconnects": result.reconnects,

@@ -12,8 +12,9 @@ from typing import Any
 
 from e4_tools.boards import Board
 from e4_tools.console import Console
+from e4_tools.deploy import deploy
 from e4_tools.embedded_broker import HOST, free_port
-from e4_tools.virtual_board import VirtualBoard
+from e4_tools.virtual_board import VirtualBoard, find_micropython
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = ROOT / "tests" / "vectors" / "e4-reference.json"
@@ -63,6 +64,15 @@ class Mosquitto:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+
+def make_image(folder: Path) -> Path:
+    """The flash image of a board that has our files and nothing else. Raises VirtualBoardError if there is no VM."""
+    find_micropython()
+    image = folder / "deployed.flash"
+    with VirtualBoard(image) as board:
+        deploy(board.device)
+    return image
 
 
 def config_for(name: str, port: int, **changes: Any) -> dict[str, Any]:

@@ -28,6 +28,7 @@ _ROUNDS = 25
 _MESSAGE_ROUNDS = 3
 _REPEATS = 30
 _JSON = BUILD / "bench.json"
+_SOAK = BUILD / "soak.json"
 _SVG = ROOT / "docs" / "bench.svg"  # of the VM; that of a board is its owner's
 _BOARD_SVG = BUILD / "bench-board.svg"
 _STYLES = {Verdict.GOOD: "", Verdict.NOISE: "", Verdict.WORSE: "bold red", Verdict.UNKNOWN: "dim"}
@@ -107,6 +108,12 @@ def _draw(rows: list[Row], where: str, path: Path) -> None:
         path.write_text(draw(bars, f"Time of AES-SIV and of a whole client call, on the {where}"))
 
 
+def _say_soak(path: Path = _SOAK) -> None:
+    """Print the line with which the last `make soak` has ended."""
+    line = json.loads(path.read_text()).get("line") if path.exists() else None
+    click.echo(f"The last soak: {line}" if line else "No soak was run here yet: make soak MINUTES=10")
+
+
 def _close(rows: list[Row]) -> bool:
     """Print the closing line; tell whether every budget is kept."""
     worse = [figure.name for figure, _, verdict in rows if verdict is Verdict.WORSE]
@@ -144,6 +151,7 @@ def main(port: str | None, exact: bool) -> None:
     if not exact:
         _record(rows, place.name)
         _draw(rows, place.name, _SVG if isinstance(place, Vm) else _BOARD_SVG)
+        _say_soak()
     sys.exit(0 if _close(rows) else 1)
 
 
