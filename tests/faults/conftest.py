@@ -18,15 +18,16 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))  # `fleet`
 
 from certificates import Authority
-from fleet import Mosquitto, find_mosquitto
+from fleet import Mosquitto, find_mosquitto, make_image
 
-from e4_tools.virtual_board import VirtualBoardError, find_micropython
+from e4_tools.virtual_board import VirtualBoardError
 from faults.lanes import Lanes
-from faults.rig import Rig, make_image
+from faults.rig import Rig
 from faults.tls_broker import TLSBroker
 
 _LANES = 10
 _TLS_LANES = 4
+_ASYNCHRONOUS_LANES = 3
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -38,10 +39,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The flash image of a board that has our files and nothing else."""
     try:
-        find_micropython()
+        return make_image(tmp_path_factory.mktemp("deployed"))
     except VirtualBoardError as error:
         pytest.skip(f"no virtual board: {error}")
-    return make_image(tmp_path_factory.mktemp("deployed"))
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +72,18 @@ def tls_broker(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -
 def lanes(image: Path, broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lanes]:
     folder = tmp_path_factory.mktemp("lanes")
     lanes = Lanes([Rig(f"lane{i}", image, folder, broker.port) for i in range(_LANES)])
+    yield lanes
+    lanes.close()
+
+
+@pytest.fixture(scope="session")
+def asynchronous_lanes(image: Path, broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lanes]:
+    folder = tmp_path_factory.mktemp("asynchronous-lanes")
+    rigs = [Rig(f"async{i}", image, folder, broker.port) for i in range(_ASYNCHRONOUS_LANES)]
+    for rig in rigs:
+        rig.asynchronous = True
+        rig.status_topic = f"faults/{rig.name}/status"
+    lanes = Lanes(rigs)
     yield lanes
     lanes.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 
 from faults.proxy import Fault, Flow
 
@@ -31,8 +32,7 @@ def drop(n: int) -> Fault:
     return fault
 
 
-def stall(after: int) -> Fault:
-    """After `after` bytes nothing comes any more; the connection stays."""
+def _end(after: int, how: Callable[[Flow], None]) -> Fault:
     left = after
 
     def fault(flow: Flow, data: bytes) -> None:
@@ -40,23 +40,19 @@ def stall(after: int) -> Fault:
         flow.forward(data[:left])
         left -= min(left, len(data))
         if not left:
-            flow.fall_silent()
+            how(flow)
 
     return fault
+
+
+def stall(after: int) -> Fault:
+    """After `after` bytes nothing comes any more; the connection stays."""
+    return _end(after, Flow.fall_silent)
 
 
 def truncate(after: int) -> Fault:
     """After `after` bytes the connection is closed."""
-    left = after
-
-    def fault(flow: Flow, data: bytes) -> None:
-        nonlocal left
-        flow.forward(data[:left])
-        left -= min(left, len(data))
-        if not left:
-            flow.close()
-
-    return fault
+    return _end(after, Flow.close)
 
 
 def duplicate() -> Fault:

@@ -19,7 +19,6 @@ import e4
 from e4_tools.boards import Board
 from e4_tools.c2 import Broker
 from e4_tools.console import Console
-from e4_tools.deploy import deploy
 from e4_tools.embedded_broker import HOST
 from e4_tools.provisioning import provision
 from e4_tools.virtual_board import VirtualBoard
@@ -32,27 +31,34 @@ _FILTERS = 2  # to which the board subscribes: its receiving topic and one more
 
 _SHORT = {"keepalive": 12, "patience": 3}  # seconds; a fault is noticed sooner than with the defaults
 
-# Says on the console what it got and what it could send: "ask 7" is got, and answered by "answer 7".
+# Says on the console what it got and what it could send: "ask 7" is got, and answered by "answer 7". Of lines of
+# alternatives, "= " begins that for `firmware.node` and "~ " that for `firmware.aio`.
 _MAIN = """
 import gc
 from firmware import connection
-from firmware.node import Node
+= from firmware.node import Node
+~ import asyncio
+~ from firmware.aio import Node
 
 connection._RETRY_MS = 500  # it would double with every fault, up to a minute
 connection._RETRY_LIMIT_MS = 1000
 node = Node()
 kept = []
 
-def send(number, rest):
-    node.publish("OUT", b"answer " + number + b" " + rest)
+= def send(number, rest):
+=     node.publish("OUT", b"answer " + number + b" " + rest)
+~ async def send(number, rest):
+~     await node.publish("OUT", b"answer " + number + b" " + rest)
     print("sent", int(number))
 
-@node.on("IN")
-def received(topic, message):
+= @node.on("IN")
+= def received(topic, message):
+~ async def received(topic, message):
     words = message.split(b" ", 2)
     print("got", int(words[1]))
     if words[0] == b"ask":
-        send(words[1], words[2][:100])
+=         send(words[1], words[2][:100])
+~         await send(words[1], words[2][:100])
     if LEAK:
         kept.append(bytes(LEAK))
 
@@ -65,12 +71,18 @@ def look():
 def typed(line):
     words = line.split(" ")
     if words[0] == "send":
-        send(words[1].encode(), b"typed")
+=         send(words[1].encode(), b"typed")
+~         asyncio.create_task(send(words[1].encode(), b"typed"))
     elif words[0] == "holds":
         print("holds", words[1], node.client.holds_key(words[1]))
 
 print("started")
-node.run()
+= node.run()
+~ async def main():
+~     async with node:
+~         async for topic, message in node:
+~             await received(topic, message)
+~ asyncio.run(main())
 """
 
 
@@ -78,14 +90,6 @@ def write_file(board: VirtualBoard, path: str, content: bytes) -> None:
     """Put a file on a board."""
     with Board(board.device) as serial:
         serial.write_file(path, content)
-
-
-def make_image(folder: Path) -> Path:
-    """The flash image of a board that has our files and nothing else."""
-    image = folder / "deployed.flash"
-    with VirtualBoard(image) as board:
-        deploy(board.device)
-    return image
 
 
 class Rig:
@@ -115,6 +119,9 @@ class Rig:
         self._image, self._folder, self._broker_port = image, folder, broker_port
         self._tls_port = tls_port
         self._broker = broker
+        self.asynchronous = False  # the application is one for asyncio
+        self.status: list[bytes] = []  # what was said of the board on `status_topic`, if that is set
+        self.status_topic: str | None = None
         self.leak = 0  # bytes that the application loses with each message, to see that it is noticed
         self.record = False  # what the board sends
         self.connects = True  # when entered
@@ -142,16 +149,24 @@ class Rig:
         shutil.copyfile(self._image, image)
         self.partner = Partner(self.name, self._broker_port, self.topic_out, self.take_answer)
         self._stack.callback(self.partner.close)
+        if self.status_topic:
+            self._stack.callback(
+                Partner(f"{self.name}-status", self._broker_port, self.status_topic, self._take_status).close
+            )
         self.proxy = self._stack.enter_context(FaultProxy(self._tls_port or self._broker_port))
         if self.record:
             self.proxy.heard = bytearray()
         self.board = self._stack.enter_context(VirtualBoard(image))
         for path, content in self.files.items():
             write_file(self.board, path, content)
-        main = _MAIN.replace("OUT", self.topic_out).replace("IN", self.topic_in).replace("LEAK", str(self.leak))
+        main = re.sub("^= .*\n" if self.asynchronous else "^~ .*\n", "", _MAIN, flags=re.MULTILINE)
+        main = re.sub("^[=~] ", "", main, flags=re.MULTILINE)
+        main = main.replace("OUT", self.topic_out).replace("IN", self.topic_in).replace("LEAK", str(self.leak))
         write_file(self.board, "main.py", main.encode())
         broker = {"host": HOST, "port": self.proxy.port, **_SHORT, **self._broker}
-        config = config_for(self.name, self.proxy.port, topics=[self.topic_in], broker=broker)
+        config = config_for(
+            self.name, self.proxy.port, topics=[self.topic_in], broker=broker, status_topic=self.status_topic
+        )
         provision(self.board.device, config, KEY)
         self.console = self._stack.enter_context(Console(self.name, self.board.device, self._heard))
 
@@ -184,6 +199,11 @@ class Rig:
         words = e4.unprotect(payload, TOPIC_KEY, int(time.time())).split(b" ")
         with self._changed:
             self.arrived[int(words[1])] += 1
+            self._changed.notify_all()
+
+    def _take_status(self, payload: bytes) -> None:
+        with self._changed:
+            self.status.append(payload)
             self._changed.notify_all()
 
     def until(self, true: Callable[[], bool], seconds: float) -> bool:
@@ -242,6 +262,8 @@ class Rig:
                 raise Failure(f"{self.name} is not back after {seconds:.0f} s; it said last: {self.last_words()}")
         if lossless and not self.until(lambda: not self.lost(), max(_PATIENCE, deadline - time.monotonic())):
             raise Failure(f"{self.name} lost {self.lost()}; it said last: {self.last_words()}")
+        if lossless and self.status_topic and not self.until(lambda: self.status[-1:] == [b"online"], _PATIENCE):
+            raise Failure(f"{self.name} is back, and its status is {self.status[-3:]}")
 
     def lost(self) -> list[str]:
         """What QoS 1 promised and did not keep, so far."""

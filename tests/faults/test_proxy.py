@@ -33,7 +33,7 @@ _FAULTS: dict[str, Callable[[], Fault]] = {
 }
 # Changed bytes can acknowledge anything, and a broker that gets a second CONNECT forgets the session.
 _ALTERING = ("drop 1 byte", "drop 50 bytes", "duplicate bytes", "garbage")
-_CASES = {
+CASES = {
     f"{name}, {when}, {direction}": (name, when, direction)
     for name in _FAULTS
     for when in ("in a session", "from the start")
@@ -43,7 +43,7 @@ _CASES = {
 
 def survives(case: str, rig: Rig) -> None:
     """Have messages in both directions while a fault happens."""
-    name, when, direction = _CASES[case]
+    name, when, direction = CASES[case]
     lossless = name not in _ALTERING and (name, direction) != ("duplicate packets", TO_BROKER)
     starts = rig.starts
     rig.check()
@@ -65,7 +65,7 @@ def survives(case: str, rig: Rig) -> None:
         raise Failure(f"the board restarted; it said last: {rig.last_words()}")
 
 
-@pytest.mark.parametrize("case", _CASES)
+@pytest.mark.parametrize("case", CASES)
 def test_nothing_is_lost(outcome: Future[None], case: str) -> None:
     outcome.result()
 

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet import VECTORS, BoardMaker, Mosquitto, config_for, find_mosquitto, write_main
+from fleet import VECTORS, BoardMaker, Mosquitto, config_for, find_mosquitto, make_image, write_main
 
 from e4_tools.console import Console
-from e4_tools.deploy import deploy
 from e4_tools.embedded_broker import EmbeddedBroker
 from e4_tools.provisioning import provision
-from e4_tools.virtual_board import VirtualBoard, VirtualBoardError, find_micropython
+from e4_tools.virtual_board import VirtualBoard, VirtualBoardError
 
 
 @pytest.fixture
@@ -46,13 +45,9 @@ def keys() -> dict[str, bytes]:
 def deployed_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The flash image of a board that has our files and nothing else."""
     try:
-        find_micropython()
+        return make_image(tmp_path_factory.mktemp("deployed"))
     except VirtualBoardError as error:
         pytest.skip(f"no virtual board: {error}")
-    image = tmp_path_factory.mktemp("deployed") / "board.flash"
-    with VirtualBoard(image) as board:
-        deploy(board.device)
-    return image
 
 
 @pytest.fixture

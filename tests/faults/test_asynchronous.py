@@ -1,0 +1,32 @@
+"""The front for `asyncio` behind a network that fails, and what a status topic says of such a board."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+from fleet import Mosquitto
+
+from faults.rig import Rig
+from faults.test_proxy import CASES, survives
+
+__all__ = ["survives"]
+
+LANES = "asynchronous_lanes"
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "in a session" in case])
+def test_nothing_is_lost(outcome: Future[None], case: str) -> None:
+    outcome.result()
+
+
+def test_a_board_without_power_is_said_to_be_offline(image: Path, broker: Mosquitto, tmp_path: Path) -> None:
+    rig = Rig("mortal", image, tmp_path, broker.port)
+    rig.status_topic = "faults/mortal/status"
+    with rig:
+        rig.check()
+        rig.board.cut_power()
+        assert rig.until(lambda: rig.status[-1:] == [b"offline"], 60)
+        rig.restart()
+        rig.check()
