@@ -23,6 +23,7 @@ from e4_tools.virtual_board import VirtualBoard
 
 _KEY = bytes(range(32))
 _TOPIC = "bench/echo"
+_WIFI = ("virtual", "virtual-wifi")
 _SECONDS = 240.0
 _START_SECONDS = 10.0
 _CASES = Path(__file__).with_name("on_board") / "bench_echo.py"
@@ -79,7 +80,7 @@ def messages(rounds: int) -> Iterator[Figure]:
 def _make_node(device: str, port: int) -> None:
     """Put everything on the board, and let the broker hold the command that gives it the topic's key."""
     deploy(device)
-    wifi = {"ssid": "virtual", "password": "virtual-wifi"}
+    wifi = {"ssid": _WIFI[0], "password": _WIFI[1]}
     config = {"name": "bench", "wifi": wifi, "broker": {"host": HOST, "port": port}, "topics": []}
     provision(device, config, _KEY)
     with Broker(HOST, port) as broker:
@@ -89,6 +90,6 @@ def _make_node(device: str, port: int) -> None:
 def _compare(serial: Board, port: int, rounds: int) -> Iterator[Figure]:
     for qos in (0, 1):
         for name, at_once, count in (("messages", False, 40), ("messages_at_once", True, 400)):
-            arguments = (HOST, port, _TOPIC, qos, at_once, count, rounds)
+            arguments = (_WIFI, HOST, port, _TOPIC, qos, at_once, count, rounds)
             said = serial.run(f"import bench_echo; bench_echo.run{arguments!r}", "sending messages round", _SECONDS)
             yield Figure.of(f"{name}_over_umqtt/qos{qos}", json.loads(said.splitlines()[-1]))

@@ -5,6 +5,7 @@ import time
 
 import umqtt.simple
 
+from firmware import wifi
 from firmware.node import Node
 
 _SIZE = 64
@@ -37,6 +38,7 @@ def _bare(host, port, topic, qos, count):
     client = umqtt.simple.MQTTClient("bare", host, port, keepalive=60)
     client.set_callback(callback)
     client.connect()
+    topic += "/bare"  # or the broker would keep these messages for the node's session
     client.subscribe(topic.encode(), qos)
     started = time.ticks_ms()
     for i in range(count):
@@ -75,11 +77,13 @@ def _node(topic, qos, count):
     return time.ticks_diff(times[1], times[0])
 
 
-def run(host, port, topic, qos, at_once, count, rounds):  # noqa: PLR0913 (called by the host alone)
+def run(network, host, port, topic, qos, at_once, count, rounds):  # noqa: PLR0913 (called by the host alone)
     """Print how much of bare umqtt's rate a node has, once for each round, as one line of JSON.
 
-    `at_once`: without Nagle's algorithm.
+    `network`: name and password. `at_once`: without Nagle's algorithm.
     """
+    for _ in wifi.joined(*network):
+        time.sleep_ms(20)
     ratios = []
     original = umqtt.simple.socket
     if at_once:
