@@ -1,7 +1,7 @@
 """The life of a board on its network: WiFi, time, broker, and all of it again when something fails."""
 
 import os
-from errno import ECONNREFUSED
+from errno import ECONNREFUSED, ECONNRESET
 
 from e4 import ClockNotSet
 from e4._const import const
@@ -39,11 +39,12 @@ class Connection:
             next(self._life)
         except Exception as error:  # ours, or what the drivers raise
             self._life = self._live(self._pause())  # first of all: whatever else fails, the next step goes on with it
-            if not self._link.connected:
+            early = not self._link.connected
+            if early:
                 dns.forget(self._config.host)  # who answers there may not be the broker
             self._link.close()
             self._lost()
-            print("* connection lost or not made:", self._explained(error))
+            print("* connection lost or not made:", self._explained(error, early))
 
     def end(self) -> None:
         """Give up the connection there is, or is being made, for good."""
@@ -118,7 +119,7 @@ class Connection:
             if not self._config.time_from_commands or self._config.ca:
                 raise
 
-    def _explained(self, error: Exception) -> str:
+    def _explained(self, error: Exception, early: bool) -> str:
         if self._config.ca:
             from firmware import secure  # noqa: PLC0415 (as in `transport`)
 
@@ -127,5 +128,9 @@ class Connection:
                 return refusal + (" (" + self._config.host + ")" if "expected CN" in refusal else "")
         if type(error) is not OSError:
             return described(error)
-        why = "refuses the connection" if error.errno == ECONNREFUSED else described(error)  # or a number only
+        why = described(error)
+        if error.errno == ECONNREFUSED:  # described by a number only
+            why = "refuses the connection"
+        elif error.errno == ECONNRESET and early:
+            why = "ends the connection at once; is TLS spoken on one side only?"
         return "{}:{} {}".format(self._config.host, self._config.port, why)
