@@ -5,8 +5,8 @@
         async for topic, message in node:
             ...
 
-The decorators of `firmware.node.Node` work as well. Their handlers are plain functions and must not take long; one
-that wants to send calls `node.post`, which returns at once.
+The decorators of `firmware.node.Node` work as well. A handler may be an `async def`: up to 8 calls of such run at once,
+others are not made, which is reported. One that is a plain function must not take long, and sends with `node.post`.
 """
 
 import asyncio
@@ -14,11 +14,14 @@ from asyncio import core  # type: ignore[attr-defined]
 
 from e4._const import const
 from firmware import node
+from firmware.handlers import report
 from firmware.packets import LinkDown
 from firmware.ticks import Deadline, ticks_diff, ticks_ms
 
 _PAUSE_MS = const(10)  # until tasks that wait for streams of their own have their turn
 _MAX_MESSAGES = const(8)  # that wait for `async for`; while it is full, the broker keeps the others
+_MAX_CALLS = const(8)  # of `async def` handlers that have not ended
+_ASKED_MS = const(60000)  # since `async for` has asked: then nobody does, and commands must not wait behind messages
 
 
 class Node(node.Node):
@@ -31,6 +34,8 @@ class Node(node.Node):
         super().__init__()
         self._messages: list = []
         self._iterating = False
+        self._asked = Deadline(0)
+        self._calls: list = []  # tasks of `async def` handlers
         self._arrival = asyncio.Event()
         self.on()(self._keep)
 
@@ -49,10 +54,11 @@ class Node(node.Node):
         self._arrival.set()
 
     def __aiter__(self):
-        self._iterating = True
         return self
 
     async def __anext__(self) -> tuple:
+        self._iterating = True
+        self._asked.restart(_ASKED_MS)
         while not self._messages:
             if self._link is None:
                 raise StopAsyncIteration
@@ -81,7 +87,26 @@ class Node(node.Node):
         self._arrival.set()
 
     def _has_room(self) -> bool:
-        return not self._iterating or len(self._messages) < _MAX_MESSAGES
+        if self._iterating and len(self._messages) >= _MAX_MESSAGES:
+            if not self._asked.passed():
+                return False
+            self._iterating = False
+            print("* nobody has asked for messages for a minute; from now on the oldest give way")
+        return True
+
+    def _begin(self, coroutine) -> None:
+        if len(self._calls) >= _MAX_CALLS:
+            coroutine.close()
+            raise RuntimeError("{} calls of handlers have not ended; this one was not made".format(_MAX_CALLS))
+        self._calls.append(asyncio.create_task(self._called(coroutine)))
+
+    async def _called(self, coroutine) -> None:
+        try:
+            await coroutine
+        except Exception as error:
+            report(error)
+        finally:
+            self._calls.remove(asyncio.current_task())
 
     async def _serve(self) -> None:
         """Serve everything; wait here for what arrives, as long as no other task has something to do."""

@@ -4,6 +4,7 @@ import sys
 
 import e4
 from firmware import console
+from firmware.filters import is_valid
 from firmware.inbox import Inbox, described
 from firmware.packets import LinkDown
 from firmware.ticks import ticks_diff, ticks_ms
@@ -23,8 +24,10 @@ class Handlers:
         """Register `handler(topic, message)` for unprotected messages, and subscribe to `topic_filter`.
 
         Without a topic filter the handler gets what arrives on every topic subscribed to. `topic` is text,
-        `message` bytes.
+        `message` bytes. Raises ValueError for what is no topic filter.
         """
+        if topic_filter is not None and not is_valid(topic_filter):
+            raise ValueError('"{}" is no topic filter'.format(topic_filter))
 
         def register(handler):
             self._inbox.handlers.append((topic_filter, handler))
@@ -88,9 +91,20 @@ class Handlers:
     def _call(self, handler, *arguments) -> None:
         """Call a handler of the application; report what it raises."""
         try:
-            handler(*arguments)
-        except (e4.E4Error, LinkDown) as error:
-            print("* not done:", described(error))
+            result = handler(*arguments)
+            if hasattr(result, "send"):
+                self._begin(result)
         except Exception as error:
-            print("* a handler failed:")
-            sys.print_exception(error)
+            report(error)
+
+    def _begin(self, coroutine) -> None:
+        """Run what an `async def` handler returns, if that is possible here."""
+        raise TypeError("an `async def` handler needs the Node of firmware.aio")
+
+
+def report(error) -> None:
+    if isinstance(error, (e4.E4Error, LinkDown)):
+        print("* not done:", described(error))
+    else:
+        print("* a handler failed:")
+        sys.print_exception(error)

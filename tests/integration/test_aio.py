@@ -87,6 +87,42 @@ def test_other_tasks_run_while_there_is_no_broker(start_node: StartNode, mosquit
         console.expect("^tick", 5)
 
 
+_HANDLERS = """
+import asyncio
+from firmware.aio import Node
+
+async def main():
+    node = Node()
+    never = asyncio.Event()
+    @node.on(node.topics[0])
+    async def heard(topic, message):
+        if message.startswith(b"wait"):
+            await never.wait()
+        elif message == b"raise":
+            raise ValueError("as asked")
+        elif not message.startswith(b"echo"):
+            await asyncio.sleep_ms(50)
+            print("sent", await node.publish(topic, b"echo of " + message), message.decode())
+    async with node:
+        await asyncio.sleep(1000)
+
+asyncio.run(main())
+"""
+
+
+def test_asynchronous_handlers_may_wait(start_node: StartNode, mosquitto: Mosquitto) -> None:
+    _, console = start_node("alice", KEY, mosquitto.port, _HANDLERS)
+    _grant(mosquitto.port)
+    _say(mosquitto.port, b"m0", b"raise", b"m1")
+    console.expect("ValueError: as asked", 10)
+    assert {console.expect("^sent True m[01]$", 10) for _ in range(2)} == {"sent True m0", "sent True m1"}
+    _say(mosquitto.port, *(b"wait %d" % i for i in range(7)))  # which leaves one
+    _say(mosquitto.port, b"m2")
+    console.expect("^sent True m2$", 10)
+    _say(mosquitto.port, b"wait for ever", b"one too many")
+    console.expect("RuntimeError: 8 calls of handlers have not ended; this one was not made", 10)
+
+
 _TWICE = """
 import asyncio
 from firmware.aio import Node
