@@ -15,6 +15,7 @@ node.run()
 import binascii
 import gc
 import select
+import time
 
 import e4
 from e4._const import const
@@ -34,6 +35,8 @@ _TICK_MS = const(200)  # the longest that the loop waits for something to happen
 _TIDY_AFTER_MS = const(30000)  # since the last command: cleaning up costs as much for one change as for many
 _TIDY_AGAIN_MS = const(3600000)  # after a failure
 _BUSY_MS = const(20)  # while something is under way that cannot be waited for
+_BLIND_MS = const(5)  # between two looks at a connection that cannot be polled
+_FAILED_MS = const(200)  # after a failure that should not be
 
 
 class Node(Handlers):
@@ -112,6 +115,8 @@ class Node(Handlers):
             raise ValueError("QoS 0 or 1 is possible; nothing was sent")
         if "+" in topic or "#" in topic:
             raise e4.InvalidTopic("a topic filter is for subscribing; nothing was sent")
+        if not isinstance(message, (str, bytes, bytearray, memoryview)):
+            raise TypeError("a message is str or bytes; nothing was sent")
         if not message:
             raise e4.TooShort("an empty message cannot be protected; nothing was sent")
         at_once = self._link is not None and self._link.up and not len(self._outbox)
@@ -128,7 +133,9 @@ class Node(Handlers):
         link = self._link
         if link is None or link.took:
             return 0
-        return _BUSY_MS if not link.up or self._blind or self._outbox.ready(link) else _TICK_MS
+        if link.up and self._blind:
+            return _BLIND_MS
+        return _BUSY_MS if not link.up or self._outbox.ready(link) else _TICK_MS
 
     def _waits(self, letter: Letter) -> bool:
         return self._link is not None and self._link.up and not letter.done and letter.error is None
@@ -154,6 +161,7 @@ class Node(Handlers):
             print("* something failed; connecting again:", described(error))
             if self._link is not None:
                 self._link.close()
+            time.sleep_ms(_FAILED_MS)
 
     def start(self) -> bool:
         """Begin; or say what is missing, and return False."""

@@ -1,8 +1,9 @@
 """A node among faults that need no real network: odd sockets, lack of memory, a life that is interrupted."""
 
 from node_end import Broker, Deaf, Mute, World
+from support import raises
 
-from firmware import dns
+from firmware import aio, dns
 
 
 def test_sockets_that_can_do_little_are_enough():
@@ -25,6 +26,32 @@ def test_a_node_that_waits_to_connect_again_does_not_spin():
         world.brokers[-1].socket.ended = True
         assert world.until(lambda: world.brokers[-1].socket.closed)
         assert world.node.step() > 0
+
+
+def test_what_an_application_gets_wrong_is_said_where_it_is_wrong():
+    with World() as world:
+        world.node.start()
+        assert world.until(world.connected)
+        for topic_filter in ("a#", "a/#/b", "+a", ""):
+            raises(ValueError, world.node.on, topic_filter)
+        for message in (42, 21.5, None, [1]):
+            raises(TypeError, world.node.post, "out", message)
+        assert world.works()
+
+
+def test_messages_that_nobody_asks_for_do_not_hold_up_commands_for_ever():
+    with World() as world:
+        node = aio.Node()
+        node._iterating = True
+        node._asked.restart(60000)
+        for i in range(8):
+            assert node._has_room()
+            node._keep("in", b"message %d" % i)
+        assert not node._has_room()
+        world.pass_ms(61000)
+        assert node._has_room()
+        node._keep("in", b"one more")
+        assert node._messages[0] == ("in", b"message 1") and node._messages[-1] == ("in", b"one more")
 
 
 def test_a_message_on_its_way_when_the_node_was_stopped_is_sent_by_the_next_run():
