@@ -68,6 +68,7 @@ class Clock:
         self._floor = 0  # s: the time of the last command
         self._proved = 0  # ms: the time of authentic traffic, by now at least `_proof_age` ms ago
         self._proof_age = 0
+        self._confirmed = 0  # s: the time of the last message; many have the same
         self._claim: int | None = None  # ms: what the network claims against a confirmed clock
         self._claim_age = 0
         self._attempt_age = 0  # ms since the last attempt to synchronise
@@ -133,6 +134,9 @@ class Clock:
 
     def confirm(self, timestamp: int) -> None:
         """Note that an authentic message or command of that time (Unix seconds) was fresh."""
+        if timestamp == self._confirmed and self.trust == CONFIRMED:
+            return
+        self._confirmed = timestamp
         behind = self._lower() + _less(self._passed()) - timestamp * 1000
         if behind > self._tolerance:  # late, which is allowed, but it says nothing of the time
             return

@@ -30,12 +30,17 @@ class Inbox:
         self._behind = False  # a message was left to the broker
         self._left: Deadline | None = None  # when it is to send a command again
         self._receiving = client.receiving_topic.encode() if client is not None else b""
+        self._topic = b""  # of the last message
+        self._name = ""  # the same as text for a person
         self.handlers: list = []  # (topic filter or None, handler)
         self.raw = self.command = self.refused = None
 
     def arrived(self, topic: bytes, payload, size: int, qos: int, again: bool) -> bool:
         """Take what arrived; return whether it is safe: in flash, if a command. Nothing is raised (`firmware.link`)."""
-        name = console.text(topic)
+        if topic != self._topic:  # messages of one topic often follow each other
+            self._name = console.text(topic)
+            self._topic = topic
+        name = self._name
         if payload is None:
             print("* skipped on {}: {} bytes are too much for this board (max_message)".format(name, size))
             return True
@@ -84,7 +89,10 @@ class Inbox:
 
     def later(self, handler, *arguments) -> None:
         """Have a handler called in its turn."""
-        size = sum(len(argument) for argument in arguments if isinstance(argument, (bytes, str)))
+        size = 0
+        for argument in arguments:
+            if isinstance(argument, (bytes, str)):
+                size += len(argument)
         self._bytes += size
         self._waiting.append((handler, size, arguments))
 
