@@ -74,11 +74,11 @@ def test_on_a_board_it_leaves_nothing_behind(
     before = on_board(board, "import os; print(sorted(os.listdir('/')))")
     for name, value in (("_ROUNDS", 2), ("_REPEATS", 5)):
         monkeypatch.setattr(bench, name, value)
-    for name in ("_JSON", "_SVG", "_BOARD_SVG"):
+    for name in ("_JSON", "_SVG", "_BUILD_SVG"):
         monkeypatch.setattr(bench, name, tmp_path / name)
     done = _on(board)
     recorded = json.loads((tmp_path / "_JSON").read_text())
-    assert recorded["place"] == "virtual board" and (tmp_path / "_BOARD_SVG").exists()
+    assert recorded["place"] == "virtual board" and (tmp_path / "_BUILD_SVG").exists()
     assert {"siv_encrypt_over_floor/1024", "heap_held", "command_1000_over_10_topics"} <= set(recorded["figures"])
     assert (
         recorded["figures"]["heap_held"]["verdict"] == "good" and f"{len(recorded['figures'])} figures" in done.output

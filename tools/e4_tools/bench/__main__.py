@@ -30,8 +30,12 @@ _REPEATS = 30
 _JSON = BUILD / "bench.json"
 _SOAK = BUILD / "soak.json"
 _SVG = ROOT / "docs" / "bench.svg"  # of the VM; that of a board is its owner's
-_BOARD_SVG = BUILD / "bench-board.svg"
+_BUILD_SVG = BUILD / "bench.svg"
 _STYLES = {Verdict.GOOD: "", Verdict.NOISE: "", Verdict.WORSE: "bold red", Verdict.UNKNOWN: "dim"}
+
+_LEGEND = """\
+floor: one raw CBC and one raw ECB call over the same bytes. spread: how far the middle half of the repeated runs lies
+apart. beyond_2n: bytes of heap above twice the message. bytes and heap are in bytes; all else are ratios or counts."""
 
 Row = tuple[Figure, Budget | None, Verdict]
 
@@ -80,6 +84,7 @@ def _print(rows: list[Row], where: str) -> None:
         spread = _number(figure.spread) if figure.spread else ""
         table.add_row(figure.name, _number(figure.value), spread, goal, limit, verdict.value, style=_STYLES[verdict])
     Console(width=None if sys.stdout.isatty() else 120).print(table)
+    click.echo(_LEGEND)
 
 
 def _number(value: float) -> str:
@@ -105,6 +110,7 @@ def _draw(rows: list[Row], where: str, path: Path) -> None:
     bars = [(figure, budget) for figure, budget, _ in rows if "_over_floor/" in figure.name and budget is not None]
     if bars:
         path.parent.mkdir(exist_ok=True)
+        click.echo(f"The picture: {path}")
         path.write_text(draw(bars, f"Time of AES-SIV and of a whole client call, on the {where}"))
 
 
@@ -116,11 +122,14 @@ def _say_soak(path: Path = _SOAK) -> None:
 
 def _close(rows: list[Row]) -> bool:
     """Print the closing line; tell whether every budget is kept."""
-    worse = [figure.name for figure, _, verdict in rows if verdict is Verdict.WORSE]
+    worse = [(figure, budget) for figure, budget, verdict in rows if verdict is Verdict.WORSE]
     unknown = sum(verdict is Verdict.UNKNOWN for _, _, verdict in rows)
     click.echo(f"{len(rows)} figures, {len(worse)} worse than their budget, {unknown} without one")
-    for name in worse:
-        click.echo(f"WORSE: {name}; make it better, or change tools/e4_tools/bench/budgets.toml on purpose")
+    for figure, budget in worse:
+        if budget is not None and figure.spread > budget.noise:
+            click.echo(f"WORSE: {figure.name}; but its spread is that of a busy machine: run it again on a quiet one")
+        else:
+            click.echo(f"WORSE: {figure.name}; make it better, or change tools/e4_tools/bench/budgets.toml on purpose")
     return bool(rows) and not worse
 
 
@@ -150,9 +159,11 @@ def main(port: str | None, exact: bool) -> None:
     _print(rows, place.name)
     if not exact:
         _record(rows, place.name)
-        _draw(rows, place.name, _SVG if isinstance(place, Vm) else _BOARD_SVG)
         _say_soak()
-    sys.exit(0 if _close(rows) else 1)
+    good = _close(rows)
+    if not exact:  # the picture in the README shows figures that keep their budgets
+        _draw(rows, place.name, _SVG if good and isinstance(place, Vm) else _BUILD_SVG)
+    sys.exit(0 if good else 1)
 
 
 if __name__ == "__main__":
