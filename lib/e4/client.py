@@ -18,7 +18,7 @@ from e4.errors import (
 )
 from e4.names import check_id, topic_bytes, topic_hash
 from e4.sha3 import sha3_256
-from e4.siv import KEY_SIZE, SIV, check_key
+from e4.siv import SIV, check_key
 from e4.store import damaged
 
 KEY_TRANSITION = 3600  # seconds for which a replaced topic key still unprotects
@@ -34,11 +34,19 @@ _PREVIOUS = const(56)
 _CUSTOM = const(88)
 # A topic, its hash after that letter: key (32), and after a change the previous key (32), the time of the change (8).
 _TOPIC = const(b"t")
+_KEY = const(32)
+_CHANGED = const(64)
 # The last commands: their timestamp (8), the first half of the tag of each one applied with it.
 _APPLIED = const(b"c")
 _MARK = const(8)
 _MAX_MARKS = const(1024)
-_NO_KEY = bytes(KEY_SIZE)
+_NO_KEY = bytes(32)
+# Opcodes, as in `commands`; a constant of another module would be looked up by its name.
+_REMOVE_TOPIC = const(0)
+_RESET_TOPICS = const(1)
+_SET_ID_KEY = const(2)
+_SET_TOPIC_KEY = const(3)
+_OVERHEAD = const(24)  # bytes of timestamp and tag
 
 
 class Client:
@@ -78,11 +86,12 @@ class Client:
         self.id = check_id(id)
         self._store = store
         self._clock = clock
-        self._max_age = max_age
-        self._future_tolerance = future_tolerance
-        self._key_transition = key_transition
-        self._max_command_age = max_command_age
-        self._evidence = evidence
+        # The settings bear the names of the parameters; names of their own would only take room.
+        self.max_age = max_age
+        self.future_tolerance = future_tolerance
+        self.key_transition = key_transition
+        self.max_command_age = max_command_age
+        self.evidence = evidence
         self.applied = 0
         self._accepted = Copies(remembered)
         self._sent = Copies(_SENT)
@@ -112,7 +121,7 @@ class Client:
 
     def _check_identity(self, identity: bytes, key: bytes | None) -> None:
         if len(identity) < _CUSTOM or not any(identity[16:48]):
-            raise damaged("the store's record of the client")
+            raise damaged("the client's record")
         if identity[:16] != self.id:
             raise StoreError("the store belongs to another client")
         if len(identity) > _CUSTOM:
@@ -142,13 +151,17 @@ class Client:
             raise TopicKeyNotFound("our receiving topic is for commands")
         if isinstance(message, str):
             message = message.encode()
-        timestamp = self._stamp()
-        payload = protection.seal(siv, message, timestamp)
-        while self._sent.tell(payload) == COPY:
-            timestamp -= 1
+        timestamp = self._now(self.future_tolerance)  # peers may accept nothing from the future: the clock goes first
+        earlier = False
+        while True:
             payload = protection.seal(siv, message, timestamp)
-            if self._sent.tell(payload) > COPY:
-                raise SentTooOften("the same message more often than once a second: put a counter into it")
+            told = self._sent.tell(payload)
+            if told != COPY:
+                break
+            timestamp -= 1
+            earlier = True
+        if told and earlier:
+            raise SentTooOften("the same message more often than once a second: put a counter into it")
         self._sent.add(payload)
         return payload
 
@@ -165,7 +178,7 @@ class Client:
             self._obey(payload)
             return None
         now = self._now()
-        protection.check_fresh(payload, now, self._max_age, self._future_tolerance)
+        protection.check_fresh(payload, now, self.max_age, self.future_tolerance)
         self._accepted.check(payload, now)
         try:
             message = siv.open_stamped(payload)
@@ -185,26 +198,18 @@ class Client:
         """Return `protection.proof_of_key` of our ID key, for a nonce of somebody who wants to know."""
         return protection.proof_of_key(self._identity()[16:48], nonce)
 
-    def _now(self) -> int:
-        """Return the time, which is never earlier than the last command. Raises ClockNotSet."""
+    def _now(self, tolerance: int = 0) -> int:
+        """Return the time, or that of the last command if that is over `tolerance` later. Raises ClockNotSet."""
         now = int(self._clock())
         floor = self._floor
         if floor is None:
             floor = self.floor
-        return now if now > floor else floor
-
-    def _stamp(self) -> int:
-        """Return the time for something of ours. Peers may accept nothing from the future, so the clock goes first."""
-        now = int(self._clock())
-        floor = self._floor
-        if floor is None:
-            floor = self.floor
-        return now if now + self._future_tolerance >= floor else floor
+        return now if now >= floor or now + tolerance >= floor else floor
 
     def _identity(self) -> bytes:
         identity = self._store.get(_IDENTITY)
         if identity is None:
-            raise damaged("the store's record of the client")
+            raise damaged("the client's record")
         return identity
 
     def _topic(self, topic: str | bytes) -> tuple:
@@ -218,9 +223,9 @@ class Client:
             record = self._store.get(_TOPIC + topic_hash(data))
             if record is None:
                 raise TopicKeyNotFound("topic key not found")
-            if len(record) not in (KEY_SIZE, 2 * KEY_SIZE + 8):
-                raise damaged("the store's record of this topic")
-            ready = (record, SIV(record[:KEY_SIZE]))
+            if len(record) not in (_KEY, _CHANGED + 8):
+                raise damaged("the topic's record")
+            ready = (record, SIV(record[:_KEY]))
             if len(self._ready) >= _READY_TOPICS:
                 self._ready.clear()
             self._ready[data] = ready
@@ -228,11 +233,11 @@ class Client:
 
     def _previous_key(self, record: bytes, now: int) -> bytes | None:
         """Return the key that the current one replaced, while that is at most `key_transition` seconds ago."""
-        if len(record) == KEY_SIZE:
+        if len(record) == _KEY:
             return None
-        passed = now - int.from_bytes(record[2 * KEY_SIZE :], "little")
-        if -self._future_tolerance <= passed <= self._key_transition:
-            return record[KEY_SIZE : 2 * KEY_SIZE]
+        passed = now - int.from_bytes(record[_CHANGED:], "little")
+        if -self.future_tolerance <= passed <= self.key_transition:
+            return record[_KEY:_CHANGED]
         return None
 
     # Commands
@@ -243,12 +248,12 @@ class Client:
         if applied is None:
             return 0, b""
         if len(applied) % _MARK or len(applied) < 2 * _MARK:
-            raise damaged("the store's record of commands")
+            raise damaged("the record of commands")
         return int.from_bytes(applied[:8], "little"), applied[8:]
 
     def _obey(self, payload) -> None:
         """Apply a command, unless it is the last one over again."""
-        if len(payload) <= protection.OVERHEAD:
+        if len(payload) <= _OVERHEAD:
             raise TooShort("a command of {} bytes".format(len(payload)))
         timestamp = int.from_bytes(payload[:8], "little")
         mark = bytes(payload[8 : 8 + _MARK])
@@ -259,18 +264,18 @@ class Client:
             self._check_command(payload)
         except (ClockNotSet, TimestampInFuture):
             # An authentic command ahead of the clock shows that the clock is behind, unless it is an old one.
-            if self._evidence is None:
+            if self.evidence is None:
                 raise
             self._open_command(payload)
-            if timestamp < last or not self._evidence(timestamp):
+            if timestamp < last or not self.evidence(timestamp):
                 raise
             self._check_command(payload)
         try:
             command, key = self._open_command(payload)
         except NotAuthentic:
-            if timestamp < last:  # whoever made it, and under whichever earlier key: it can never be applied
-                raise Replayed("older than the last command applied") from None
-            raise
+            if timestamp >= last:
+                raise
+            # Whoever made it, and under whichever earlier key: it can never be applied.
         if timestamp < last:
             raise Replayed("older than the last command applied")
         if timestamp > last:
@@ -281,8 +286,8 @@ class Client:
 
     def _check_command(self, payload) -> None:
         now = self._now()
-        limit = now if self._max_command_age is None else self._max_command_age
-        protection.check_fresh(payload, now, limit, self._future_tolerance)
+        limit = now if self.max_command_age is None else self.max_command_age
+        protection.check_fresh(payload, now, limit, self.future_tolerance)
 
     def _open_command(self, payload) -> tuple:
         """Return a plain command and the ID key under which it came. Raises NotAuthentic."""
@@ -301,7 +306,7 @@ class Client:
         """Apply an authentic command, together with the evidence that it has been."""
         opcode, new, hashed = commands.parse(command)
         identity = self._identity()
-        if opcode == commands.SET_ID_KEY:
+        if opcode == _SET_ID_KEY:
             # C2 is known to have the key under which it speaks; the new one may yet be lost to it.
             after = identity[:16] + new + identity[48:_PREVIOUS] + (key if key != new else _NO_KEY)
         elif key == identity[16:48]:
@@ -309,17 +314,17 @@ class Client:
         else:
             after = identity[:_CUSTOM]
         after += identity[_CUSTOM:]
-        if after != identity or opcode == commands.RESET_TOPICS:
+        if after != identity or opcode == _RESET_TOPICS:
             changes[_IDENTITY] = after
-        if opcode == commands.REMOVE_TOPIC:
+        if opcode == _REMOVE_TOPIC:
             changes[_TOPIC + hashed] = None
-        elif opcode == commands.SET_TOPIC_KEY:
+        elif opcode == _SET_TOPIC_KEY:
             self._set_topic_key(changes, new, hashed)
         # Whatever becomes of the commit, from now on the store is asked.
         self._ready.clear()
         self._siv = None
         self._floor = None
-        self._store.commit(changes, opcode == commands.RESET_TOPICS)
+        self._store.commit(changes, opcode == _RESET_TOPICS)
         self.applied += 1
 
     def _set_topic_key(self, changes: dict, key: bytes, hashed: bytes) -> None:
@@ -331,7 +336,7 @@ class Client:
         except StoreCorrupt:  # C2 mends it
             current = None
         if current is not None:
-            current = current[:KEY_SIZE]
+            current = current[:_KEY]
             if current == key:
                 return
             key += current + self._now().to_bytes(8, "little")

@@ -5,20 +5,21 @@ receiving topic, QoS 2 and retained.
 """
 
 from e4._const import const
-from e4.errors import InvalidCommand, InvalidKey, UnsupportedCommand
-from e4.names import HASH_SIZE, topic_hash
-from e4.siv import KEY_SIZE, check_key
+from e4.errors import InvalidCommand, UnsupportedCommand
+from e4.names import topic_hash
+from e4.siv import check_key
 
-REMOVE_TOPIC = 0
-RESET_TOPICS = 1
-SET_ID_KEY = 2
-SET_TOPIC_KEY = 3
+REMOVE_TOPIC = const(0)
+RESET_TOPICS = const(1)
+SET_ID_KEY = const(2)
+SET_TOPIC_KEY = const(3)
 
-_ED25519_PRIVATE_KEY_SIZE = const(64)
+_HASH = const(16)  # bytes
+_KEY = const(32)
+_ED25519_PRIVATE_KEY = const(64)
 
-# Bytes of arguments by opcode, here and in the public-key mode.
-_ARGUMENTS = {REMOVE_TOPIC: HASH_SIZE, RESET_TOPICS: 0, SET_ID_KEY: KEY_SIZE, SET_TOPIC_KEY: KEY_SIZE + HASH_SIZE}
-_PUBLIC_KEY_MODE = {4: 16, 5: 0, 6: 48, 7: 32}
+# Bytes of arguments by opcode; the last four opcodes belong to the public-key mode.
+_ARGUMENTS = (_HASH, 0, _KEY, _KEY + _HASH, 16, 0, 48, 32)
 
 
 def remove_topic(topic: str) -> bytes:
@@ -36,7 +37,7 @@ def set_id_key(key: bytes) -> bytes:
 
     `key` has 32 bytes, or 64 for a client in public-key mode: an Ed25519 private key. Raises InvalidKey.
     """
-    if not isinstance(key, str) and len(key) == _ED25519_PRIVATE_KEY_SIZE and any(key):
+    if not isinstance(key, str) and len(key) == _ED25519_PRIVATE_KEY and any(key):
         return bytes((SET_ID_KEY,)) + key
     return bytes((SET_ID_KEY,)) + check_key(key)
 
@@ -56,15 +57,12 @@ def parse(command: bytes) -> tuple:
         raise InvalidCommand("empty command")
     opcode = command[0]
     size = len(command) - 1
-    if _PUBLIC_KEY_MODE.get(opcode) == size:
-        raise UnsupportedCommand("command {} belongs to the public-key mode".format(opcode))
-    if _ARGUMENTS.get(opcode) != size:
+    if opcode >= len(_ARGUMENTS) or size != _ARGUMENTS[opcode]:
         raise InvalidCommand("command {} with {} bytes of arguments".format(opcode, size))
-    key = None
-    if size >= KEY_SIZE:
-        try:
-            key = check_key(command[1 : 1 + KEY_SIZE])
-        except InvalidKey as error:
-            raise InvalidCommand("command {}: {}".format(opcode, error)) from None
-    hashed = bytes(command[-HASH_SIZE:]) if opcode in (REMOVE_TOPIC, SET_TOPIC_KEY) else None
+    if opcode > SET_TOPIC_KEY:
+        raise UnsupportedCommand("command {} belongs to the public-key mode".format(opcode))
+    key = bytes(command[1 : 1 + _KEY]) if opcode >= SET_ID_KEY else None
+    if key is not None and not any(key):
+        raise InvalidCommand("command {} with an all-zero key".format(opcode))
+    hashed = bytes(command[-_HASH:]) if opcode in (REMOVE_TOPIC, SET_TOPIC_KEY) else None
     return opcode, key, hashed

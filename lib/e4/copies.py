@@ -5,9 +5,9 @@ from e4.blocks import known, remember
 from e4.errors import PerhapsReplayed, Replayed
 
 # What a ring tells of a payload; 0: it is new.
-COPY = 1
-OLDER = 2  # than what was forgotten: it may be a copy
-SAME_SECOND = 3  # as the latest of what was forgotten
+COPY = const(1)
+_OLDER = const(2)  # than what was forgotten: it may be a copy
+_SAME_SECOND = const(3)  # as the latest of what was forgotten
 
 _BURST = const(1)  # seconds for which messages of one second may go on to arrive after some of them were forgotten
 
@@ -39,7 +39,7 @@ class Copies:
             return
         if told == COPY:
             raise Replayed("a copy of a message that was accepted before")
-        if told == OLDER or not 0 <= now - int.from_bytes(payload[:8], "little") <= _BURST:
+        if told == _OLDER or not 0 <= now - int.from_bytes(payload[:8], "little") <= _BURST:
             raise PerhapsReplayed("it may be a copy: more has arrived since than is remembered")
 
     def add(self, payload) -> None:

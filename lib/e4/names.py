@@ -6,27 +6,26 @@ from e4._const import const
 from e4.errors import InvalidName, InvalidTopic
 from e4.sha3 import sha3_256
 
-ID_SIZE = 16
-HASH_SIZE = 16
+_ID = const(16)  # bytes
+_HASH = const(16)
 _MAX_TOPIC = const(512)
 _MAX_NAME = const(255)
 _SURELY_SHORT = const(128)  # characters, of 4 bytes at most
 
 
 def _utf8(text, largest: int, error, what: str) -> bytes:
-    if not isinstance(text, (str, bytes, bytearray, memoryview)):
-        raise error("a {} is text, or its bytes".format(what))
+    data = b""
     try:
         if isinstance(text, str):
             data = text.encode()
-        else:
+        elif isinstance(text, (bytes, bytearray, memoryview)):
             data = bytes(text)
             data.decode()
+        if 1 <= len(data) <= largest:
+            return data
     except UnicodeError:
-        raise error("a {} is UTF-8 text".format(what)) from None
-    if not 1 <= len(data) <= largest:
-        raise error("a {} has 1 to {} bytes of UTF-8, not {}".format(what, largest, len(data)))
-    return data
+        pass  # said below
+    raise error("a {} is text of 1 to {} bytes in UTF-8".format(what, largest))
 
 
 def topic_bytes(topic: str | bytes) -> bytes:
@@ -41,17 +40,17 @@ def topic_bytes(topic: str | bytes) -> bytes:
 
 def topic_hash(topic: str | bytes) -> bytes:
     """Return the 16 bytes that stand for a topic in commands and stores: SHA3-256, cut. Raises InvalidTopic."""
-    return sha3_256(topic_bytes(topic))[:HASH_SIZE]
+    return sha3_256(topic_bytes(topic))[:_HASH]
 
 
 def id_of(name: str | bytes) -> bytes:
     """Return the 16-byte ID of a client with this name. Raises InvalidName."""
-    return sha3_256(_utf8(name, _MAX_NAME, InvalidName, "name"))[:ID_SIZE]
+    return sha3_256(_utf8(name, _MAX_NAME, InvalidName, "name"))[:_ID]
 
 
 def check_id(client_id: bytes) -> bytes:
     """Return `client_id` as 16 bytes. Raises InvalidName."""
-    if isinstance(client_id, str) or len(client_id) != ID_SIZE:
+    if isinstance(client_id, str) or len(client_id) != _ID:
         raise InvalidName("an ID has 16 bytes; e4.id_of(name) makes one from a name")
     return bytes(client_id)
 

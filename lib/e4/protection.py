@@ -2,12 +2,12 @@
 
 from struct import unpack_from
 
+from e4._const import const
 from e4.errors import TimestampInFuture, TimestampTooOld, TooShort
 from e4.sha3 import sha3_256
-from e4.siv import SIV, TAG_SIZE, check_key, cipher
+from e4.siv import SIV, check_key, cipher
 
-TIMESTAMP_SIZE = 8
-OVERHEAD = TIMESTAMP_SIZE + TAG_SIZE
+_OVERHEAD = const(24)  # bytes of timestamp and tag
 MAX_AGE = 600  # seconds; exactly this old is still valid
 FUTURE_TOLERANCE = 60  # seconds; a board's clock drifts, and the reference client's zero would refuse its peers
 
@@ -15,7 +15,7 @@ FUTURE_TOLERANCE = 60  # seconds; a board's clock drifts, and the reference clie
 def seal(siv: SIV, message, timestamp: int) -> bytes:
     """Return `message` protected under a ready cipher, stamped with Unix seconds. Raises TooShort if empty."""
     if len(message) == 0:
-        raise TooShort("an empty message cannot be protected: every receiver refuses it")
+        raise TooShort("an empty message cannot be protected")
     return siv.seal_stamped(message, timestamp)
 
 
@@ -24,8 +24,8 @@ def check_fresh(payload, now: int, max_age: int = MAX_AGE, future_tolerance: int
 
     Raises TooShort, TimestampInFuture, TimestampTooOld, in this order.
     """
-    if len(payload) <= OVERHEAD:
-        raise TooShort("payload of {} bytes, {} at least".format(len(payload), OVERHEAD + 1))
+    if len(payload) <= _OVERHEAD:
+        raise TooShort("a payload has at least 25 bytes, not {}".format(len(payload)))
     age = now - unpack_from("<Q", payload)[0]
     if age + future_tolerance < 0:
         raise TimestampInFuture("timestamp in future")

@@ -12,8 +12,7 @@ from e4._const import const
 from e4.blocks import copy_block, counter_blocks, double, mask, same, stamped_block, wipe, xor_into
 from e4.errors import InvalidKey, NotAuthentic, TooShort
 
-KEY_SIZE = 32
-TAG_SIZE = 16
+_KEY = const(32)  # bytes
 _TAG = const(16)
 _ECB = const(1)
 _CBC = const(2)
@@ -48,10 +47,8 @@ def _workspace(size: int) -> list:
 
 def check_key(key: bytes) -> bytes:
     """Return `key` as 32 bytes that are not all zero. Raises InvalidKey."""
-    if isinstance(key, str) or len(key) != KEY_SIZE:
-        raise InvalidKey("a symmetric key has 32 bytes")
-    if not any(key):
-        raise InvalidKey("an all-zero key is no key")
+    if isinstance(key, str) or len(key) != _KEY or not any(key):
+        raise InvalidKey("a symmetric key has 32 bytes, not all of them zero")
     return bytes(key)
 
 
