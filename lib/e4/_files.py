@@ -1,6 +1,7 @@
 """What the store asks of a file system: whole small files, on littlefs under MicroPython or on a PC.
 
-Every function raises StoreError for whatever fails, except `write`, which lets the OSError through.
+Every function raises StoreError for whatever fails, except those for which `_posix` has its own: they let the
+OSError through.
 """
 
 import os
@@ -47,42 +48,12 @@ def read(path: str) -> bytes | None:
     return _tried("read", _contents, path, None)
 
 
-def write(path: str, image) -> None:
-    with _open_private(path) as file:
-        file.write(image)
-        file.flush()
-        if hasattr(os, "fsync"):
-            os.fsync(file.fileno())
-
-
 def write_zeros(path: str) -> None:
     """Write a small file without contents, to use up the room in its directory's blocks."""
     try:
         write(path, bytes(_ZEROS))
     except OSError as error:
         raise failure("write", path, error) from None
-
-
-def _open_private(path: str):
-    """Open a file for writing that, where the system has users, only its owner may read."""
-    if not hasattr(os, "O_CREAT"):  # MicroPython: one user
-        return open(path, "wb")
-    return os.fdopen(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb")  # type: ignore[attr-defined]
-
-
-def make_private(folder: str) -> None:
-    if hasattr(os, "chmod"):
-        os.chmod(folder, 0o700)
-
-
-def sync_folder(path: str) -> None:
-    """Make a new or renamed file last before anything that is written after it; littlefs does so by itself."""
-    if hasattr(os, "fsync"):
-        folder = os.open(path[: path.rfind("/") + 1] or ".", os.O_RDONLY)  # type: ignore[attr-defined]
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def list_folder(folder: str) -> list | None:
@@ -104,3 +75,18 @@ def remove(path: str) -> None:
 
 def exists(path: str) -> bool:
     return _tried("read", os.stat, path, None) is not None
+
+
+if KEEPS_OLD_CONTENTS:  # littlefs: one user, and what is closed or renamed lasts
+    make_folder = os.mkdir
+
+    def write(path: str, image) -> None:
+        with open(path, "wb") as file:
+            file.write(image)
+            file.flush()
+
+    def sync_folder(path: str) -> None:
+        pass
+
+else:
+    from e4._posix import make_folder, sync_folder, write  # noqa: F401 (for the store)

@@ -224,8 +224,7 @@ class FileStore:
             return
         for path in (self._folder, folder):
             try:
-                os.mkdir(path)
-                files.make_private(path)
+                files.make_folder(path)
             except OSError as error:
                 if error.args[0] != EEXIST:
                     raise files.failure("make", path, error, "; nothing has changed") from None

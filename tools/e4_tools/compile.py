@@ -80,7 +80,7 @@ def package(folder: Path, target: Target) -> Iterator[tuple[str, bytes]]:
 
     Of sources all go: whether it can make machine code of them the board decides.
     """
-    useless = ("_const", "_plain" if target.architecture else "_viper")  # see `compile_module` and `e4.blocks`
+    useless = ("_const", "_posix", "_plain" if target.architecture else "_viper")  # see there, and `compile_module`
     for source in _modules(folder):
         if not target.loads_mpy or source.stem not in useless:
             yield module_for(source, target)
