@@ -104,14 +104,13 @@ class FileStore:
         for name, record in changes.items():
             if len(name) != 1:
                 others[name] = record if record is None else bytes(record)
+                if record is not None:
+                    self._make_folders(name)  # before the change is decided: this may need blocks
             elif record is None:
                 resident.pop(name, None)
             else:
                 resident[name] = bytes(record)
         generation = _next(self._generation) if clear else self._generation
-        for name, record in others.items():
-            if record is not None:
-                self._make_folders(name)  # before the change is decided: this may need blocks
         replaced = self._also_replaced(others)
         sweeps = self._sweeps or clear or len(replaced) > _MAX_REPLACED
         untidy = sweeps or bool(replaced) or self._cleaner is not None
@@ -203,7 +202,7 @@ class FileStore:
             image = files.read(path)
         except StoreError:  # a folder, perhaps
             return True
-        return image is None or image[4:8] == self._generation or not _is_whole(image, name)
+        return image is None or image[4:8] == self._generation or not _is_whole(image, path)
 
     def _folders(self) -> list:
         """Return the paths of the folders of records."""
@@ -234,7 +233,7 @@ class FileStore:
         image = files.read(path)
         if image is None:
             return None
-        if not _is_whole(image, path[path.rfind("/") + 1 :]):
+        if not _is_whole(image, path):
             raise damaged(path)
         if image[4:8] != self._generation:
             return None
@@ -266,7 +265,7 @@ class FileStore:
         self._make_folders(name)
         path = self._place(name)[1]
         image = _MAGIC + self._generation + record
-        image += _crc(image, path[path.rfind("/") + 1 :])
+        image += _crc(image, path)
         old = files.read(path)
         if old == image:
             return
@@ -302,14 +301,18 @@ class FileStore:
 
     def _decode(self, image: bytes) -> None:
         end = len(image) - _CRC_SIZE
-        if end < _HEAD or image[:4] != _MAGIC or _crc(memoryview(image)[:end]) != image[end:]:
+        if end < _HEAD or not _is_whole(image):
             raise damaged(self._path)
         resident: dict = {}
         changes: dict = {}
         at = _HEAD
         while at < end:
-            name, record, at = _field(image, at)
-            (resident if len(name) == 1 else changes)[name] = record
+            name_at = at + 3
+            record_at = name_at + image[at]
+            size = int.from_bytes(image[at + 1 : name_at], "little")
+            name = image[name_at:record_at]
+            at = record_at if size == _REMOVED else record_at + size
+            (resident if len(name) == 1 else changes)[name] = None if size == _REMOVED else image[record_at:at]
         if at != end:
             raise damaged(self._path)
         self._generation = image[4:8]
@@ -336,22 +339,12 @@ def _next(generation: bytes) -> bytes:
     return ((int.from_bytes(generation, "little") + 1) & 0xFFFFFFFF).to_bytes(4, "little")
 
 
-def _crc(image, name: str = "") -> bytes:
-    """Return the CRC-32 of a record's name and of what is in its file, or of a root."""
-    return binascii.crc32(image, binascii.crc32(name.encode())).to_bytes(4, "little")
+def _crc(image, path: str = "") -> bytes:
+    """Return the CRC-32 of the name of a record's file and of what is in it, or of a root."""
+    return binascii.crc32(image, binascii.crc32(path[path.rfind("/") + 1 :].encode())).to_bytes(4, "little")
 
 
-def _is_whole(image: bytes, name: str) -> bool:
-    """Tell whether this is the file of a record of that name."""
+def _is_whole(image: bytes, path: str = "") -> bool:
+    """Tell whether this is the contents of a record's file, or without a path those of a root."""
     end = len(image) - _CRC_SIZE
-    return end >= 8 and image[:4] == _MAGIC and _crc(memoryview(image)[:end], name) == image[end:]
-
-
-def _field(image: bytes, at: int) -> tuple:
-    """Return name and record (or None) of the entry at `at` in a root, and where the next one begins."""
-    name_at = at + 3
-    record_at = name_at + image[at]
-    size = int.from_bytes(image[at + 1 : name_at], "little")
-    if size == _REMOVED:
-        return image[name_at:record_at], None, record_at
-    return image[name_at:record_at], image[record_at : record_at + size], record_at + size
+    return end >= 8 and image[:4] == _MAGIC and _crc(memoryview(image)[:end], path) == image[end:]
