@@ -26,13 +26,13 @@ def failure(verb: str, path: str, error: OSError, state: str = "") -> StoreError
     return StoreError("cannot {} {}: {}{}".format(verb, path, reason, state))
 
 
-def _tried(verb: str, function, path: str, missing):
-    """Return what a function of a path returns, or `missing` if there is no such file."""
+def _tried(verb: str, function, path: str):
+    """Return what a function of a path returns, or None if there is no such file."""
     try:
         return function(path)
     except OSError as error:
         if error.args[0] == ENOENT:
-            return missing
+            return None
         raise failure(verb, path, error) from None
 
 
@@ -45,7 +45,7 @@ def _contents(path: str) -> bytes:
 
 def read(path: str) -> bytes | None:
     """Return a file's contents, or None if there is none. Raises StoreCorrupt for one that is far too large."""
-    return _tried("read", _contents, path, None)
+    return _tried("read", _contents, path)
 
 
 def write_zeros(path: str) -> None:
@@ -70,11 +70,11 @@ def list_folder(folder: str) -> list | None:
 
 def remove(path: str) -> None:
     """Remove a file, if there is one."""
-    _tried("remove", os.remove, path, None)
+    _tried("remove", os.remove, path)
 
 
 def exists(path: str) -> bool:
-    return _tried("read", os.stat, path, None) is not None
+    return _tried("read", os.stat, path) is not None
 
 
 if KEEPS_OLD_CONTENTS:  # littlefs: one user, and what is closed or renamed lasts

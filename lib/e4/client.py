@@ -41,6 +41,7 @@ _APPLIED = const(b"c")
 _MARK = const(8)
 _MAX_MARKS = const(1024)
 _NO_KEY = bytes(32)
+_FOR_COMMANDS = const("our receiving topic has no key: it is for commands")
 # Opcodes, as in `commands`; a constant of another module would be looked up by its name.
 _REMOVE_TOPIC = const(0)
 _RESET_TOPICS = const(1)
@@ -129,7 +130,7 @@ class Client:
         if key is None or check_key(key) in (identity[16:48], identity[_PREVIOUS:_CUSTOM]):
             return
         if sha3_256(key)[:8] != identity[48:56]:
-            raise InvalidKey("the store holds another ID key for this client; replace the store to use a new one")
+            raise InvalidKey("the store holds another ID key; replace the store to use a new one")
 
     @property
     def floor(self) -> int:
@@ -148,7 +149,7 @@ class Client:
         """
         siv = self._topic(topic)[1]
         if siv is None:
-            raise TopicKeyNotFound("our receiving topic is for commands")
+            raise TopicKeyNotFound(_FOR_COMMANDS)
         if isinstance(message, str):
             message = message.encode()
         timestamp = self._now(self.future_tolerance)  # peers may accept nothing from the future: the clock goes first
@@ -329,7 +330,7 @@ class Client:
 
     def _set_topic_key(self, changes: dict, key: bytes, hashed: bytes) -> None:
         if hashed == self._receiving_hash:
-            raise InvalidCommand("SetTopicKey for our own receiving topic, on which only commands arrive")
+            raise InvalidCommand(_FOR_COMMANDS)
         name = _TOPIC + hashed
         try:
             current = self._store.get(name)

@@ -2,7 +2,6 @@
 
 import binascii
 import os
-from errno import EEXIST
 
 from e4 import _files as files
 from e4._const import const
@@ -38,24 +37,19 @@ class FileStore:
         self._path = path
         self._following = path + ".new"
         self._folder = path + ".d"
-        self._cleaner = None  # does `tidy`, step by step
         self._fresh = fresh
-        self._begin()
+        self._generation = os.urandom(4)  # tells our records from any that lie there already
+        self._resident: dict = {}  # the one-byte records
+        self._changes: dict = {}  # those of the last commit, while they may not have been carried out
+        self._mark = b""  # the checksum of the root file as it was read or written last
         files.remove(self._following)  # an interrupted commit: the root still holds the state before it
         self._load()
         self._settle_if_possible()
 
-    def _begin(self) -> None:
-        """Be a new store. The generation tells our records from any that lie there already."""
-        self._generation = os.urandom(4)
-        self._resident: dict = {}  # the one-byte records
-        self._changes: dict = {}  # those of the last commit, while they may not have been carried out
-        self._mark = b""  # the checksum of the root file as it was read or written last
-
     def _load(self) -> None:
         """Take the state from the root file."""
         self._replaced: list = []  # names of records whose old contents may still be in flash
-        self._cleaner = None
+        self._cleaner = None  # does `tidy`, step by step
         try:
             image = files.read(self._path)
         except StoreCorrupt:
@@ -80,19 +74,14 @@ class FileStore:
     def names(self) -> list:
         """Return the names of all records. This reads every one of them."""
         self.get(b"?")
-        found = set(self._resident)
+        found = set(self._resident) | set(self._changes)
         for folder in self._folders():
             for file in files.list_folder(folder) or ():
                 try:
-                    name = binascii.unhexlify(file)
+                    found.add(binascii.unhexlify(file))
                 except ValueError:
-                    continue  # not a file of ours
-                if self.get(name) is not None:
-                    found.add(name)
-        for name, record in self._changes.items():
-            if record is not None:
-                found.add(name)
-        return list(found)
+                    pass  # not a file of ours
+        return [name for name in found if self.get(name) is not None]
 
     def commit(self, changes: dict, clear: bool = False) -> None:
         check_changes(changes)
@@ -176,7 +165,7 @@ class FileStore:
 
     def _sweep(self, folder: str):
         """Remove the records of other generations from a folder, and all old contents from its blocks."""
-        names = sorted(name for name in files.list_folder(folder) or () if len(name) > 1)
+        names = sorted([name for name in files.list_folder(folder) or () if len(name) > 1])
         places = []  # in every pair of blocks one, which keeps littlefs from giving the pair away as it is
         if files.KEEPS_OLD_CONTENTS:
             places = [_beside(folder + "/" + name) for name in names if len(name) % 2 == 0][::_IN_A_BLOCK]
@@ -223,10 +212,10 @@ class FileStore:
             return
         for path in (self._folder, folder):
             try:
-                files.make_folder(path)
+                if not files.exists(path):
+                    files.make_folder(path)
             except OSError as error:
-                if error.args[0] != EEXIST:
-                    raise files.failure("make", path, error, "; nothing has changed") from None
+                raise files.failure("make", path, error, "; nothing has changed") from None
 
     def _record(self, name: bytes) -> bytes | None:
         path = self._place(name)[1]
@@ -282,7 +271,7 @@ class FileStore:
         if not (self._fresh and not self._mark) and (files.read(self._path) or b"")[-_CRC_SIZE:] != self._mark:
             raise StoreError("{} was changed by another program; nothing has changed".format(self._path))
         image = bytearray(_MAGIC + generation)
-        image.append(1 if untidy else 0)
+        image.append(untidy)
         for records in (resident, changes):
             for name, record in records.items():
                 image.append(len(name))
