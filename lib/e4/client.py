@@ -112,7 +112,6 @@ class Client:
         if identity != store.get(_IDENTITY):
             store.commit({_IDENTITY: identity})
         self._receiving = identity[_CUSTOM:] or standard
-        self._receiving_hash = topic_hash(self._receiving)
         self.receiving_topic = self._receiving.decode()
 
     def _new_identity(self, key: bytes | None) -> bytes:
@@ -329,7 +328,7 @@ class Client:
         self.applied += 1
 
     def _set_topic_key(self, changes: dict, key: bytes, hashed: bytes) -> None:
-        if hashed == self._receiving_hash:
+        if hashed == topic_hash(self._receiving):
             raise InvalidCommand(_FOR_COMMANDS)
         name = _TOPIC + hashed
         try:

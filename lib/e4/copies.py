@@ -29,7 +29,7 @@ class Copies:
         self._size = size
 
     def tell(self, payload) -> int:
-        """Return COPY, OLDER or SAME_SECOND; or 0 for a payload that is new. Its first 16 bytes count."""
+        """Return COPY, more for what may be a copy, or 0 for a payload that is new. Its first 16 bytes count."""
         return known(self._ring, payload)
 
     def check(self, payload, now: int) -> None:
