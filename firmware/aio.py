@@ -13,10 +13,11 @@ import asyncio
 from asyncio import core  # type: ignore[attr-defined]
 
 from e4._const import const
-from firmware import node
-from firmware.handlers import report
-from firmware.packets import LinkDown
-from firmware.ticks import Deadline, ticks_diff, ticks_ms
+
+from . import node
+from .handlers import report
+from .packets import LinkDown
+from .ticks import Deadline, ticks_diff, ticks_ms
 
 _PAUSE_MS = const(10)  # until tasks that wait for streams of their own have their turn
 _MAX_MESSAGES = const(8)  # that wait for `async for`; while it is full, the broker keeps the others

@@ -22,8 +22,9 @@ import time
 
 from e4 import ClockNotSet
 from e4._const import const
-from firmware.rtc import RTC
-from firmware.sntp import TOLERANCE_MS, TimeServerError, TimeServers
+
+from .rtc import RTC
+from .sntp import TOLERANCE_MS, TimeServerError, TimeServers
 
 UNSET = const(0)
 COMMANDED = const(1)

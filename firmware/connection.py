@@ -5,11 +5,12 @@ from errno import ECONNREFUSED, ECONNRESET
 
 from e4 import ClockNotSet
 from e4._const import const
-from firmware import dns, transport, wifi
-from firmware.inbox import described
-from firmware.link import Link
-from firmware.packets import LinkDown
-from firmware.ticks import Deadline
+
+from . import dns, transport, wifi
+from .inbox import described
+from .link import Link
+from .packets import LinkDown
+from .ticks import Deadline
 
 _RETRY_MS = 1000  # before the second attempt to connect; doubled up to the next
 _RETRY_LIMIT_MS = 60000
@@ -121,7 +122,7 @@ class Connection:
 
     def _explained(self, error: Exception, early: bool) -> str:
         if self._config.ca:
-            from firmware import secure  # noqa: PLC0415 (as in `transport`)
+            from . import secure  # noqa: PLC0415 (as in `transport`)
 
             refusal = secure.refusal(error)
             if refusal:

@@ -4,8 +4,9 @@ import os
 import socket
 
 from e4._const import const
-from firmware.packets import LinkDown, at_once
-from firmware.ticks import Deadline
+
+from .packets import LinkDown, at_once
+from .ticks import Deadline
 
 _PORT = const(53)
 _SIZE = const(512)  # of a reply over UDP

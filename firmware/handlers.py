@@ -3,11 +3,12 @@
 import sys
 
 import e4
-from firmware import console
-from firmware.filters import is_valid
-from firmware.inbox import Inbox, described
-from firmware.packets import LinkDown
-from firmware.ticks import ticks_diff, ticks_ms
+
+from . import console
+from .filters import is_valid
+from .inbox import Inbox, described
+from .packets import LinkDown
+from .ticks import ticks_diff, ticks_ms
 
 
 class Handlers:

@@ -4,9 +4,10 @@ import gc
 
 import e4
 from e4._const import const
-from firmware import console
-from firmware.filters import matches
-from firmware.ticks import Deadline
+
+from . import console
+from .filters import matches
+from .ticks import Deadline
 
 _AGAIN_MS = const(60000)  # until the broker is asked for a command again
 # An authentic command that comes before its time, or that we cannot take, must not be lost.

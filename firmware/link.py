@@ -8,9 +8,10 @@ between its versions (1.3.4 to 1.8.0: TLS, timeouts) are not used.
 from umqtt import simple
 
 from e4._const import const
-from firmware import packets
-from firmware.packets import LinkDown, Reader, at_once
-from firmware.ticks import Deadline
+
+from . import packets
+from .packets import LinkDown, Reader, at_once
+from .ticks import Deadline
 
 _LONGEST_WAIT = const(6)  # times the patience: for an answer that comes behind others
 _MAX_UNSENT = const(32)  # packets; beyond that nothing more is read, as it would have to be answered

@@ -19,17 +19,18 @@ import time
 
 import e4
 from e4._const import const
-from firmware import config
-from firmware.clock import Clock
-from firmware.connection import Connection
-from firmware.handlers import Handlers
-from firmware.inbox import Inbox, described
-from firmware.link import Link
-from firmware.outbox import Letter, Outbox, no_key
-from firmware.packets import LinkDown
-from firmware.ticks import Deadline
-from firmware.transport import ready
-from firmware.watchdog import Watchdog
+
+from . import config
+from .clock import Clock
+from .connection import Connection
+from .handlers import Handlers
+from .inbox import Inbox, described
+from .link import Link
+from .outbox import Letter, Outbox, no_key
+from .packets import LinkDown
+from .ticks import Deadline
+from .transport import ready
+from .watchdog import Watchdog
 
 _TICK_MS = const(200)  # the longest that the loop waits for something to happen
 _TIDY_AFTER_MS = const(30000)  # since the last command: cleaning up costs as much for one change as for many

@@ -2,7 +2,8 @@
 
 from e4 import ClockNotSet, E4Error, TopicKeyNotFound
 from e4._const import const
-from firmware.packets import LinkDown
+
+from .packets import LinkDown
 
 _RESENT_S = const(300)  # seconds; half of what receivers accept. Later a message is protected anew
 

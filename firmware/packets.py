@@ -1,7 +1,8 @@
 """MQTT 3.1.1 packets: taken apart as their bytes arrive, and the small ones that we send."""
 
 from e4._const import const
-from firmware.ticks import Deadline
+
+from .ticks import Deadline
 
 CONNACK = 0x20
 PUBLISH = 0x30

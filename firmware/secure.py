@@ -4,7 +4,7 @@ import binascii
 
 import tls
 
-from firmware.packets import LinkDown
+from .packets import LinkDown
 
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 _END = b"-----END CERTIFICATE-----"

@@ -9,7 +9,8 @@ import socket
 import time
 
 from e4._const import const
-from firmware import dns
+
+from . import dns
 
 TIMEOUT_MS = const(2000)  # for one answer, whatever else arrives meanwhile
 # What two honest servers may differ by beyond what they state: some smear a leap second over a day, up to 1 s.

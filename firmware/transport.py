@@ -7,9 +7,10 @@ import select
 import socket
 
 from e4._const import const
-from firmware import dns
-from firmware.packets import NOT_YET, LinkDown
-from firmware.ticks import Deadline
+
+from . import dns
+from .packets import NOT_YET, LinkDown
+from .ticks import Deadline
 
 _IPPROTO_TCP = const(6)
 _TCP_NODELAY = const(1)
@@ -24,7 +25,7 @@ def opened(host: str, port: int, ca: str | None, patience_ms: int):
     stream = yield from _connected((address, port), patience_ms)
     if ca is None:
         return stream
-    from firmware import secure  # noqa: PLC0415 (most boards do without, and have no memory to spare)
+    from . import secure  # noqa: PLC0415 (most boards do without, and have no memory to spare)
 
     try:
         return secure.wrapped(stream, host, ca)

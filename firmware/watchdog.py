@@ -2,7 +2,7 @@
 
 import machine
 
-from firmware.ticks import Deadline
+from .ticks import Deadline
 
 _DAY_MS = 24 * 3600 * 1000
 _PAUSE_MS = 500  # between two feeds

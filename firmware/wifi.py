@@ -2,7 +2,7 @@
 
 import network
 
-from firmware.ticks import Deadline
+from .ticks import Deadline
 
 _PATIENCE_MS = 15000
 _ATTEMPTS = 5  # that fail before the radio is switched off and on: it can get stuck
