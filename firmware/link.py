@@ -9,23 +9,34 @@ from umqtt import simple
 
 from e4._const import const
 
-from . import packets
-from .packets import LinkDown, Reader, at_once
+from .packets import LinkDown, Reader, at_once, subscribe
 from .ticks import Deadline
+
+# Kinds of packets: the high four bits of their first byte.
+_CONNACK = const(0x20)
+_PUBLISH = const(0x30)
+_PUBACK = const(0x40)
+_PUBREC = const(0x50)
+_PUBREL = const(0x60)
+_PUBCOMP = const(0x70)
+_SUBACK = const(0x90)
+_PINGRESP = const(0xD0)
 
 _LONGEST_WAIT = const(6)  # times the patience: for an answer that comes behind others
 _MAX_UNSENT = const(32)  # packets; beyond that nothing more is read, as it would have to be answered
 _MAX_RECEIVED = const(32)  # QoS 2 deliveries begun
 _REFUSED = const(0x80)
 _DUP = const(0x08)
-_ASKED = {packets.CONNACK: "CONNECT", packets.PUBACK: "PUBLISH", packets.SUBACK: "SUBSCRIBE"}
-_CONNECT_ERRORS = (
-    "",
-    "not MQTT 3.1.1",
-    "not our client identifier",
-    "not now",
-    "wrong user name or password",
-    "not authorised",
+_ASKED = {_CONNACK: "CONNECT", _PUBACK: "PUBLISH", _SUBACK: "SUBSCRIBE"}
+_CONNECT_ERRORS = const(
+    (
+        "",
+        "not MQTT 3.1.1",
+        "not our client identifier",
+        "not now",
+        "wrong user name or password",
+        "not authorised",
+    )
 )  # section 3.2.2.3
 
 
@@ -78,14 +89,14 @@ class Link:
     @property
     def publishing(self) -> bool:
         """Whether the message sent last is still on its way: to the network or, with QoS 1, to the broker."""
-        return packets.PUBACK in self._awaited or bool(self._unsent)
+        return _PUBACK in self._awaited or bool(self._unsent)
 
     def open(self, stream) -> None:
         """Begin a session on a stream that is connected."""
         self._reset()
         self.stream = stream
         self._reader.start(stream)
-        self._await(packets.CONNACK, 0)
+        self._await(_CONNACK, 0)
         self._send(self._written(self._client.connect, False))
 
     def close(self) -> None:
@@ -126,7 +137,7 @@ class Link:
         if again:
             packet[0] |= _DUP
         if qos:
-            self._await(packets.PUBACK, packet_id)
+            self._await(_PUBACK, packet_id)
         self._send(packet)
         self._flush()
         return packet_id
@@ -176,8 +187,8 @@ class Link:
 
     def _subscribe_next(self) -> None:
         if self._filters:
-            self._await(packets.SUBACK, self._next_id())
-            self._send(packets.subscribe(self._packet_id, self._filters[0].encode()))
+            self._await(_SUBACK, self._next_id())
+            self._send(subscribe(self._packet_id, self._filters[0].encode()))
 
     # Answers
 
@@ -194,10 +205,10 @@ class Link:
 
     def _keep_alive(self) -> None:
         """Ping when either side has been idle for a while: a connection can die without a sign (section 3.12)."""
-        if not self.connected or packets.PINGRESP in self._awaited:
+        if not self.connected or _PINGRESP in self._awaited:
             return
         if self._rested.passed() or self._quiet.elapsed() >= self._idle_ms:
-            self._await(packets.PINGRESP, 0)
+            self._await(_PINGRESP, 0)
             self._send(b"\xc0\x00")
 
     def _is_awaited(self, kind: int, packet_id: int) -> bool:
@@ -211,14 +222,14 @@ class Link:
     def _take(self) -> None:
         """Act on the packet that has arrived. What nobody waits for is ignored."""
         reader = self._reader
-        if reader.kind == packets.CONNACK and packets.CONNACK in self._awaited and len(reader.body) == 2:
+        if reader.kind == _CONNACK and _CONNACK in self._awaited and len(reader.body) == 2:
             self._take_connack(reader.body[0], reader.body[1])
         elif not self.connected:
             raise LinkDown("the broker speaks before it has accepted us")
-        elif reader.kind == packets.PUBLISH:
+        elif reader.kind == _PUBLISH:
             self._take_publish()
-        elif reader.kind == packets.PINGRESP:
-            self._is_awaited(packets.PINGRESP, 0)
+        elif reader.kind == _PINGRESP:
+            self._is_awaited(_PINGRESP, 0)
         elif len(reader.body) >= 2:
             self._take_answer(reader.kind, reader.body[0] << 8 | reader.body[1])
 
@@ -226,21 +237,21 @@ class Link:
         if code:
             reason = _CONNECT_ERRORS[code] if code < len(_CONNECT_ERRORS) else "code {}".format(code)
             raise LinkDown("the broker refuses us: {}".format(reason))
-        self._is_awaited(packets.CONNACK, 0)
+        self._is_awaited(_CONNACK, 0)
         self.connected = True
         if not session & 1:  # it knows nothing of earlier deliveries, and may use their packet identifiers
             self._received = []
 
     def _take_answer(self, kind: int, packet_id: int) -> None:
-        if kind == packets.PUBACK:
+        if kind == _PUBACK:
             self._is_awaited(kind, packet_id)
-        elif kind == packets.SUBACK and len(self._reader.body) > 2 and self._is_awaited(kind, packet_id):
+        elif kind == _SUBACK and len(self._reader.body) > 2 and self._is_awaited(kind, packet_id):
             self._subscribed(self._filters.pop(0), self._reader.body[2] != _REFUSED)
             self._subscribe_next()
-        elif kind == packets.PUBREL:
+        elif kind == _PUBREL:
             if packet_id in self._received:
                 self._received.remove(packet_id)
-            self._send(packets.acknowledgement(packets.PUBCOMP, packet_id))
+            self._acknowledge(_PUBCOMP, packet_id)
 
     def _take_publish(self) -> None:
         """Hand a message on, and acknowledge it once it is safe (sections 4.3, 4.4)."""
@@ -252,11 +263,15 @@ class Link:
         if not taken or not reader.qos:
             return
         if reader.qos == 1:
-            self._send(packets.acknowledgement(packets.PUBACK, reader.packet_id))
+            self._acknowledge(_PUBACK, reader.packet_id)
             return
         if reader.packet_id not in self._received:
             self._received = self._received[1 - _MAX_RECEIVED :] + [reader.packet_id]
-        self._send(packets.acknowledgement(packets.PUBREC, reader.packet_id))
+        self._acknowledge(_PUBREC, reader.packet_id)
+
+    def _acknowledge(self, kind: int, packet_id: int) -> None:
+        """Send a PUBACK, PUBREC or PUBCOMP (sections 3.4, 3.5, 3.7)."""
+        self._send(bytes((kind, 2, packet_id >> 8, packet_id & 0xFF)))
 
 
 class _Waits(Exception):

@@ -4,17 +4,9 @@ from e4._const import const
 
 from .ticks import Deadline
 
-CONNACK = 0x20
-PUBLISH = 0x30
-PUBACK = 0x40
-PUBREC = 0x50
-PUBREL = 0x60
-PUBCOMP = 0x70
-SUBACK = 0x90
-PINGRESP = 0xD0
-
-MAX_TOPIC = 512  # bytes of a topic that are kept, as for an E4 topic
-_MALFORMED = "the broker sent a malformed packet"
+_PUBLISH = const(0x30)
+_MAX_TOPIC = const(512)  # bytes of a topic that are kept, as for an E4 topic
+_MALFORMED = const("the broker sent a malformed packet")
 # EAGAIN, EINPROGRESS and ETIMEDOUT, as the board, a PC, and sockets written in Python number them.
 NOT_YET = (11, 110, 115, 116, 119, -11, -110, -116)
 _BODY = const(4)  # bytes that are kept of any other packet
@@ -46,7 +38,7 @@ class Reader:
 
     def __init__(self, max_payload: int) -> None:
         self._max_payload = max_payload
-        self._buffer = memoryview(bytearray(max(max_payload, MAX_TOPIC + 2)))
+        self._buffer = memoryview(bytearray(max(max_payload, _MAX_TOPIC + 2)))
         self.heard = False  # a byte has arrived; whoever looks sets it back
         self.kind = self.qos = self.packet_id = self.size = 0
         self.again = False
@@ -86,7 +78,7 @@ class Reader:
                 raise LinkDown(_MALFORMED)
             self._deadline.restart(_IN_TIME_MS + size)
             self.kind = first & 0xF0
-            if self.kind == PUBLISH:
+            if self.kind == _PUBLISH:
                 yield from self._publish(first, size)
             else:
                 kept = min(size, _BODY)
@@ -106,7 +98,7 @@ class Reader:
         size -= 2 + topic_size + (2 if self.qos else 0)
         if size < 0:
             raise LinkDown(_MALFORMED)
-        kept = min(topic_size, MAX_TOPIC)
+        kept = min(topic_size, _MAX_TOPIC)
         yield from self._fill(kept)
         self.topic = bytes(self._buffer[:kept])
         yield from self._fill(topic_size - kept, 0, 0)
@@ -114,7 +106,7 @@ class Reader:
             yield from self._fill(2)
             self.packet_id = self._buffer[0] << 8 | self._buffer[1]
         self.size = size
-        if size > self._max_payload or topic_size > MAX_TOPIC:
+        if size > self._max_payload or topic_size > _MAX_TOPIC:
             self.payload = None
             yield from self._fill(size, 0, 0)
         else:
@@ -141,8 +133,3 @@ def subscribe(packet_id: int, topic_filter: bytes) -> bytes:
     body = packet_id.to_bytes(2, "big") + len(topic_filter).to_bytes(2, "big") + topic_filter + b"\x01"
     n = len(body)
     return b"\x82" + bytes((n,) if n < 0x80 else (n & 0x7F | 0x80, n >> 7)) + body
-
-
-def acknowledgement(kind: int, packet_id: int) -> bytes:
-    """Return a PUBACK, PUBREC or PUBCOMP (sections 3.4, 3.5, 3.7)."""
-    return bytes((kind, 2, packet_id >> 8, packet_id & 0xFF))
