@@ -11,7 +11,7 @@ from .ticks import Deadline
 _PORT = const(53)
 _SIZE = const(512)  # of a reply over UDP
 _TRY_MS = const(2000)
-_TYPE_A = b"\x00\x01\x00\x01"  # and class IN
+_TYPE_A = const(b"\x00\x01\x00\x01")  # and class IN
 _POINTER = const(0xC0)
 
 _known: dict = {}  # host: the last address that worked

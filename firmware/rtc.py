@@ -2,8 +2,10 @@
 
 import time
 
-_MARK = b"e4clock1"
-_SIZE = 8 + 8 + 4 + 1  # mark, time at which it was set (ms), width of the span (ms), trust
+from e4._const import const
+
+_MARK = const(b"e4clock1")
+_SIZE = const(8 + 8 + 4 + 1)  # mark, time at which it was set (ms), width of the span (ms), trust
 
 
 class RTC:

@@ -4,10 +4,12 @@ import binascii
 
 import tls
 
+from e4._const import const
+
 from .packets import LinkDown
 
-_BEGIN = b"-----BEGIN CERTIFICATE-----"
-_END = b"-----END CERTIFICATE-----"
+_BEGIN = const(b"-----BEGIN CERTIFICATE-----")
+_END = const(b"-----END CERTIFICATE-----")
 
 
 def wrapped(stream, host: str, ca: str):

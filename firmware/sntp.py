@@ -17,7 +17,7 @@ TIMEOUT_MS = const(2000)  # for one answer, whatever else arrives meanwhile
 TOLERANCE_MS = const(2000)
 
 _LOOK_UP_MS = const(5000)  # for a name: more than one question, as some are lost
-_TURN_S = 0.1  # for which we wait for an answer before others have their turn; most are quicker
+_TURN_S = const(0.1)  # for which we wait for an answer before others have their turn; most are quicker
 _PORT = const(123)
 _SIZE = const(48)
 _REQUEST = const(0x23)  # leap indicator 0, version 4, mode 3: client

@@ -22,7 +22,7 @@ def opened(host: str, port: int, ca: str | None, patience_ms: int):
     The TLS handshake takes place with the first bytes sent and received. Raises LinkDown, OSError.
     """
     address = yield from dns.address(host, patience_ms)
-    stream = yield from _connected((address, port), patience_ms)
+    stream = yield from _connected(address, port, patience_ms)
     if ca is None:
         return stream
     from . import secure  # noqa: PLC0415 (most boards do without, and have no memory to spare)
@@ -34,13 +34,16 @@ def opened(host: str, port: int, ca: str | None, patience_ms: int):
         raise
 
 
-def _connected(address: tuple, patience_ms: int):
+def _connected(address: str, port: int, patience_ms: int):
     stream = socket.socket()
     try:
         stream.setblocking(False)
-        _send_at_once(stream)
+        try:  # small packets would wait until earlier ones are acknowledged: up to 0.2 s for each message
+            stream.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
+        except (OSError, ValueError, AttributeError):  # not every port can, nor every socket
+            pass
         try:
-            stream.connect(socket.getaddrinfo(address[0], address[1])[0][-1])
+            stream.connect(socket.getaddrinfo(address, port)[0][-1])
             return stream
         except OSError as error:
             if error.errno not in NOT_YET:
@@ -64,11 +67,3 @@ def ready(stream, event: int) -> bool | None:
         return bool(poller.poll(0))
     except Exception:
         return None
-
-
-def _send_at_once(stream) -> None:
-    """Have small packets not wait until earlier ones are acknowledged: it costs up to 0.2 s for each message."""
-    try:
-        stream.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
-    except (OSError, ValueError, AttributeError):  # not every port can, nor every socket
-        pass

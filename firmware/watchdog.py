@@ -2,10 +2,12 @@
 
 import machine
 
+from e4._const import const
+
 from .ticks import Deadline
 
-_DAY_MS = 24 * 3600 * 1000
-_PAUSE_MS = 500  # between two feeds
+_DAY_MS = const(24 * 3600 * 1000)
+_PAUSE_MS = const(500)  # between two feeds
 
 
 class Watchdog:

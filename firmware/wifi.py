@@ -2,10 +2,12 @@
 
 import network
 
+from e4._const import const
+
 from .ticks import Deadline
 
-_PATIENCE_MS = 15000
-_ATTEMPTS = 5  # that fail before the radio is switched off and on: it can get stuck
+_PATIENCE_MS = const(15000)
+_ATTEMPTS = const(5)  # that fail before the radio is switched off and on: it can get stuck
 
 _failed = 0
 
