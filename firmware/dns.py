@@ -40,7 +40,10 @@ def address(host: str, patience_ms: int, servers=None):
 def is_address(host: str) -> bool:
     """Tell whether `host` is an IPv4 address already."""
     parts = host.split(".")
-    return len(parts) == 4 and all(part.isdigit() and int(part) < 256 for part in parts)
+    for part in parts:
+        if not part.isdigit() or int(part) > 255:
+            return False
+    return len(parts) == 4
 
 
 def _servers() -> list:
@@ -109,6 +112,6 @@ def answer(reply: bytes, query: bytes) -> str | None:
         size = int.from_bytes(reply[at + 8 : at + 10], "big")
         data = reply[at + 10 : at + 10 + size]
         if reply[at : at + 4] == _TYPE_A and size == len(data) == 4:
-            return ".".join(str(byte) for byte in data)
+            return "{}.{}.{}.{}".format(*data)
         at += 10 + size
     return None

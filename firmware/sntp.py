@@ -39,7 +39,7 @@ class KissOfDeath(TimeServerError):
     """The server does not want to be asked; `code` says why, such as b"DENY" or b"RATE" (RFC 5905 section 7.4)."""
 
     def __init__(self, code: bytes) -> None:
-        super().__init__("it wants no questions ({})".format("".join(chr(c) if 32 < c < 127 else "?" for c in code)))
+        super().__init__("it wants no questions ({})".format(repr(code)[2:-1]))  # with escapes for what cannot be shown
         self.code = code
 
 
@@ -116,16 +116,13 @@ class TimeServers:
 
 def look_up(server: str, network=socket):
     """Return the address of "host" or "host:port" for `ask`. Raises TimeServerError."""
-    host, colon, port = server.partition(":")
+    host, _, port = server.partition(":")
     try:
         dns.forget(host)  # it may be what did not answer
         host = yield from dns.address(host, _LOOK_UP_MS)
-        found = network.getaddrinfo(host, int(port) if colon else _PORT, network.AF_INET, network.SOCK_DGRAM)
-    except OSError as error:
+        return network.getaddrinfo(host, int(port or _PORT), network.AF_INET, network.SOCK_DGRAM)[0][-1]
+    except (OSError, IndexError) as error:  # IndexError: it has no address
         raise TimeServerError("its name was not found ({})".format(error)) from None
-    if not found:
-        raise TimeServerError("its name was not found")
-    return found[0][-1]
 
 
 def ask(address, network=socket, ticks=time):
