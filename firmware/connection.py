@@ -127,9 +127,9 @@ class Connection:
             refusal = secure.refusal(error)
             if refusal:
                 return refusal + (" (" + self._config.host + ")" if "expected CN" in refusal else "")
-        if type(error) is not OSError:
-            return described(error)
         why = described(error)
+        if type(error) is not OSError:
+            return why
         if error.errno == ECONNREFUSED:  # described by a number only
             why = "refuses the connection"
         elif error.errno == ECONNRESET and early:

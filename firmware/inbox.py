@@ -10,8 +10,6 @@ from .filters import matches
 from .ticks import Deadline
 
 _AGAIN_MS = const(60000)  # until the broker is asked for a command again
-# An authentic command that comes before its time, or that we cannot take, must not be lost.
-_LEFT_TO_THE_BROKER = (e4.StoreError, e4.TimestampInFuture, e4.ClockNotSet, MemoryError)
 _MAX_WAITING = const(32)  # calls of handlers; more than brokers usually have in flight
 
 
@@ -59,7 +57,10 @@ class Inbox:
             if not again or isinstance(error, e4.PerhapsReplayed):  # a copy is what the broker has announced
                 self._refuse(name, error)
         except Exception as error:
-            if topic == self._receiving and isinstance(error, _LEFT_TO_THE_BROKER):
+            # An authentic command that comes before its time, or that we cannot take, must not be lost.
+            if topic == self._receiving and isinstance(
+                error, (e4.StoreError, e4.TimestampInFuture, e4.ClockNotSet, MemoryError)
+            ):
                 print("* left to the broker, which will send it again:", described(error))
                 self._left = Deadline(_AGAIN_MS)
                 return False

@@ -116,7 +116,9 @@ class Node(Handlers):
             raise ValueError("QoS 0 or 1 is possible; nothing was sent")
         if "+" in topic or "#" in topic:
             raise e4.InvalidTopic("a topic filter is for subscribing; nothing was sent")
-        if not isinstance(message, (str, bytes, bytearray, memoryview)):
+        if isinstance(message, str):
+            message = message.encode()
+        elif not isinstance(message, (bytes, bytearray, memoryview)):
             raise TypeError("a message is str or bytes; nothing was sent")
         if not message:
             raise e4.TooShort("an empty message cannot be protected; nothing was sent")
@@ -124,7 +126,7 @@ class Node(Handlers):
         if not at_once and not self.client.holds_key(topic):  # or else sending it will tell
             raise no_key(topic)
         dropped = self._outbox.dropped
-        letter = self._outbox.add(topic, message.encode() if isinstance(message, str) else bytes(message), retain, qos)
+        letter = self._outbox.add(topic, bytes(message), retain, qos)
         if self._outbox.dropped != dropped:
             print("* not sent: the queue is full; messages that gave way so far: {}".format(self._outbox.dropped))
         return letter
