@@ -128,6 +128,18 @@ def test_the_boards_main_py_is_kept_on_request(make_board: BoardMaker, tmp_path:
     assert hashes(board)["main.py"] != before
 
 
+def test_a_main_py_that_would_not_start_is_not_sent(
+    old_board: VirtualBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = hashes(old_board)
+    (tmp_path / "boot.py").write_bytes((_ROOT / "boot.py").read_bytes())
+    (tmp_path / "main.py").write_text("node = Node(\n")
+    monkeypatch.setattr("e4_tools.compile._THEIR_FOLDER", tmp_path)
+    with pytest.raises(ToolError, match=r"(?s)main\.py does not compile.*line 2.*SyntaxError"):
+        deploy(old_board.device)
+    assert hashes(old_board) == before
+
+
 def test_what_does_not_arrive_as_sent_is_not_installed(
     old_board: VirtualBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:

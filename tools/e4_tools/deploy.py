@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 from e4_tools.boards import Board, BoardError
-from e4_tools.compile import ASK_BOARD, Target, board_files, sources
+from e4_tools.compile import ASK_BOARD, Target, board_files, check, sources
 from e4_tools.errors import PortError, ToolError
 
 VERSION_PATH = "e4.version"
@@ -153,6 +153,7 @@ def plan_for(board: Board, options: Options) -> Plan:
     found, block, free = json.loads(board.run(_DEFINE + asked, "comparing the board's files with ours"))
     if options.keep_main and "main.py" in found:
         del files["main.py"]
+    check(files, target)
     plan = _plan(files, found)
     needed = sum(-(-len(plan.files[path]) // block) for path in plan.write if path not in plan.staged)
     free += len(plan.leftovers)
