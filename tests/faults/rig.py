@@ -46,10 +46,10 @@ node = Node()
 kept = []
 
 = def send(number, rest):
-=     node.publish("OUT", b"answer " + number + b" " + rest)
+=     sent = node.publish("OUT", b"answer " + number + b" " + rest)
 ~ async def send(number, rest):
-~     await node.publish("OUT", b"answer " + number + b" " + rest)
-    print("sent", int(number))
+~     sent = await node.publish("OUT", b"answer " + number + b" " + rest)
+    print("sent" if sent else "waits", int(number))
 
 = @node.on("IN")
 = def received(topic, message):
@@ -96,7 +96,8 @@ class Rig:
     """A context manager: starts everything; when entered, the board is connected and holds its topic keys.
 
     `asked` are the numbers of the messages that the broker took for the board, `got` counts what the board printed,
-    `sent` are the answers whose `publish` returned, `arrived` counts those that the partner has.
+    `sent` are the answers whose `publish` returned True, `waits` those that it put off; `gave_way` is how many of the
+    latter the board says it has given up for later ones. `arrived` counts those that the partner has.
     """
 
     def __init__(
@@ -112,10 +113,13 @@ class Rig:
         self.asked: set[int] = set()
         self.got: Counter[int] = Counter()
         self.sent: set[int] = set()
+        self.waits: set[int] = set()
+        self.gave_way = 0
         self.arrived: Counter[int] = Counter()
         self.heap: list[tuple[float, int]] = []  # when, and bytes free after a collection
         self.starts = self.subscribed = 0
         self._number = 0
+        self._forgiven = 0  # of those that gave way since the board's start
         self._image, self._folder, self._broker_port = image, folder, broker_port
         self._tls_port = tls_port
         self._broker = broker
@@ -180,7 +184,7 @@ class Rig:
         self.forgive()
 
     def _heard(self, line: str) -> None:
-        match = re.search(r"(got|sent|heap) (\d+)$", line)  # before it may stand the echo of what is being typed
+        match = re.search(r"(got|sent|waits|heap|so far:) (\d+)$", line)  # after an echo of what is typed
         with self._changed:
             if match:
                 number = int(match[2])
@@ -188,9 +192,15 @@ class Rig:
                     self.got[number] += 1
                 elif match[1] == "sent":
                     self.sent.add(number)
+                elif match[1] == "waits":
+                    self.waits.add(number)
+                elif match[1] == "so far:":
+                    self.gave_way = number - self._forgiven
                 else:
                     self.heap.append((time.monotonic(), number))
-            self.starts += line.endswith("started")
+            if line.endswith("started"):
+                self.starts += 1
+                self._forgiven = 0  # the board counts anew
             self.subscribed += "> subscribed to" in line
             self._changed.notify_all()
 
@@ -269,7 +279,7 @@ class Rig:
         """What QoS 1 promised and did not keep, so far."""
         return [f"to the board: {n}" for n in sorted(self.asked) if not self.got[n]] + [
             f"from the board: {n}" for n in sorted(self.sent) if not self.arrived[n]
-        ]
+        ] + [f"from the board, put off: {n}" for n in sorted(self.waits) if not self.arrived[n]][self.gave_way :]
 
     def last_words(self) -> str:
         return " / ".join(self.console.lines[-6:])
@@ -288,3 +298,6 @@ class Rig:
         with self._changed:
             self.asked.clear()
             self.sent.clear()
+            self.waits.clear()
+            self._forgiven += self.gave_way
+            self.gave_way = 0

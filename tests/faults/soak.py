@@ -60,6 +60,7 @@ class Result:
     lost: list[str] = field(default_factory=list)
     heap: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    gave_way: int = 0  # messages put off by an outage that boards gave up for later ones, and said so
     said: dict[str, list[str]] = field(default_factory=dict)  # what each board printed
 
     def first_and_last(self, name: str) -> tuple[int, int]:
@@ -179,6 +180,7 @@ def soak(minutes: float, seed: int, boards: int = BOARDS, leak: int = 0) -> Resu
             result.faults += rig.proxy.faults
             result.reconnects += rig.proxy.connections - 1
             result.restarts += rig.starts - 1
+            result.gave_way += rig.gave_way
             result.lost += [f"{rig.name}: {what}" for what in rig.lost()]
             result.said[rig.name] = rig.console.lines
             result.heap[rig.name] = [(round(at - begin, 1), free) for at, free in rig.heap]
@@ -210,6 +212,7 @@ def write(result: Result, path: Path) -> None:
         "reconnects": result.reconnects,
         "restarts": result.restarts,
         "lost": result.lost,
+        "gave_way": result.gave_way,
         "heap_first": first,
         "heap_last": last,
         "heap": result.heap,
@@ -232,6 +235,7 @@ def main() -> None:
     for failure in (*result.failures, *result.lost):
         print(failure)
     print("faults:", ", ".join(f"{name} {count}" for name, count in sorted(result.faults.items())))
+    print("put off by an outage, and gave way to later ones:", result.gave_way)
     write(result, options.json)
     if not result.passed:
         for name, lines in result.said.items():

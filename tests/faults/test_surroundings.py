@@ -91,6 +91,20 @@ def test_wifi_that_goes_and_comes_back(rig: Rig) -> None:
     assert rig.holds("given/without/wifi")
 
 
+def test_an_outage_longer_than_the_queue_costs_the_oldest_messages_and_no_others(rig: Rig) -> None:
+    rig.check()
+    rig.board.wifi(False)
+    rig.console.expect("WiFi")
+    for _ in range(40):
+        rig.send()
+    rig.console.expect("gave way so far: 8$")
+    rig.board.wifi(True)
+    rig.check()
+    missing = [number for number in sorted(rig.waits) if not rig.arrived[number]]
+    # Afterwards, answers to messages that arrive while the queue is still full may cost a few more.
+    assert missing[:8] == sorted(rig.waits)[:8] and 8 <= len(missing) == rig.gave_way < 16
+
+
 def test_power_that_is_cut_at_any_moment(rig: Rig) -> None:
     """What is in RAM is lost then, but a command that the broker no longer has is in flash."""
     moments = random.Random(11)  # noqa: S311 (no secret)
