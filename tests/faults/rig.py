@@ -277,9 +277,11 @@ class Rig:
 
     def lost(self) -> list[str]:
         """What QoS 1 promised and did not keep, so far."""
-        return [f"to the board: {n}" for n in sorted(self.asked) if not self.got[n]] + [
-            f"from the board: {n}" for n in sorted(self.sent) if not self.arrived[n]
-        ] + [f"from the board, put off: {n}" for n in sorted(self.waits) if not self.arrived[n]][self.gave_way :]
+        return (
+            [f"to the board: {n}" for n in sorted(self.asked) if not self.got[n]]
+            + [f"from the board: {n}" for n in sorted(self.sent) if not self.arrived[n]]
+            + [f"from the board, put off: {n}" for n in sorted(self.waits) if not self.arrived[n]][self.gave_way :]
+        )
 
     def last_words(self) -> str:
         return " / ".join(self.console.lines[-6:])

@@ -94,7 +94,7 @@ def test_wifi_that_goes_and_comes_back(rig: Rig) -> None:
 def test_an_outage_longer_than_the_queue_costs_the_oldest_messages_and_no_others(rig: Rig) -> None:
     rig.check()
     rig.board.wifi(False)
-    rig.console.expect("WiFi")
+    rig.console.expect("WiFi is gone")
     for _ in range(40):
         rig.send()
     rig.console.expect("gave way so far: 8$")
