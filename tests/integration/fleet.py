@@ -75,6 +75,14 @@ def make_image(folder: Path) -> Path:
     return image
 
 
+def stays_with_its_tools(board: VirtualBoard, seconds: float) -> bool:
+    """Tell whether an interrupted board keeps what a tool has put into its memory: a watchdog would reset it."""
+    with Board(board.device) as serial:
+        serial.run("here = 1", "a test")
+        time.sleep(seconds)
+        return serial.run("print(here)", "a test").strip() == "1"
+
+
 def config_for(name: str, port: int, **changes: Any) -> dict[str, Any]:
     """A configuration for a virtual board and a broker on this machine."""
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from fleet import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, StartNode, write_main
+from fleet import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, StartNode, stays_with_its_tools, write_main
 
 import e4
 from e4_tools.boards import Board
@@ -178,10 +178,7 @@ def test_a_node_that_is_left_by_any_way_can_be_entered_again(start_node: StartNo
 def test_the_watchdog_lets_tools_work_on_the_board(start_node: StartNode, mosquitto: Mosquitto) -> None:
     board, console = start_node("alice", KEY, mosquitto.port, _ECHO, watchdog=2)
     console.__exit__(None, None, None)
-    with Board(board.device) as serial:
-        serial.run("here = 1", "a test")
-        time.sleep(5)
-        assert serial.run("print(here)", "a test").strip() == "1"
+    assert stays_with_its_tools(board, 5)
 
 
 def test_a_board_that_is_not_ready_says_so(make_board: BoardMaker) -> None:
