@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import random
@@ -137,11 +138,9 @@ def found_in(content: bytes, *secrets: bytes) -> bool:
 def command_lines() -> set[bytes]:
     """The command lines of all processes."""
     lines = set()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            lines.add(path.read_bytes())
-        except OSError:  # it has ended
-            continue
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):  # it has ended
+            lines.add(Path("/proc", name, "cmdline").read_bytes())
     return lines
 
 
