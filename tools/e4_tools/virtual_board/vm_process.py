@@ -20,7 +20,9 @@ _RUNTIME_HEAP = 59 * 1024
 _FROZEN_HEAP_FACTOR = 2
 # The interpreter exits if a second SIGINT arrives before it has seen the first: they are sent this far apart.
 _INTERRUPT_SPACING_S = 1.0
+# How long it may compute without a system call, in its own time, until it is interrupted all the same.
 _PATIENCE_S = 0.5
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class ResetCause(IntEnum):
@@ -67,7 +69,7 @@ class VmProcess:
         self._registers = registers
         self._interrupted: tuple[float, int] | None = None
         self._wanted: int | None = None
-        self._patience: float | None = None  # until when an interrupt waits for its moment
+        self._patience: float | None = None  # until what time of its own an interrupt waits for its moment
         self.requests, requests_end = os.pipe()
         os.set_blocking(self.requests, False)
         config_fd, config_end = os.pipe()
@@ -87,11 +89,11 @@ class VmProcess:
         """Interrupt user code by SIGINT, at a moment when the interpreter stands it.
 
         It raises the exception right in the signal handler, wherever it is: in the middle of a compilation that may
-        leave its tables in a state in which it never returns from a look-up. So wait, not for long, until it waits
-        itself: for input, a socket or a time.
+        leave its tables in a state in which it never returns from a look-up, in the middle of a collection its heap
+        locked for ever. So wait, not for long, until it is in a system call: there it holds nothing.
         """
         if self._patience is None:
-            self._patience = time.monotonic() + _PATIENCE_S
+            self._patience = self._time_used() + _PATIENCE_S
         self.send_postponed_interrupt()
 
     @property
@@ -99,20 +101,9 @@ class VmProcess:
         """True while an interrupt waits for its moment; what was typed after it has to wait as well."""
         return self._patience is not None
 
-    def _interrupt_now(self) -> None:
-        """Send SIGINT; if the last one may not have been seen yet, a little later."""
-        generation = self._registers.generation
-        if self._interrupted and self._interrupted[1] == generation and self._time_left() > 0:
-            self._wanted = generation
-            return
-        self._wanted = None
-        if self._signal():
-            self._interrupted = (time.monotonic(), generation)
-
     def send_postponed_interrupt(self) -> None:
         """Send an interrupt that had to wait, if its time has come and the same user code still runs."""
-        if self._patience is not None and (self._is_waiting() or time.monotonic() > self._patience):
-            self._patience = None
+        if self._patience is not None:
             self._interrupt_now()
         if self._wanted is None or self._time_left() > 0:
             return
@@ -120,27 +111,45 @@ class VmProcess:
         if self._registers.generation == wanted and self._registers.interrupt_char is not None:
             self.interrupt()
 
-    def _is_waiting(self) -> bool:
-        """Tell whether the interpreter sleeps in a system call."""
-        try:
-            stat = Path(f"/proc/{self._process.pid}/stat").read_text()
-        except OSError:
-            return True  # it has ended, or this system does not tell
-        return stat.rpartition(")")[2].split()[0] == "S"
+    def _interrupt_now(self) -> None:
+        """Send SIGINT if this is the moment; if the last one may not have been seen yet, a little later.
 
-    def _time_left(self) -> float:
-        return self._interrupted[0] + _INTERRUPT_SPACING_S - time.monotonic() if self._interrupted else 0.0
-
-    def _signal(self) -> bool:
-        """Send SIGINT, but only while user code runs: the process is stopped for the look at its state."""
+        The process is stopped for the look at its state, and only interrupted while user code runs.
+        """
+        generation = self._registers.generation
+        if self._interrupted and self._interrupted[1] == generation and self._time_left() > 0:
+            self._wanted, self._patience = generation, None
+            return
         pid = self._process.pid
         os.kill(pid, signal.SIGSTOP)
         os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-        running = self._registers.interrupt_char is not None
-        if running:
+        if self._registers.interrupt_char is None:
+            self._wanted = self._patience = None
+        elif self._is_in_a_call() or self._time_used() > (self._patience or 0.0):
+            self._wanted = self._patience = None
             os.kill(pid, signal.SIGINT)
+            self._interrupted = (time.monotonic(), self._registers.generation)
         os.kill(pid, signal.SIGCONT)
-        return running
+
+    def _is_in_a_call(self) -> bool:
+        """Tell whether the interpreter, stopped, is in a system call."""
+        try:
+            call = Path(f"/proc/{self._process.pid}/syscall").read_text()
+        except OSError:
+            return True  # it has ended, or this system does not tell
+        return not call.startswith("-1")
+
+    def _time_used(self) -> float:
+        """Return for how many seconds the interpreter has computed."""
+        try:
+            stat = Path(f"/proc/{self._process.pid}/stat").read_text()
+        except OSError:
+            return 0.0
+        ticks = stat.rpartition(")")[2].split()[11:13]  # of user and system time
+        return sum(map(int, ticks)) / _TICKS_PER_S
+
+    def _time_left(self) -> float:
+        return self._interrupted[0] + _INTERRUPT_SPACING_S - time.monotonic() if self._interrupted else 0.0
 
     def kill(self) -> int:
         """End the process at this instant, as a power cut does; return its exit status."""
