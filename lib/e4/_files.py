@@ -15,7 +15,7 @@ _ENOSPC = const(28)  # MicroPython's `errno` does not have these two
 _ENOTDIR = const(20)
 
 KEEPS_OLD_CONTENTS = not hasattr(os, "fsync")  # littlefs; what a PC's disks keep is beyond us
-_MAX_SIZE = const(40000)  # bytes of a root with the largest records
+MAX_SIZE = const(40000)  # bytes of a file; a client takes a quarter of that at most
 _ZEROS = const(100)  # bytes; littlefs writes at least 28 more along with them, and its blocks have 4096
 REWRITES = 2 * 4096 // (_ZEROS + 28) + 2  # then both blocks of a directory have been erased
 
@@ -37,7 +37,7 @@ def _tried(verb: str, function, path: str):
 
 
 def _contents(path: str) -> bytes:
-    if os.stat(path)[6] > _MAX_SIZE:
+    if os.stat(path)[6] > MAX_SIZE:
         raise damaged(path)
     with open(path, "rb") as file:
         return file.read()

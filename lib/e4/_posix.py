@@ -2,6 +2,8 @@
 
 import os
 
+from e4.errors import StoreError
+
 
 def write(path: str, image) -> None:
     """Write a file that only its owner may read, and have it on the disk."""
@@ -19,9 +21,12 @@ def make_folder(path: str) -> None:
 
 
 def sync_folder(path: str) -> None:
-    """Make a new or renamed file last before anything that is written after it."""
-    folder = os.open(path[: path.rfind("/") + 1] or ".", os.O_RDONLY)  # type: ignore[attr-defined]
+    """Make a new or renamed file last before anything that is written after it. Raises StoreError."""
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        folder = os.open(path[: path.rfind("/") + 1] or ".", os.O_RDONLY)  # type: ignore[attr-defined]
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise StoreError("{} is written, but a power cut may undo that: {}".format(path, error)) from None

@@ -8,8 +8,11 @@ from e4._const import const
 from e4.errors import StoreCorrupt, StoreError
 from e4.store import check_changes, damaged
 
+# The root: magic (4), generation (4), untidy (1); for each record in it the size of its name (1), its size (2, little-
+# endian) or _REMOVED, name, value; CRC-32 (4, little-endian) of all that.
+# The file of a record: magic, generation, value; CRC-32 of the file's name and all that.
 _MAGIC = const(b"E4\x00\x02")
-_HEAD = const(9)  # bytes of magic, generation (4) and "`tidy` has something to do" (1) in the root file
+_HEAD = const(9)  # bytes of magic, generation and untidy: whether `tidy` has something to do
 _REMOVED = const(65535)  # in place of a record's size
 _CRC_SIZE = const(4)
 _MAX_REPLACED = const(16)  # names; if there are more, `tidy` looks at all records
@@ -129,7 +132,7 @@ class FileStore:
     def tidy(self, steps: int = 1) -> bool:
         """Remove leftovers and overwrite what was replaced, in steps of one small file; return if there is more to do.
 
-        Raises StoreError; it may be tried again.
+        Raises StoreError, MemoryError; it may be tried again.
         """
         if not (self._cleaner or self._sweeps or self._replaced):
             return False
@@ -159,8 +162,8 @@ class FileStore:
                 self._write_root(self._generation, False, self._resident, {})
                 self._known = True
         except (StoreError, MemoryError):
-            self._replaced = replaced
-            self._sweeps = sweeps
+            self._replaced += replaced  # a commit between two steps may have added some
+            self._sweeps = self._sweeps or sweeps
             raise
 
     def _sweep(self, folder: str):
@@ -279,6 +282,8 @@ class FileStore:
                 image += name
                 image += record or b""
         image += _crc(image)
+        if len(image) > files.MAX_SIZE:
+            raise StoreError("too much for one change; nothing has changed")
         try:
             files.write(self._following, image)
             os.rename(self._following, self._path)

@@ -1,15 +1,16 @@
 """Where a client keeps its keys.
 
 A store is a small table of named records, and changes to it are atomic: all of them take place or none. A
-client asks a store for
+client asks a store for `get` and `commit`; whoever runs the client for `tidy`, now and then.
 
-    get(name)                       the record's bytes, or None
+    get(name)                       the record's bytes, or None. Raises StoreError, StoreCorrupt
     names()                         all names there are
     commit(changes, clear=False)    a dict of names to new bytes, or to None for a record to be removed; with
                                     `clear` everything else goes. Raises StoreError, and then nothing has changed
     tidy(steps)                     clean up a little; return whether there is more to do
 
-A record whose name has one byte is part of every commit, so it should be small. Others may have 16384 bytes, names 64.
+A record whose name has one byte is part of every commit, so it should be small. Others may have 16384 bytes, names 64,
+and one commit as a whole, with all records whose name has one byte, 40000 in a `FileStore`.
 """
 
 from e4._const import const
@@ -20,9 +21,9 @@ _MAX_RECORD = const(16384)
 
 
 def check_changes(changes: dict) -> None:
-    """Raise StoreError unless all names and records have sizes that a store can keep."""
+    """Raise StoreError unless all names, also of what is removed, and records have sizes that a store can keep."""
     for name, record in changes.items():
-        if record is not None and (not 1 <= len(name) <= _MAX_NAME or len(record) > _MAX_RECORD):
+        if not 1 <= len(name) <= _MAX_NAME or (record is not None and len(record) > _MAX_RECORD):
             raise StoreError("a record's name has 1 to 64 bytes, its value at most 16384")
 
 

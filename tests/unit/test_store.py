@@ -6,6 +6,7 @@ import os
 from support import raises
 
 import e4
+from e4 import _files
 
 _PATH = "e4-test-store"
 
@@ -249,6 +250,52 @@ def test_the_size_of_a_change_does_not_depend_on_what_is_stored():
     assert sizes[0] <= 128  # what littlefs keeps inside a directory
     for path in _record_files():
         assert os.stat(path)[6] <= 128
+    _clean()
+
+
+def test_what_a_store_cannot_keep_is_refused_and_nothing_is_lost():
+    impossible = ({b"": None}, {b"q" * 65: None}, {b"q" * 300: None}, {b"q": bytes(16385)})
+    too_much = {bytes((i, i)): bytes(16384) for i in range(3)}
+    for changes in impossible:
+        raises(e4.StoreError, e4.MemoryStore().commit, changes)
+    for changes in impossible + (too_much,):
+        store = _filled()
+        raises(e4.StoreError, store.commit, changes)
+        store.commit({b"one": b"uno"})
+        for again in (store, e4.FileStore(_PATH)):
+            assert sorted(again.names()) == [b"empty", b"one", b"two"]
+            assert again.get(b"one") == b"uno"
+    _clean()
+
+
+def test_cleaning_up_that_fails_forgets_nothing_that_was_replaced_meanwhile():
+    real, keeps = _files.write_zeros, _files.KEEPS_OLD_CONTENTS
+    written = []
+
+    def recorded(path):
+        written.append(path)
+        real(path)
+
+    def failing(path):
+        raise e4.StoreError("the flash is worn out")
+
+    _files.KEEPS_OLD_CONTENTS = True  # on a PC as well
+    try:
+        store = _filled()
+        while store.tidy():  # what the tests before have left
+            pass
+        store.commit({b"two": b"2"})
+        store.tidy()
+        store.commit({b"empty": b"no longer"})
+        _files.write_zeros = failing
+        raises(e4.StoreError, store.tidy)
+        _files.write_zeros = recorded
+        while store.tidy():
+            pass
+    finally:
+        _files.write_zeros, _files.KEEPS_OLD_CONTENTS = real, keeps
+    for name in (b"two", b"empty"):
+        assert [path for path in written if binascii.hexlify(name).decode()[:-1] in path], name
     _clean()
 
 
