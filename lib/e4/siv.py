@@ -1,7 +1,10 @@
 """AES-SIV (RFC 5297) on the two modes that the board's `cryptolib` has, ECB and CBC.
 
 CBC with a zero IV over a whole message is the inner loop of CMAC; ECB over a batch of counter blocks is CTR.
-So a message costs one call of each, whatever its length; the rest is kept out of the interpreter by `blocks`.
+So a message costs one call of each, and a short one of ECB for the stamp; opening, one of CBC for each KiB. The rest is
+kept out of the interpreter by `blocks`.
+
+All of it may be entered again at any moment, by an interrupt or a scheduled callback.
 """
 
 from struct import pack_into
@@ -16,17 +19,27 @@ _KEY = const(32)  # bytes
 _TAG = const(16)
 _ECB = const(1)
 _CBC = const(2)
-_HEAD = const(32)  # bytes of a workspace before the message: 8 of room, timestamp, tag
+_HEAD = const(32)  # bytes of a workspace before the message: 8 of room (so that it is aligned to 16), timestamp, tag
 _STAMP = const(8)
 _CHUNK = const(1024)  # bytes of a message that go through CBC at once while a tag is checked
-_POOLED = const(1024)  # bytes of a message for which a workspace is kept
+_POOLED = const(1024)  # bytes of a message for which a workspace is kept; a chunk must fit into it
 _CIPHERS = const(4)  # ciphers that `cipher` keeps ready
 _ZERO = bytes(16)
 
 # Workspaces that no call is using: two, unless a call interrupted another one. Who pops one has it alone, which no flag
-# could promise where an interrupt may come between any two steps. What was secret in it is wiped before that.
+# could promise where an interrupt may come between any two steps; even between a look and the pop after it, so whether
+# there is one the pop tells. Plaintext that is not verified and the tag that was expected are wiped before a workspace
+# comes back (RFC 5297 section 2.7); the copies that `_plain` makes cannot be.
 _pool: list = []
 _ciphers: dict = {}  # key: SIV
+
+
+def _taken(idle: list):
+    """Return one that nobody else has then, or None."""
+    try:
+        return idle.pop()
+    except IndexError:
+        return None
 
 
 def _workspace(size: int) -> list:
@@ -34,9 +47,8 @@ def _workspace(size: int) -> list:
 
     A slice allocates twice, so the view of the message is kept: the next one often has the same size.
     """
-    if _pool and size <= _POOLED:
-        work = _pool.pop()
-    else:
+    work = _taken(_pool) if size <= _POOLED else None
+    if work is None:
         buffer = bytearray(_HEAD + max(size, _POOLED))
         work = [buffer, memoryview(buffer), bytearray(16), 0, None]
     if work[3] != size:
@@ -75,16 +87,17 @@ class CMAC:
         self.idle: list = []  # pairs of CBC object and pads, as many as were ever in use at once
 
     def chain(self) -> tuple:
-        """Return a CBC object and its pads; whoever is done with them appends them to `idle`."""
-        idle = self.idle
-        if idle:
-            return idle.pop()
-        return aes(self._key, _CBC, _ZERO), bytearray(_ZERO + self._whole + self.padded)
+        """Return a CBC object and its pads.
+
+        Whoever is done with them copies the last block that came out to the start of the pads, and only then appends
+        the pair to `idle`. After an exception before that it has to be dropped, for nobody knows its IV.
+        """
+        return _taken(self.idle) or (aes(self._key, _CBC, _ZERO), bytearray(_ZERO + self._whole + self.padded))
 
     def tag(self, data) -> bytearray:
         """Return the 16-byte tag of `data`."""
         n = len(data)
-        if n < 16:  # `mask` takes a short message for S2V's, which is xored into a whole block
+        if n < 16:  # here `mask` would add K1, as S2V wants it
             tag = bytearray(self.padded)
             xor_into(tag, data, n, 0)
             tag[n] ^= 0x80
@@ -163,14 +176,13 @@ class SIV:
             self._s2v(d, ads)
         if n < 16:
             double(d)
-        body[:n] = message
-        idle = self._idle
-        chain = idle.pop() if idle else self._cmac.chain()
+        chain = _taken(self._idle) or self._cmac.chain()
         cbc, pads = chain
+        body[:n] = message  # from here to the encryption nothing allocates, and so nothing fails
         mask(body, pads, n, d)
         cbc.encrypt(body, body)
         copy_block(pads, body, 0, size - 16)
-        idle.append(chain)
+        self._idle.append(chain)
         copy_block(buffer, body, _HEAD - _TAG, size - 16)
         counter_blocks(body, buffer, size >> 4, _HEAD - _TAG)
         self._ecb.encrypt(body, body)
@@ -209,10 +221,9 @@ class SIV:
     def _verifies(self, body, n: int, d, sealed, start: int) -> bool:
         """Tell whether the tag of a message is the one in `sealed[start:]`. The message stays as it is."""
         size = len(body)
-        work = _pool.pop() if _pool else _workspace(16)
+        work = _taken(_pool) or _workspace(16)  # whatever view it has stays
         out = work[0]
-        idle = self._idle
-        chain = idle.pop() if idle else self._cmac.chain()
+        chain = _taken(self._idle) or self._cmac.chain()
         cbc, pads = chain
         mask(body, pads, n, d)
         if size <= _CHUNK:
@@ -224,7 +235,7 @@ class SIV:
         good = same(out, sealed, last, start)
         mask(body, pads, n, d)  # a second time: it only adds
         copy_block(pads, out, 0, last)
-        idle.append(chain)
+        self._idle.append(chain)
         wipe(out, last + 16)
         _pool.append(work)
         return good
