@@ -1,16 +1,23 @@
 """The inner loops as machine code. See `blocks` for their contracts.
 
-Viper integers have 32 bits on the board and 64 on a PC, and a `ptr32` load is sign-extended on the one and
-zero-extended on the other. What is written here is right on both: everything passes through a `ptr32` or
-`ptr8` store, which cuts it to size; loads are cast to `uint` before a right shift; no shift reaches 32;
-complement is `^ -1`. The first three parameters and variables of a function live in registers.
+Viper integers have 32 bits on the board and 64 on a PC: a word from 2**31 on that is loaded through a `ptr32` is
+negative on the one and positive on the other, so never order it by `<`, and never return it. What is written here is
+right on both: everything passes through a `ptr32` or `ptr8` store, which cuts it to size; what is shifted to the right
+was cast to `uint`, or all bits but the lowest are masked away; no shift reaches 32; complement is `^ -1`.
+
+Nothing is checked: callers pass buffers as long as `blocks` says, and payloads have 16 bytes at least. Words are loaded
+and stored at any address, which Xtensa and x86 allow, and a Cortex-M0 does not.
+
+The first three parameters and variables of a function live in registers, parameters first.
 """
 
 import micropython
 
 from e4._keccak_tables import LANES, ROTATIONS, ROUND_CONSTANTS
 
-_row = bytearray(14 * 4)  # one plane of five lanes, and its first two again, so that no index needs a modulo
+# One plane of five lanes, and its first two again, so that no index needs a modulo. It is shared by all calls: nothing
+# else runs between two instructions of machine code, except on a port with threads and without a lock around them.
+_row = bytearray(14 * 4)
 
 
 @micropython.viper
@@ -126,9 +133,8 @@ def known(e: ptr32, p: ptr32) -> int:
     full = e[3]
     ahead = p[0] - e[2]  # of its 32 lower bits, the highest is the sign
     while n > 0:
-        # The differences and not the words are compared: a load's upper half is not the same on all boards.
-        if (e[5] ^ p[2]) == 0 and (e[6] ^ p[3]) == 0 and (e[4] ^ p[0]) == 0:
-            return 1
+        if e[5] == p[2] and e[6] == p[3] and e[4] == p[0]:
+            return 1  # COPY; below 3: _SAME_SECOND, 2: _OLDER (`copies`)
         e = ptr32(uint(e) + 12)
         n -= 1
     if full == 0:
@@ -217,16 +223,15 @@ def _theta_rho_pi(s: ptr32):
 
 @micropython.viper
 def keccak_f(state):
-    i = 0
+    i = 0  # the third in a register
     c = ptr32(_row)
-    s = ptr32(state)
     constants = ptr32(ROUND_CONSTANTS)
     rounds = 24
     while rounds:
         _theta_rho_pi(state)
         s = ptr32(state)
-        rows = 5
-        while rows:  # chi
+        planes = 5
+        while planes:  # chi
             i = 0
             while i < 10:
                 c[i] = s[i]
@@ -239,7 +244,7 @@ def keccak_f(state):
                 s[i] = c[i] ^ ((c[i + 2] ^ -1) & c[i + 4])
                 i += 1
             s = ptr32(uint(s) + 40)
-            rows -= 1
+            planes -= 1
         s = ptr32(state)
         s[0] = s[0] ^ constants[0]  # iota
         s[1] = s[1] ^ constants[1]

@@ -30,6 +30,8 @@ _READY_TOPICS = const(4)  # topics whose hash and cipher are kept ready; each ta
 # The identity: ID (16), ID key (32), fingerprint of the first ID key (8), previous ID key (32, zero: none), custom
 # receiving topic (rest).
 _IDENTITY = const(b"id")
+_ID_KEY = const(16)
+_FINGERPRINT = const(48)
 _PREVIOUS = const(56)
 _CUSTOM = const(88)
 # A topic, its hash after that letter: key (32), and after a change the previous key (32), the time of the change (8).
@@ -55,7 +57,8 @@ class Client:
 
     `id` has 16 bytes (`id_of(name)`), `key` is its 32-byte ID key. Once the store knows the client, `key`
     may be None; SetIDKey has perhaps replaced it, and the store's key counts. `clock` is called for the time, in
-    Unix seconds; it may raise ClockNotSet. `receiving_topic` is kept in the store when given.
+    Unix seconds (an ESP32's own `time.time()` counts from 2000: add 946684800); it may raise ClockNotSet.
+    `receiving_topic` is kept in the store when given.
 
     In seconds: `max_age` of a message, `max_command_age` (None: no limit; commands are never applied twice, so that
     one for a board that was off may be late), `future_tolerance`, `key_transition`. `remembered` is the number of
@@ -64,10 +67,12 @@ class Client:
 
     `applied` counts the commands applied since the start.
 
-    Raises InvalidName, InvalidKey, InvalidTopic for bad arguments; InvalidKey if `key` is none that the store
-    began with or holds; StoreError if the store belongs to another client.
+    Raises InvalidName, InvalidKey, InvalidTopic for bad arguments, ValueError for `remembered` below 1; InvalidKey if
+    `key` is none that the store began with or holds; StoreError if the store belongs to another client.
 
-    No failure of any method changes the state of the client or of its store.
+    One caller at a time: no method may be entered while another one runs, from an interrupt or a thread. The functions
+    of `siv` may. No failure of any method changes the state of the client or of its store; wherever the store is asked,
+    and that is in all methods, StoreError and StoreCorrupt are possible.
     """
 
     def __init__(  # noqa: PLR0913 (one parameter for each setting, most of them optional)
@@ -120,15 +125,15 @@ class Client:
         return self.id + check_key(key) + sha3_256(key)[:8] + _NO_KEY
 
     def _check_identity(self, identity: bytes, key: bytes | None) -> None:
-        if len(identity) < _CUSTOM or not any(identity[16:48]):
+        if len(identity) < _CUSTOM or not any(identity[_ID_KEY:_FINGERPRINT]):
             raise damaged("the client's record")
-        if identity[:16] != self.id:
+        if identity[:_ID_KEY] != self.id:
             raise StoreError("the store belongs to another client")
         if len(identity) > _CUSTOM:
             topic_bytes(identity[_CUSTOM:])
-        if key is None or check_key(key) in (identity[16:48], identity[_PREVIOUS:_CUSTOM]):
+        if key is None or check_key(key) in (identity[_ID_KEY:_FINGERPRINT], identity[_PREVIOUS:_CUSTOM]):
             return
-        if sha3_256(key)[:8] != identity[48:56]:
+        if sha3_256(key)[:8] != identity[_FINGERPRINT:_PREVIOUS]:
             raise InvalidKey("the store holds another ID key; replace the store to use a new one")
 
     @property
@@ -196,7 +201,7 @@ class Client:
 
     def prove_key(self, nonce: bytes) -> bytes:
         """Return `protection.proof_of_key` of our ID key, for a nonce of somebody who wants to know."""
-        return protection.proof_of_key(self._identity()[16:48], nonce)
+        return protection.proof_of_key(self._identity()[_ID_KEY:_FINGERPRINT], nonce)
 
     def _now(self, tolerance: int = 0) -> int:
         """Return the time, or that of the last command if that is over `tolerance` later. Raises ClockNotSet."""
@@ -204,6 +209,7 @@ class Client:
         floor = self._floor
         if floor is None:
             floor = self.floor
+        # The first comparison is part of the second one, and makes its sum, which takes heap, a rare one.
         return now if now >= floor or now + tolerance >= floor else floor
 
     def _identity(self) -> bytes:
@@ -259,7 +265,7 @@ class Client:
         mark = bytes(payload[8 : 8 + _MARK])
         last, marks = self._last_command()
         if timestamp == last and mark in marks:
-            return
+            return  # unverified: whoever copies these 16 bytes is ignored, and nothing happens
         try:
             self._check_command(payload)
         except (ClockNotSet, TimestampInFuture):
@@ -292,7 +298,7 @@ class Client:
     def _open_command(self, payload) -> tuple:
         """Return a plain command and the ID key under which it came. Raises NotAuthentic."""
         identity = self._identity()
-        key, previous = identity[16:48], identity[_PREVIOUS:_CUSTOM]
+        key, previous = identity[_ID_KEY:_FINGERPRINT], identity[_PREVIOUS:_CUSTOM]
         if self._siv is None:
             self._siv = SIV(key)
         try:
@@ -308,8 +314,8 @@ class Client:
         identity = self._identity()
         if opcode == _SET_ID_KEY:
             # C2 is known to have the key under which it speaks; the new one may yet be lost to it.
-            after = identity[:16] + new + identity[48:_PREVIOUS] + (key if key != new else _NO_KEY)
-        elif key == identity[16:48]:
+            after = identity[:_ID_KEY] + new + identity[_FINGERPRINT:_PREVIOUS] + (key if key != new else _NO_KEY)
+        elif key == identity[_ID_KEY:_FINGERPRINT]:
             after = identity[:_PREVIOUS] + _NO_KEY
         else:
             after = identity[:_CUSTOM]

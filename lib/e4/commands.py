@@ -18,7 +18,8 @@ _HASH = const(16)  # bytes
 _KEY = const(32)
 _ED25519_PRIVATE_KEY = const(64)
 
-# Bytes of arguments by opcode; the last four opcodes belong to the public-key mode.
+# Bytes of arguments by opcode; the last four opcodes belong to the public-key mode (as in the Go client: RemovePubKey,
+# ResetPubKeys, SetPubKey, SetC2Key).
 _ARGUMENTS = (_HASH, 0, _KEY, _KEY + _HASH, 16, 0, 48, 32)
 
 

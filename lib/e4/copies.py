@@ -15,8 +15,8 @@ _BURST = const(1)  # seconds for which messages of one second may go on to arriv
 class Copies:
     """The last `size` messages, in 12 bytes each.
 
-    When it is full the oldest entry is forgotten, and from then on nothing that is stamped earlier than that one can be
-    told from a copy. Raises ValueError for a size below 1.
+    When it is full the entry added first is forgotten, and from then on nothing that is stamped earlier than the latest
+    of those forgotten can be told from a copy. Raises ValueError for a size below 1.
     """
 
     def __init__(self, size: int) -> None:
@@ -29,7 +29,10 @@ class Copies:
         self._size = size
 
     def tell(self, payload) -> int:
-        """Return COPY, more for what may be a copy, or 0 for a payload that is new. Its first 16 bytes count."""
+        """Return COPY, more for what may be a copy, or 0 for a payload that is new, of 16 bytes at least.
+
+        Of those, the lower half of the timestamp (0 to 3) and the first half of the tag (8 to 15) count.
+        """
         return known(self._ring, payload)
 
     def check(self, payload, now: int) -> None:
@@ -43,5 +46,5 @@ class Copies:
             raise PerhapsReplayed("it may be a copy: more has arrived since than is remembered")
 
     def add(self, payload) -> None:
-        """Remember a payload; when the memory is full, forget the oldest one."""
+        """Remember a payload; when the memory is full, forget the one that was added first."""
         remember(self._ring, payload, self._size)

@@ -6,7 +6,7 @@ class E4Error(Exception):
 
 
 class TooShort(E4Error):
-    """A payload of 24 bytes or less (timestamp and tag alone), or an empty message to protect."""
+    """A payload of 24 bytes or less (timestamp and tag alone), an empty message to protect, less than a tag to open."""
 
 
 class TimestampTooOld(E4Error):
@@ -38,7 +38,7 @@ class TopicKeyNotFound(E4Error):
 
 
 class InvalidCommand(E4Error):
-    """An authentic command with an unknown opcode, a wrong length or an all-zero key."""
+    """An authentic command with an unknown opcode, a wrong length or an all-zero key, or for our receiving topic."""
 
 
 class UnsupportedCommand(E4Error):
@@ -62,7 +62,10 @@ class ClockNotSet(E4Error):
 
 
 class StoreError(E4Error):
-    """The store could not be read or written. What it held before, it still holds."""
+    """The store could not be read or written, or is not for this client, or has no room for this change.
+
+    What it held before, it still holds.
+    """
 
 
 class StoreCorrupt(StoreError):

@@ -44,7 +44,7 @@ def topic_hash(topic: str | bytes) -> bytes:
 
 
 def id_of(name: str | bytes) -> bytes:
-    """Return the 16-byte ID of a client with this name. Raises InvalidName."""
+    """Return the 16-byte ID of a client with this name: SHA3-256 of the name, cut. Raises InvalidName."""
     return sha3_256(_utf8(name, _MAX_NAME, InvalidName, "name"))[:_ID]
 
 

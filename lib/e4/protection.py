@@ -1,4 +1,8 @@
-"""What travels: `timestamp (8) | SIV tag (16) | ciphertext (n)`, authenticated with the timestamp."""
+"""What travels: `timestamp (8) | SIV tag (16) | ciphertext (n)`, as the Go client has it.
+
+The timestamp is in Unix seconds, little-endian; its 8 bytes are the one string of associated data (RFC 5297). Such
+numbers are no small integers on a board, where those end at 2**30: each sum takes a little heap.
+"""
 
 from struct import unpack_from
 
@@ -13,7 +17,10 @@ FUTURE_TOLERANCE = 60  # seconds; a board's clock drifts, and the reference clie
 
 
 def seal(siv: SIV, message, timestamp: int) -> bytes:
-    """Return `message` protected under a ready cipher, stamped with Unix seconds. Raises TooShort if empty."""
+    """Return `message` protected under a ready cipher, stamped with Unix seconds.
+
+    `timestamp` is from 0 to 2**64 - 1, unchecked. Raises TooShort if the message is empty.
+    """
     if len(message) == 0:
         raise TooShort("an empty message cannot be protected")
     return siv.seal_stamped(message, timestamp)

@@ -17,7 +17,7 @@ def sha3_256(data: bytes) -> bytes:
         keccak_f(state)
         start += _RATE
     xor_into(state, view, size - start, start)
-    state[size - start] ^= 0x06
+    state[size - start] ^= 0x06  # the bits 01 of SHA-3, then pad10*1 (FIPS 202 sections 6.1 and 5.1)
     state[_RATE - 1] ^= 0x80
     keccak_f(state)
     return bytes(memoryview(state)[:32])
