@@ -67,6 +67,11 @@ def heap_per_call(place: Place) -> Iterator[Figure]:
     return (figure for figure in times(place, 1) if figure.name.startswith("heap_"))
 
 
+def node_heap(place: Place) -> Iterator[Figure]:
+    """Yield the heap that the code of a whole node holds."""
+    yield Figure("heap_held_by_node", place.run("import bench_topics\nbench_topics.run('node_heap')")["heap"])
+
+
 def topics(place: Place, repeats: int) -> Iterator[Figure]:
     """Yield what start-up, look-up, command, heap and flash cost as the client holds more topics; no times for 0."""
     heap = {}

@@ -30,13 +30,15 @@ _SECONDS = 900.0
 _NEEDED = 900_000  # bytes of flash, most of it for 1,000 topics
 
 _REMOVE = code_to_remove(_FOLDER, _STATE)
-_MAKE = "".join(f"os.mkdir({path!r})\n" for path in (_FOLDER, f"{_FOLDER}/e4", _STATE))
+_MAKE = "".join(f"os.mkdir({path!r})\n" for path in (_FOLDER, f"{_FOLDER}/e4", f"{_FOLDER}/firmware", _STATE))
 
 
 def _modules(target: Target) -> Iterator[tuple[str, bytes]]:
     """Yield what is measured and what measures it, compiled."""
     for name, data in package(LIBRARY / "e4", target):
         yield f"e4/{name}", data
+    for name, data in package(FIRMWARE, target):
+        yield f"firmware/{name}", data
     for source in sorted(_ON_BOARD.glob("bench_*.py")):
         yield module_for(source, target)
 
@@ -76,7 +78,6 @@ class Vm(Place):
         self.folder = Path(self._temporary.name)
         target = Target.from_reply(self._output(ASK_BOARD, HEAP))
         modules = {**dict(_modules(target)), **dict([module_for(_FLASH, target)])}
-        modules |= {f"firmware/{name}": data for name, data in package(FIRMWARE, target)}
         for path, data in modules.items():
             (self.folder / path).parent.mkdir(exist_ok=True)
             (self.folder / path).write_bytes(data)
@@ -101,6 +102,7 @@ class Vm(Place):
         path = f"{self.folder}:.frozen:{FROZEN}"
         return subprocess.run(
             [*self._command, "-X", f"heapsize={heap}", "-c", code],
+            cwd=self.folder,  # or else it would find the sources in the current one
             env={**os.environ, "MICROPYPATH": path},
             capture_output=True,
             text=True,

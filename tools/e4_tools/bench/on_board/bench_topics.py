@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import sys
 import time
 
 _KEY = bytes(range(32))
@@ -50,6 +51,23 @@ def heap():
     gc.collect()
     held = gc.mem_alloc() - before
     return {"heap": held, "id": client.id[0]}
+
+
+def node_heap():
+    """Return the heap held by all modules of a node, library included, in bytes; nothing is started."""
+    for name in ("machine", "network"):  # where these are missing, anything may stand in for them
+        try:
+            __import__(name)
+        except ImportError:
+            sys.modules[name] = sys
+    from umqtt import simple  # noqa: PLC0415 (frozen on boards)
+
+    gc.collect()
+    before = gc.mem_alloc()
+    from firmware.node import Node  # noqa: PLC0415
+
+    gc.collect()
+    return {"heap": gc.mem_alloc() - before, "ready": bool(Node and simple)}
 
 
 def _quickest(function, repeats):
