@@ -82,13 +82,17 @@ class E4:
         assert process.returncode == code, out + error
         return out + error
 
-    def kill(self, seconds: float, *arguments: str, board: VirtualBoard | None = None) -> None:
-        """Start it and kill it after a time; with a board, after its power was cut. Looks at all command lines."""
+    def kill(self, seconds: float, *arguments: str, board: VirtualBoard | None = None) -> bool:
+        """Start it and kill it after a time; with a board, after its power was cut. Looks at all command lines.
+
+        Returns whether it was killed: it may have ended before.
+        """
         process = self.start(*arguments)
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and process.poll() is None:
             self.command_lines |= command_lines()
             time.sleep(0.02)
+        in_time = process.poll() is None
         if board is not None:
             board.cut_power()
         process.send_signal(signal.SIGKILL)
@@ -96,6 +100,7 @@ class E4:
         self.printed += out + error
         if board is not None:
             board.power_on()
+        return in_time
 
     def watch(self, *arguments: str) -> None:
         """Run it and look at all command lines meanwhile."""
@@ -145,6 +150,6 @@ def command_lines() -> set[bytes]:
 
 
 def moments(number: int, longest: float) -> list[float]:
-    """Random times up to `longest` seconds; before a quarter of it, Python is still importing."""
+    """Random times up to `longest`; before a quarter of it, Python is still importing."""
     step = longest * 0.75 / number
     return [longest * 0.25 + step * (index + random.random()) for index in range(number)]  # noqa: S311
