@@ -268,8 +268,8 @@ class Node(Handlers):
             self._unchanged = None  # and not looked at again: ticks wrap
         try:
             return self._store.tidy(1)
-        except e4.StoreError as error:
-            print("* cleaning up failed:", error)
+        except (e4.StoreError, MemoryError) as error:  # what is left over does not hurt, so it can wait
+            print("* cleaning up failed:", described(error))
             self._unchanged = Deadline(_TIDY_AGAIN_MS)
             return False
 

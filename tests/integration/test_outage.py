@@ -28,6 +28,18 @@ def steered():
 node.run()
 """
 
+# Where there is too little memory to clean up in flash, whatever is there for it.
+_UNTIDY = _SENDER.replace(
+    "@node.on_line",
+    """
+def tidy(steps):
+    raise MemoryError("none left")
+if node.client:
+    node._store.tidy = tidy
+@node.on_line""",
+    1,
+)
+
 
 class _Listener:
     """What a client with the topic key reads on a topic."""
@@ -114,6 +126,17 @@ def test_the_console_answers_while_there_is_no_wifi(start_node: StartNode, mosqu
         console.expect(f"^waits line {i}$", 10)  # far less than what joining may take
     board.wifi(True)
     console.expect("> subscribed to MQTT topic /e4go", 60)
+
+
+def test_a_board_without_memory_to_clean_up_goes_on_working(start_node: StartNode, mosquitto: Mosquitto) -> None:
+    _, console = start_node("alice", KEY, mosquitto.port, _UNTIDY)
+    _grant(mosquitto.port)
+    console.expect("steered")
+    for line in ("one", "two"):
+        console.type(line)
+        console.expect(f"^published {line}$", 5)
+    assert "* cleaning up failed: MemoryError none left" in console.lines
+    assert not any("connecting again" in line for line in console.lines)
 
 
 def test_a_handler_that_hangs_is_ended_by_the_watchdog(start_node: StartNode, mosquitto: Mosquitto) -> None:
