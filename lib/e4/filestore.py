@@ -17,6 +17,7 @@ _REMOVED = const(65535)  # in place of a record's size
 _CRC_SIZE = const(4)
 _MAX_REPLACED = const(16)  # names; if there are more, `tidy` looks at all records
 _IN_A_BLOCK = const(8)  # records are at least so many in each pair of blocks of a directory that has several
+_FAILURES = (StoreError, MemoryError)  # made once: when it is needed, there may be no heap for it
 
 
 class FileStore:
@@ -106,12 +107,15 @@ class FileStore:
         replaced = self._also_replaced(others)
         sweeps = self._sweeps or clear or len(replaced) > _MAX_REPLACED
         untidy = sweeps or bool(replaced) or self._cleaner is not None
+        if sweeps:
+            replaced = []
         self._write_root(generation, untidy, resident, others)
+        # The change is made: from here on nothing takes heap, lest it is reported as refused.
         self._generation = generation
         self._resident = resident
         self._changes = others
         self._sweeps = sweeps
-        self._replaced = [] if sweeps else replaced
+        self._replaced = replaced
         if sweeps:
             self._cleaner = None
         self._known = True
@@ -161,9 +165,11 @@ class FileStore:
                 self._settle()
                 self._write_root(self._generation, False, self._resident, {})
                 self._known = True
-        except (StoreError, MemoryError):
-            self._replaced += replaced  # a commit between two steps may have added some
-            self._sweeps = self._sweeps or sweeps
+        except _FAILURES:
+            # Without heap, which may be what is missing. If a commit between two steps has added some, all are swept.
+            self._sweeps = self._sweeps or sweeps or bool(self._replaced)
+            if not self._sweeps:
+                self._replaced = replaced
             raise
 
     def _sweep(self, folder: str):
@@ -234,7 +240,7 @@ class FileStore:
     def _settle_if_possible(self) -> None:
         try:
             self._settle()
-        except (StoreError, MemoryError):
+        except _FAILURES:
             pass  # the changes are in the root, `get` knows them, and the next commit tries again
 
     def _settle(self) -> None:
@@ -284,11 +290,12 @@ class FileStore:
         image += _crc(image)
         if len(image) > files.MAX_SIZE:
             raise StoreError("too much for one change; nothing has changed")
+        mark = bytes(image[-_CRC_SIZE:])
         try:
             files.write(self._following, image)
             os.rename(self._following, self._path)
             files.sync_folder(self._path)
-            self._mark = bytes(image[-_CRC_SIZE:])
+            self._mark = mark
         except OSError as error:
             files.remove(self._following)
             raise files.failure("write", self._path, error, "; the old state stands") from None

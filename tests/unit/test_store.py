@@ -8,6 +8,15 @@ from support import raises
 import e4
 from e4 import _files
 
+try:
+    from micropython import heap_lock, heap_unlock
+except ImportError:  # CPython
+
+    def heap_lock():
+        pass
+
+    heap_unlock = heap_lock
+
 _PATH = "e4-test-store"
 
 
@@ -268,16 +277,24 @@ def test_what_a_store_cannot_keep_is_refused_and_nothing_is_lost():
     _clean()
 
 
-def test_cleaning_up_that_fails_forgets_nothing_that_was_replaced_meanwhile():
+def test_cleaning_up_that_fails_forgets_nothing_that_was_replaced():
+    for error in (e4.StoreError("the flash is worn out"), MemoryError()):
+        for meanwhile in (False, True):
+            _check_failing_tidy(error, meanwhile)
+
+
+def _check_failing_tidy(error, meanwhile):
     real, keeps = _files.write_zeros, _files.KEEPS_OLD_CONTENTS
     written = []
+    expected = (e4.StoreError, MemoryError)
 
     def recorded(path):
         written.append(path)
         real(path)
 
     def failing(path):
-        raise e4.StoreError("the flash is worn out")
+        heap_lock()  # not even for what is done about it there is memory
+        raise error
 
     _files.KEEPS_OLD_CONTENTS = True  # on a PC as well
     try:
@@ -286,16 +303,26 @@ def test_cleaning_up_that_fails_forgets_nothing_that_was_replaced_meanwhile():
             pass
         store.commit({b"two": b"2"})
         store.tidy()
-        store.commit({b"empty": b"no longer"})
+        if meanwhile:
+            store.commit({b"empty": b"no longer"})
         _files.write_zeros = failing
-        raises(e4.StoreError, store.tidy)
+        failed = False
+        try:
+            store.tidy()
+        except expected:
+            heap_unlock()
+            failed = True
         _files.write_zeros = recorded
         while store.tidy():
             pass
     finally:
         _files.write_zeros, _files.KEEPS_OLD_CONTENTS = real, keeps
-    for name in (b"two", b"empty"):
-        assert [path for path in written if binascii.hexlify(name).decode()[:-1] in path], name
+    assert failed
+    folder = [path for path in written if path.startswith(_PATH + ".d/")]
+    assert len(folder) >= _files.REWRITES
+    if meanwhile:
+        assert any(path.startswith(_PATH + ".d/6/") for path in written)  # that of "empty"; "two" has another
+        assert any(path.startswith(_PATH + ".d/7/") for path in written)
     _clean()
 
 
