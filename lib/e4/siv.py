@@ -236,7 +236,7 @@ class SIV:
         mask(body, pads, n, d)  # a second time: it only adds
         copy_block(pads, out, 0, last)
         self._idle.append(chain)
-        wipe(out, last + 16)
+        wipe(out, min(size, _CHUNK))
         _pool.append(work)
         return good
 
