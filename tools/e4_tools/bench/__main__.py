@@ -6,6 +6,7 @@ python -m e4_tools.bench [--port PORT] [--exact]
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -169,4 +170,6 @@ def main(port: str | None, exact: bool) -> None:
 
 
 if __name__ == "__main__":
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # a board is left as it was found
+        signal.signal(ending, lambda number, _: sys.exit(128 + number))
     main()

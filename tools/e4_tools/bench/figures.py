@@ -16,6 +16,7 @@ _SIV_SIZES = (256, 1024, 4096)
 _CLIENT_SIZES = (64, 256, 1024)
 _ESP32 = Target("xtensawin", 31, True)
 _TURNS = 9
+_TURNS_ON_BOARD = 3  # a board takes minutes
 _IMPORT_STEP = 512
 _IMPORT_LIMIT = 64 * 1024
 
@@ -76,7 +77,7 @@ def topics(place: Place, repeats: int) -> Iterator[Figure]:
     """Yield what start-up, look-up, command, heap and flash cost as the client holds more topics; no times for 0."""
     heap = {}
     flash: dict[str, dict[int, float]] = {}
-    times: dict[int, dict[str, float]] = {}
+    times: dict[int, list[dict[str, float]]] = {}
     held = 0
     for wanted in TOPICS:
         place.start_from(wanted, held)
@@ -86,15 +87,15 @@ def topics(place: Place, repeats: int) -> Iterator[Figure]:
         if isinstance(place, Vm):
             for name, value in _on(place, held, f"run('flash_cost', {held}, 60, device.counters)").items():
                 flash.setdefault(name, {})[held] = value
-        elif held in (_FEW, _MANY):  # a board has one state at a time, and nothing beside us that could disturb it
-            times[held] = _on(place, held, f"run('times', {held}, {repeats})")
+        elif held in (_FEW, _MANY):  # a board has one state at a time
+            times[held] = [_on(place, held, f"run('times', {held}, {repeats})") for _ in range(_TURNS_ON_BOARD)]
     yield Figure("heap_held", heap[TOPICS[0]])
     yield Figure("heap_held_per_topic", (heap[TOPICS[-1]] - heap[TOPICS[0]]) / (TOPICS[-1] - TOPICS[0]))
     for name in ("bytes", "erases", "tidied_bytes", "tidied_erases"):
         for number, value in flash.get(name, {}).items():
             yield Figure(f"flash_{name}_per_command/{number}", value)
     if times:
-        yield from _compared([times])
+        yield from _compared([{_FEW: few, _MANY: many} for few, many in zip(times[_FEW], times[_MANY], strict=True)])
     elif repeats:
         states = (_FEW, _MANY)
         yield from _compared(

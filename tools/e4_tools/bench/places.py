@@ -134,6 +134,7 @@ class RealBoard(Place):
 
     def __enter__(self) -> RealBoard:
         with Board(self._port) as board:
+            board.run(_REMOVE, "removing what an interrupted measurement has left")
             what = about(board)
             self.name, self.budgets = ("virtual board", "vm") if what.virtual else ("board", "board")
             if what.flash_free is not None and what.flash_free < _NEEDED:
