@@ -14,6 +14,7 @@ from .ticks import Deadline
 
 _RETRY_MS = 1000  # before the second attempt to connect; doubled up to the next
 _RETRY_LIMIT_MS = 60000
+_REFUSED_MS = const(3600000)  # until a subscription that the broker refuses is tried again
 _LASTING_MS = const(10000)  # a connection that has lived for so long was a good one
 
 
@@ -33,6 +34,7 @@ class Connection:
         self._behind = behind
         self._life = self._live()
         self._retry_ms = _RETRY_MS
+        self._again = False  # the last connection was given up for what the session holds
 
     def step(self) -> None:
         """Do what can be done now."""
@@ -73,7 +75,11 @@ class Connection:
             link.step()
             yield
         print("* connected to {}:{}".format(config.host, config.port))
-        link.subscribe(self._topic_filters())
+        # Not where we only want the session's messages again: it would get one more copy of all that is retained, each
+        # time, until the broker has so many under way that nothing else arrives.
+        if not (self._again and link.session):
+            link.subscribe(self._topic_filters())
+        self._again = False
         while not link.up:
             link.step()
             yield
@@ -88,7 +94,10 @@ class Connection:
                 self._retry_ms = _RETRY_MS
             if not wifi.connected():
                 raise LinkDown("WiFi is gone")
+            if self._link.refused and good.elapsed() >= _REFUSED_MS:
+                raise LinkDown("the broker is asked again for what it refused")
             if self._behind():
+                self._again = not self._link.refused
                 raise LinkDown("more arrived at once than there is room for; the broker has kept the rest")
             next(self._time)
             yield

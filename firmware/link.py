@@ -79,6 +79,8 @@ class Link:
         self._awaited: dict = {}  # kind of an answer: (packet identifier, deadline)
         self._filters: list = []
         self.connected = False  # the broker has accepted us
+        self.session = 0  # 1: it has kept our session
+        self.refused = False  # one of our subscriptions
         self.took = False  # a packet, in the last step: there may be more
 
     @property
@@ -239,6 +241,7 @@ class Link:
             raise LinkDown("the broker refuses us: {}".format(reason))
         self._is_awaited(_CONNACK, 0)
         self.connected = True
+        self.session = session & 1
         if not session & 1:  # it knows nothing of earlier deliveries, and may use their packet identifiers
             self._received = []
 
@@ -246,7 +249,9 @@ class Link:
         if kind == _PUBACK:
             self._is_awaited(kind, packet_id)
         elif kind == _SUBACK and len(self._reader.body) > 2 and self._is_awaited(kind, packet_id):
-            self._subscribed(self._filters.pop(0), self._reader.body[2] != _REFUSED)
+            allowed = self._reader.body[2] != _REFUSED
+            self.refused = self.refused or not allowed
+            self._subscribed(self._filters.pop(0), allowed)
             self._subscribe_next()
         elif kind == _PUBREL:
             if packet_id in self._received:

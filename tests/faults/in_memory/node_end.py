@@ -123,8 +123,10 @@ class Broker:
     def take(self, data):
         """Answer packets; those of boards under test are short, or their length is of two bytes."""
         self._begun.extend(data)
-        while len(self._begun) > 3:
+        while len(self._begun) > 1:
             at = 2 if self._begun[1] < 0x80 else 3
+            if len(self._begun) < at:
+                return
             size = self._begun[1] & 0x7F | (self._begun[2] << 7 if at == 3 else 0)
             if len(self._begun) < at + size:
                 return
@@ -138,6 +140,8 @@ class Broker:
             self.socket.say(b"\x20\x02\x00\x00")
         elif kind == 0x80:
             self.socket.say(b"\x90\x03" + body[:2] + b"\x01")
+        elif kind == 0xC0:
+            self.socket.say(b"\xd0\x00")
         elif kind == 0x40:
             self.confirmed.append(body)
         elif kind == 0x30:

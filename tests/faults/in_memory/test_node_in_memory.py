@@ -1,9 +1,11 @@
 """A node among faults that need no real network: odd sockets, lack of memory, a life that is interrupted."""
 
-from node_end import Broker, Deaf, Mute, World
+from node_end import KEY, NOW, Broker, Deaf, Mute, World
 from support import raises
 
-from firmware import aio, dns
+import e4
+from firmware import aio, connection, dns
+from firmware.packets import LinkDown
 
 
 def test_sockets_that_can_do_little_are_enough():
@@ -52,6 +54,107 @@ def test_messages_that_nobody_asks_for_do_not_hold_up_commands_for_ever():
         assert node._has_room()
         node._keep("in", b"one more")
         assert node._messages[0] == ("in", b"message 1") and node._messages[-1] == ("in", b"one more")
+
+        node._iterating = True
+        for i in range(7):
+            world.pass_ms(61000)  # nor since they began to come: ticks wrap, so that is not looked at before
+            node._messages.clear()
+            for j in range(i + 1):
+                node._keep("in", b"message %d" % j)
+            assert node._has_room()
+        node._keep("in", b"the eighth")
+        assert not node._has_room()
+
+
+def test_handlers_that_cause_each_other_leave_time_for_the_rest():
+    with World() as world:
+        calls = []
+
+        def again():
+            calls.append(1)
+            if len(calls) < 1000:
+                world.node._inbox.later(again)
+
+        world.node._inbox.later(again)
+        world.node.start()
+        world.node._turn(0)
+        assert 0 < len(calls) < 100
+
+
+class _Ending(Broker):
+    """One that ends the connection when a message is published on a topic that it does not like."""
+
+    def answer(self, first, body):
+        if first & 0xF0 == 0x30 and body[2:4] == b"in":
+            self.socket.ended = True
+        else:
+            super().answer(first, body)
+
+
+def test_a_message_with_which_every_connection_ends_is_given_up_for_the_others():
+    limit, connection._RETRY_LIMIT_MS = connection._RETRY_LIMIT_MS, 1000
+    try:
+        with World(_Ending) as world:
+            world.node.start()
+            assert world.until(world.connected)
+            bad, good = world.node.post("in", "not allowed"), world.node.post("out", "good")
+            assert world.until(lambda: good.done)
+            assert "given up" in str(raises(LinkDown, bad.result))
+            assert 10 < len(world.brokers) < 30
+    finally:
+        connection._RETRY_LIMIT_MS = limit
+
+
+class _Remembers(Broker):
+    """One that has kept the session. `subscribed` counts."""
+
+    code = b"\x01"
+
+    def __init__(self, socket):
+        super().__init__(socket)
+        self.subscribed = 0
+
+    def answer(self, first, body):
+        kind = first & 0xF0
+        if kind == 0x10:
+            self.socket.say(b"\x20\x02\x01\x00")
+        elif kind == 0x80:
+            self.subscribed += 1
+            self.socket.say(b"\x90\x03" + body[:2] + self.code)
+        else:
+            super().answer(first, body)
+
+
+def test_for_a_command_again_nothing_is_subscribed_again():
+    # Each SUBSCRIBE would bring all that is retained once more, until the broker has too many messages under way.
+    with World(_Remembers) as world:
+        world.node.start()
+        assert world.until(world.connected)
+        topic = world.node.client.receiving_topic.encode()
+        command = e4.protect(e4.commands.reset_topics(), KEY, NOW + 86400)
+        body = len(topic).to_bytes(2, "big") + topic + b"\x00\x08" + command
+        world.brokers[0].socket.say(bytes((0x32, len(body))) + body)
+        assert world.until(lambda: len(world.brokers) == 2) and world.works()
+        world.brokers[1].socket.ended = True
+        assert world.until(lambda: len(world.brokers) == 3) and world.works()
+        assert [broker.subscribed for broker in world.brokers] == [2, 0, 2]
+
+
+class _Refuses(_Remembers):
+    code = b"\x80"
+
+
+def test_a_subscription_that_is_refused_is_tried_again_later():
+    with World(_Refuses) as world:
+        world.node.start()
+        assert world.until(world.connected)
+        assert world.until(lambda: world.brokers[0].subscribed == 2, 2) and not world.until(lambda: False, 1)
+        world.broker = _Remembers
+        world.pass_ms(3500000)
+        assert not world.until(lambda: len(world.brokers) > 1, 2)
+        world.pass_ms(100000)
+        assert world.until(lambda: len(world.brokers) == 2) and world.until(world.connected)
+        assert world.brokers[1].subscribed == 2
 
 
 def test_a_message_on_its_way_when_the_node_was_stopped_is_sent_by_the_next_run():
