@@ -5,6 +5,7 @@ from e4._const import const
 
 from .packets import LinkDown
 
+_ATTEMPTS = const(16)  # to send a message: if all ended the connection, the next ones must have their turn
 _RESENT_S = const(300)  # seconds; half of what receivers accept. Later a message is protected anew
 
 
@@ -12,7 +13,7 @@ class Letter:
     """A message to be sent. `done` once the broker has it (QoS 0: once the network has it), or `error` says why not."""
 
     payload: bytes | None = None  # as protected, once it was sent
-    packet_id = sent_at = 0
+    packet_id = sent_at = attempts = 0
     done = watched = False  # watched: somebody waits to see how it fares
     error: Exception | None = None
 
@@ -94,10 +95,13 @@ class Outbox:
                 self._remove_first()
                 continue
             try:
+                if letter.attempts >= _ATTEMPTS:
+                    raise LinkDown("the connection has ended with it {} times; given up".format(_ATTEMPTS))
                 self._protect(letter, now())
+                letter.attempts += 1
             except ClockNotSet:
                 return None
-            except (E4Error, MemoryError) as error:
+            except (E4Error, LinkDown, MemoryError) as error:
                 letter.error = error
                 self._remove_first()
                 return letter

@@ -53,6 +53,21 @@ def test_one_after_the_other_and_only_once_confirmed():
     assert letters[1].done and len(outbox) == 0
 
 
+def test_a_message_that_no_connection_survives_is_given_up():
+    outbox, link, clock = _outbox()
+    bad, good = (outbox.add("t", message, False, 1) for message in (b"bad", b"good"))
+    for _ in range(16):
+        assert outbox.step(link, clock) is None and _read(link, clock)[-1] == b"bad"
+        outbox.interrupted()
+        link.confirm()
+    assert outbox.step(link, clock) is bad
+    assert "given up" in str(raises(LinkDown, bad.result))
+    outbox.step(link, clock)
+    link.confirm()
+    outbox.step(link, clock)
+    assert good.done and len(outbox) == 0
+
+
 def test_what_waits_is_protected_when_it_is_sent():
     outbox, link, clock = _outbox()
     link.up = False
