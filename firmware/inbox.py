@@ -11,6 +11,7 @@ from .ticks import Deadline
 
 _AGAIN_MS = const(60000)  # until the broker is asked for a command again
 _MAX_WAITING = const(32)  # calls of handlers; more than brokers usually have in flight
+_MAX_COMMAND = const(128)  # bytes, more than any has
 
 
 class Inbox:
@@ -43,7 +44,11 @@ class Inbox:
         if payload is None:
             print("* skipped on {}: {} bytes are too much for this board (max_message)".format(name, size))
             return True
-        if (self._bytes and self._bytes + size > self._max_bytes) or len(self._waiting) >= _MAX_WAITING:
+        # A command needs hardly any room, and must not stay outside for as long as messages fill it.
+        command = size <= _MAX_COMMAND and topic == self._receiving
+        if (self._bytes and self._bytes + size > self._max_bytes and not command) or (
+            len(self._waiting) >= (2 * _MAX_WAITING if command else _MAX_WAITING)
+        ):
             if qos:
                 self._behind = True
             else:

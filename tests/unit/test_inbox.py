@@ -135,6 +135,21 @@ def test_handlers_that_wait_are_bounded_in_number():
     assert len(board.call()) == taken
 
 
+def test_commands_find_room_where_messages_do_not():
+    board = _Board(max_bytes=1000)
+    while board.arrive(board.protected(b"m" * 100)):
+        pass
+    assert board.command(e4.commands.remove_topic("x"))
+    for i in range(100):
+        board.arrive(board.protected(bytes((i,))))
+    assert not board.arrive(board.protected(b"more"))
+    assert board.command(e4.commands.remove_topic("y"))
+    taken = sum(board.command(e4.commands.remove_topic(str(i))) for i in range(100))
+    assert 20 < taken < 100  # there is an end to it as well
+    before = len(board.call())
+    assert board.arrive(bytes(2000), board.client.receiving_topic) and len(board.call()) == 1 and before > taken
+
+
 def test_an_error_that_nobody_foresaw_does_not_reach_the_link():
     board = _Board()
 
