@@ -25,6 +25,7 @@ _ANSWER = const(0x24)  # version 4, mode 4: server
 _UNSYNCHRONISED = const(3)  # leap indicator
 _MAX_STRATUM = const(15)
 _MAX_DISTANCE_MS = const(1000)  # RFC 5905 MAXDIST: further from its reference clock a server is of no use
+_MAX_DENIED = const(8)
 _FINAL = const((b"DENY", b"RSTR"))  # kisses after which a server is not asked again (RFC 5905 section 7.4)
 _UNIX_IN_NTP = const(2208988800)  # 1970-01-01 in NTP seconds, which count from 1900 and wrap in 2036
 _EARLIEST = const(1767225600)  # 2026-01-01: no server's time is earlier than this program
@@ -61,7 +62,7 @@ class TimeServers:
         self._network = network
         self._ticks = ticks
         self._addresses: dict = {}  # of the servers that answered
-        self._denied: dict = {}  # server: what it said
+        self._denied: dict = {}  # address: what it said; a name stands for many
 
     def ask(self):
         """Return what the first two that agree say: an Answer that holds the time if one of them is right.
@@ -91,16 +92,18 @@ class TimeServers:
         raise TimeServerError("{} ({})".format(reason, "; ".join(said)))
 
     def _ask_one(self, server: str):
-        if server in self._denied:
-            raise TimeServerError("{}; not asked again before a reset".format(self._denied[server]))
         address = self._addresses.pop(server, None)
         if address is None:
             address = yield from look_up(server, self._network)
+        if address in self._denied:
+            raise TimeServerError("{}; not asked again before a reset".format(self._denied[address]))
         try:
             answer = yield from ask(address, self._network, self._ticks)
         except KissOfDeath as kiss:
             if kiss.code in _FINAL:
-                self._denied[server] = kiss
+                if len(self._denied) >= _MAX_DENIED:
+                    self._denied.clear()
+                self._denied[address] = kiss
             raise
         self._addresses[server] = address
         return answer

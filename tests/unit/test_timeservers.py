@@ -104,6 +104,15 @@ def test_a_server_that_denies_is_not_asked_again():
         assert network.asked.count("b") == 1
 
 
+def test_a_name_whose_one_server_denied_is_asked_at_its_next_address():
+    network = Network(a=0, b=b"DENY", c=0)
+    servers = TimeServers(("a", "b"), network, network.ticks)
+    raises(TimeServerError, finish, servers.ask())
+    network.aliases["b"] = "c"
+    finish(servers.ask())
+    assert network.asked.count("b") == 1
+
+
 def test_a_server_that_is_asked_too_often_is_asked_later():
     network = Network(a=0, b=b"RATE")
     servers = TimeServers(("a", "b"), network, network.ticks)
