@@ -85,6 +85,8 @@ class Node(node.Node):
         if len(self._messages) >= _MAX_MESSAGES:  # nobody has asked for them yet
             self._messages.pop(0)
         self._messages.append((topic, message))
+        if len(self._messages) == _MAX_MESSAGES:  # not before: ticks wrap
+            self._asked.restart(_ASKED_MS)
         self._arrival.set()
 
     def _has_room(self) -> bool:

@@ -3,12 +3,15 @@
 import sys
 
 import e4
+from e4._const import const
 
 from . import console
 from .filters import is_valid
 from .inbox import Inbox, described
 from .packets import LinkDown
 from .ticks import ticks_diff, ticks_ms
+
+_MAX_CALLS = const(32)  # until everything else has its turn
 
 
 class Handlers:
@@ -77,8 +80,10 @@ class Handlers:
                 self._call(entry[0])
 
     def _call_waiting(self) -> None:
-        """Call the handlers of what has arrived, in order; those of what arrives meanwhile as well."""
-        while self._has_room():
+        """Call the handlers of what has arrived, in order; some of what arrives meanwhile as well."""
+        for _ in range(_MAX_CALLS):
+            if not self._has_room():
+                return
             call = self._inbox.next_call()
             if call is None:
                 return
