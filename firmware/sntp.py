@@ -62,7 +62,7 @@ class TimeServers:
         self._network = network
         self._ticks = ticks
         self._addresses: dict = {}  # of the servers that answered
-        self._denied: dict = {}  # address: what it said; a name stands for many
+        self._denied: list = []  # (address, what it said); a name stands for many
 
     def ask(self):
         """Return what the first two that agree say: an Answer that holds the time if one of them is right.
@@ -95,15 +95,14 @@ class TimeServers:
         address = self._addresses.pop(server, None)
         if address is None:
             address = yield from look_up(server, self._network)
-        if address in self._denied:
-            raise TimeServerError("{}; not asked again before a reset".format(self._denied[address]))
+        for denied, kiss in self._denied:
+            if denied == address:
+                raise TimeServerError("{}; not asked again before a reset".format(kiss))
         try:
             answer = yield from ask(address, self._network, self._ticks)
         except KissOfDeath as kiss:
             if kiss.code in _FINAL:
-                if len(self._denied) >= _MAX_DENIED:
-                    self._denied.clear()
-                self._denied[address] = kiss
+                self._denied = self._denied[1 - _MAX_DENIED :] + [(address, kiss)]
             raise
         self._addresses[server] = address
         return answer
