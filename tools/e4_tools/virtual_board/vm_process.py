@@ -121,32 +121,35 @@ class VmProcess:
             self._wanted, self._patience = generation, None
             return
         pid = self._process.pid
+        slept = self._stat()[:1] in (["S"], [])  # a moment ago
         os.kill(pid, signal.SIGSTOP)
         os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         if self._registers.interrupt_char is None:
             self._wanted = self._patience = None
-        elif self._is_in_a_call() or self._time_used() > (self._patience or 0.0):
+        elif self._is_in_a_call(slept) or self._time_used() > (self._patience or 0.0):
             self._wanted = self._patience = None
             os.kill(pid, signal.SIGINT)
             self._interrupted = (time.monotonic(), self._registers.generation)
         os.kill(pid, signal.SIGCONT)
 
-    def _is_in_a_call(self) -> bool:
-        """Tell whether the interpreter, stopped, is in a system call."""
+    def _is_in_a_call(self, unless_known: bool) -> bool:
+        """Tell whether the interpreter, stopped, is in a system call; not every system does."""
         try:
             call = Path(f"/proc/{self._process.pid}/syscall").read_text()
         except OSError:
-            return True  # it has ended, or this system does not tell
+            return unless_known
         return not call.startswith("-1")
+
+    def _stat(self) -> list[str]:
+        """Return the state of the process, and what follows it (proc(5)); nothing if it has ended, or is not told."""
+        try:
+            return Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return []
 
     def _time_used(self) -> float:
         """Return for how many seconds the interpreter has computed."""
-        try:
-            stat = Path(f"/proc/{self._process.pid}/stat").read_text()
-        except OSError:
-            return 0.0
-        ticks = stat.rpartition(")")[2].split()[11:13]  # of user and system time
-        return sum(map(int, ticks)) / _TICKS_PER_S
+        return sum(map(int, self._stat()[11:13])) / _TICKS_PER_S  # in user code, in the system
 
     def _time_left(self) -> float:
         return self._interrupted[0] + _INTERRUPT_SPACING_S - time.monotonic() if self._interrupted else 0.0
