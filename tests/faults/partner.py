@@ -12,7 +12,7 @@ from fleet import TOPIC_KEY
 from paho.mqtt.enums import CallbackAPIVersion
 
 import e4
-from e4_tools.embedded_broker import HOST
+from e4_tools.mqtt.embedded_broker import HOST
 
 
 class Failure(AssertionError):

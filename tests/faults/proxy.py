@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 
-from e4_tools.embedded_broker import HOST, free_port
+from e4_tools.mqtt.embedded_broker import HOST, free_port
 from faults.wire import Framer
 
 _CHUNK = 4096

@@ -17,9 +17,9 @@ from fleet import KEY, TOPIC_KEY, config_for
 
 import e4
 from e4_tools.boards import Board
-from e4_tools.c2 import Broker
 from e4_tools.console import Console
-from e4_tools.embedded_broker import HOST
+from e4_tools.mqtt.broker import Broker
+from e4_tools.mqtt.embedded_broker import HOST
 from e4_tools.provisioning import provision
 from e4_tools.virtual_board import VirtualBoard
 from faults.partner import Failure, Partner

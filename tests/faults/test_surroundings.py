@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fleet import Mosquitto, find_mosquitto
 
-from e4_tools.embedded_broker import EmbeddedBroker
+from e4_tools.mqtt.embedded_broker import EmbeddedBroker
 from faults.partner import Failure
 from faults.rig import Rig
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from certificates import Authority
 from fleet import Mosquitto
 
-from e4_tools.embedded_broker import HOST, free_port
+from e4_tools.mqtt.embedded_broker import HOST, free_port
 from faults.rig import Rig
 
 NAME = "localhost"

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from e4_tools.embedded_broker import HOST
+from e4_tools.mqtt.embedded_broker import HOST
 
 _DAY = timedelta(days=1)
 

@@ -13,7 +13,7 @@ import pytest
 from fleet import VECTORS, BoardMaker, Mosquitto, config_for, find_mosquitto, make_image, write_main
 
 from e4_tools.console import Console
-from e4_tools.embedded_broker import EmbeddedBroker
+from e4_tools.mqtt.embedded_broker import EmbeddedBroker
 from e4_tools.provisioning import provision
 from e4_tools.virtual_board import VirtualBoard, VirtualBoardError
 

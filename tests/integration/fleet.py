@@ -13,7 +13,7 @@ from typing import Any
 from e4_tools.boards import Board
 from e4_tools.console import Console
 from e4_tools.deploy import deploy
-from e4_tools.embedded_broker import HOST, free_port
+from e4_tools.mqtt.embedded_broker import HOST, free_port
 from e4_tools.virtual_board import VirtualBoard, find_micropython
 
 ROOT = Path(__file__).resolve().parents[2]

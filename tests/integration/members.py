@@ -22,7 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 import e4
 from e4_tools.cli import main
-from e4_tools.embedded_broker import HOST
+from e4_tools.mqtt.embedded_broker import HOST
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["members"])

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from e4_tools.embedded_broker import HOST, free_port
+from e4_tools.mqtt.embedded_broker import HOST, free_port
 
 PASSWORD = "pass-of-the-server"  # noqa: S105 (of this server alone)
 _USER = "e4user"

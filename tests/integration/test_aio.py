@@ -8,9 +8,9 @@ from fleet import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, StartNode, stays
 
 import e4
 from e4_tools.boards import Board
-from e4_tools.c2 import Broker
 from e4_tools.console import Console
-from e4_tools.embedded_broker import HOST
+from e4_tools.mqtt.broker import Broker
+from e4_tools.mqtt.embedded_broker import HOST
 
 _ECHO = """
 import asyncio

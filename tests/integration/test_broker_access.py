@@ -13,8 +13,8 @@ from members import Operator
 
 import e4_tools.provisioning as provisioning_module
 from e4_tools.boards import Board
-from e4_tools.embedded_broker import HOST, free_port
 from e4_tools.errors import ToolError
+from e4_tools.mqtt.embedded_broker import HOST, free_port
 from e4_tools.provisioning import install
 from e4_tools.virtual_board import VirtualBoard
 

@@ -16,9 +16,9 @@ from time_server import Source, TimeServer, silent
 
 import e4
 from e4_tools.boards import Board
-from e4_tools.c2 import Broker
 from e4_tools.console import Console
-from e4_tools.embedded_broker import HOST
+from e4_tools.mqtt.broker import Broker
+from e4_tools.mqtt.embedded_broker import HOST
 from e4_tools.provisioning import provision
 
 # The default application, and a way to look inside.

@@ -10,9 +10,9 @@ import pytest
 from fleet import BoardMaker, Mosquitto
 from interruptions import E4, WIFI_PASSWORD, command_lines, found_in
 
-from e4_tools.embedded_broker import HOST
 from e4_tools.keystore import open_store
 from e4_tools.keystore.models import IdKey, Topic
+from e4_tools.mqtt.embedded_broker import HOST
 from e4_tools.virtual_board import VirtualBoard
 
 _ID_KEY, _TOPIC_KEY = bytes(range(7, 39)), bytes(range(160, 192))

@@ -10,8 +10,8 @@ from fleet import KEY, TOPIC, TOPIC_KEY, Mosquitto, StartNode, stays_with_its_to
 from paho.mqtt.enums import CallbackAPIVersion
 
 import e4
-from e4_tools.c2 import Broker
-from e4_tools.embedded_broker import HOST
+from e4_tools.mqtt.broker import Broker
+from e4_tools.mqtt.embedded_broker import HOST
 
 _SENDER = """
 from firmware.node import Node

@@ -16,7 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 import e4
 from e4_tools.boards import Board
 from e4_tools.console import Console
-from e4_tools.embedded_broker import HOST
+from e4_tools.mqtt.embedded_broker import HOST
 from e4_tools.provisioning import install
 
 _REFUSED = "connection lost or not made: .*certificate"

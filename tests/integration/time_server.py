@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from e4_tools.embedded_broker import HOST
+from e4_tools.mqtt.embedded_broker import HOST
 from e4_tools.virtual_board.time_servers import answer
 
 Source = tuple[str, int]

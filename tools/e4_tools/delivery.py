@@ -18,10 +18,10 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session, selectinload
 
 import e4
-from e4_tools.c2 import Broker, Message
 from e4_tools.errors import BrokerError, ToolError
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.models import CURRENT, LEAVING, PENDING, Client, Grant, Outgoing
+from e4_tools.mqtt.broker import Broker, Message
 
 _BATCH = 100  # commands between two records of what the broker has; a crash sends at most so many once more
 _FAILURE_SIZE = 255

@@ -15,7 +15,7 @@ from e4_tools.errors import UnknownName
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.finding import find_topic
 from e4_tools.keystore.models import Topic
-from e4_tools.topics import check_publishable
+from e4_tools.mqtt.topics import check_publishable
 
 _REMEMBERED = 1024  # messages of which a copy is refused
 

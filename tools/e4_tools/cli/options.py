@@ -13,9 +13,9 @@ from typing import Any
 
 import click
 
-from e4_tools.c2 import parse_address
-from e4_tools.certificates import Authority, read_authority
 from e4_tools.errors import ToolError
+from e4_tools.mqtt.authority import Authority, read_authority
+from e4_tools.mqtt.broker import parse_address
 from e4_tools.passwords import derive_key
 from e4_tools.ports import choose
 

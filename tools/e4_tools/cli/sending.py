@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
-from e4_tools.c2 import Broker
 from e4_tools.cli.options import BrokerChoice
 from e4_tools.cli.output import Report
 from e4_tools.cli.store import StoreAccess
 from e4_tools.delivery import Delivery
 from e4_tools.errors import ToolError
 from e4_tools.keystore import KeyStore
+from e4_tools.mqtt.broker import Broker
 
 _NAMED = 10  # failed clients that a person is told by name; --json has them all
 _WORTH_A_BAR = 50  # commands
