@@ -24,7 +24,7 @@ import e4
 from e4_tools.console import Console
 from e4_tools.delivery import Delivery
 from e4_tools.fleet import Fleet
-from e4_tools.keyfiles import read_key
+from e4_tools.keys.files import read_key
 from e4_tools.keystore import KeyStore, open_store
 from e4_tools.mqtt.broker import Broker
 from e4_tools.mqtt.embedded_broker import HOST, free_port

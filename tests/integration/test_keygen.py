@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from members import Operator
 
 from e4_tools.errors import ToolError
-from e4_tools.keyfiles import read_key
+from e4_tools.keys.files import read_key
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from sqlalchemy import text
 import e4
 from e4_tools.errors import KeyStoreError
 from e4_tools.fleet import Fleet
-from e4_tools.keyfiles import read_key
+from e4_tools.keys.files import read_key
 from e4_tools.keystore import KeyStore, engine, open_store
 from e4_tools.keystore.models import SCHEMA, Table, Topic
 from e4_tools.messages import protect

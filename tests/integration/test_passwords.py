@@ -6,7 +6,7 @@ import pytest
 from fleet import VECTORS
 
 from e4_tools.errors import ToolError
-from e4_tools.passwords import derive_key, derive_keys
+from e4_tools.keys.passwords import derive_key, derive_keys
 
 
 def test_the_reference_clients_keys() -> None:

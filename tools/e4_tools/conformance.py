@@ -20,7 +20,7 @@ from e4_tools import conformance_cases
 from e4_tools.boards import Board, code_to_remove
 from e4_tools.compile import ASK_BOARD, Target, module_for, package
 from e4_tools.errors import ToolError
-from e4_tools.passwords import derive_keys
+from e4_tools.keys.passwords import derive_keys
 from e4_tools.paths import LIBRARY
 from e4_tools.virtual_board.errors import VirtualBoardError
 from e4_tools.virtual_board.interpreter import find_micropython

@@ -28,9 +28,9 @@ import e4
 from e4_tools.console import Console
 from e4_tools.deploy import deploy
 from e4_tools.errors import BrokerError, ToolError
+from e4_tools.keys.passwords import derive_keys
 from e4_tools.mqtt.broker import Broker, parse_address
 from e4_tools.mqtt.embedded_broker import HOST, EmbeddedBroker
-from e4_tools.passwords import derive_keys
 from e4_tools.provisioning import provision
 from e4_tools.virtual_board import VirtualBoard, VirtualBoardError
 

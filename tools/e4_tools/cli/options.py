@@ -14,9 +14,9 @@ from typing import Any
 import click
 
 from e4_tools.errors import ToolError
+from e4_tools.keys.passwords import derive_key
 from e4_tools.mqtt.authority import Authority, read_authority
 from e4_tools.mqtt.broker import parse_address
-from e4_tools.passwords import derive_key
 from e4_tools.ports import choose
 
 

@@ -17,7 +17,7 @@ from click.shell_completion import CompletionItem
 from e4_tools.cli.options import secret
 from e4_tools.cli.output import Report
 from e4_tools.errors import KeyStoreError, ToolError
-from e4_tools.keyfiles import read_key
+from e4_tools.keys.files import read_key
 from e4_tools.keystore import (
     KEY_FILE,
     LEAST_PASSPHRASE,

@@ -1,0 +1,1 @@
+"""Keys outside the key store: in files, and derived from passwords."""
