@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from fleet import VECTORS, BoardMaker, Mosquitto, config_for, find_mosquitto, make_image, write_main
 
-from e4_tools.console import Console
+from e4_tools.board.console import Console
 from e4_tools.mqtt.embedded_broker import EmbeddedBroker
 from e4_tools.provisioning import provision
 from e4_tools.virtual_board import VirtualBoard, VirtualBoardError

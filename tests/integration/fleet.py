@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from e4_tools.boards import Board
-from e4_tools.console import Console
-from e4_tools.deploy import deploy
+from e4_tools.board.console import Console
+from e4_tools.board.deploy import deploy
+from e4_tools.board.raw_repl import Board
 from e4_tools.mqtt.embedded_broker import HOST, free_port
 from e4_tools.virtual_board import VirtualBoard, find_micropython
 

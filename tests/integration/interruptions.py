@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from e4_tools.boards import Board
+from e4_tools.board.raw_repl import Board
 from e4_tools.virtual_board import VirtualBoard
 
 WIFI_PASSWORD = "virtual-wifi"  # noqa: S105 (of an access point that is not there)

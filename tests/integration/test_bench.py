@@ -16,7 +16,7 @@ from e4_tools.bench import budgets, figures, places
 from e4_tools.bench.budgets import Budget, Budgets, Verdict
 from e4_tools.bench.drawing import draw
 from e4_tools.bench.figures import Figure
-from e4_tools.compile import sources
+from e4_tools.board.compile import sources
 from e4_tools.paths import FIRMWARE, ROOT
 from e4_tools.virtual_board import VirtualBoard
 

@@ -12,12 +12,12 @@ from fleet import BoardMaker, config_for
 from interruptions import E4, WIFI_PASSWORD, on_board
 
 import e4
-from e4_tools.boards import Board
+from e4_tools.board.console import Console
+from e4_tools.board.deploy import checkout_version
+from e4_tools.board.flash import check_erasable
+from e4_tools.board.raw_repl import Board
 from e4_tools.cli import main
-from e4_tools.console import Console
-from e4_tools.deploy import checkout_version
 from e4_tools.errors import PortError, PortInUse
-from e4_tools.flashing import check_erasable
 from e4_tools.provisioning import provision
 from e4_tools.virtual_board import VirtualBoard
 

@@ -12,7 +12,7 @@ from interruptions import E4, WIFI_PASSWORD, on_board
 from members import Operator
 
 import e4_tools.provisioning as provisioning_module
-from e4_tools.boards import Board
+from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
 from e4_tools.mqtt.embedded_broker import HOST, free_port
 from e4_tools.provisioning import install

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from e4_tools.compile import ASK_BOARD, Target, board_files, compile_module
+from e4_tools.board.compile import ASK_BOARD, Target, board_files, compile_module
 from e4_tools.errors import ToolError
 from e4_tools.virtual_board import VirtualBoardError, find_micropython
 

@@ -10,9 +10,9 @@ import pytest
 from fleet import BoardMaker
 from interruptions import E4, hashes, moments, on_board
 
-from e4_tools import deploy as deploying
-from e4_tools.boards import Board
-from e4_tools.deploy import Options, carry_out, checkout_version, deploy, plan_for
+from e4_tools.board import deploy as deploying
+from e4_tools.board.deploy import Options, carry_out, checkout_version, deploy, plan_for
+from e4_tools.board.raw_repl import Board
 from e4_tools.errors import PortError, ToolError
 from e4_tools.virtual_board import VirtualBoard
 
@@ -134,7 +134,7 @@ def test_a_main_py_that_would_not_start_is_not_sent(
     before = hashes(old_board)
     (tmp_path / "boot.py").write_bytes((_ROOT / "boot.py").read_bytes())
     (tmp_path / "main.py").write_text("node = Node(\n")
-    monkeypatch.setattr("e4_tools.compile._THEIR_FOLDER", tmp_path)
+    monkeypatch.setattr("e4_tools.board.compile._THEIR_FOLDER", tmp_path)
     with pytest.raises(ToolError, match=r"(?s)main\.py does not compile.*line 2.*SyntaxError"):
         deploy(old_board.device)
     assert hashes(old_board) == before

@@ -11,8 +11,8 @@ from fleet import BoardMaker, Mosquitto
 from interruptions import E4, WIFI_PASSWORD, moments, on_board
 
 import e4
-from e4_tools.boards import Board
-from e4_tools.console import Console
+from e4_tools.board.console import Console
+from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
 from e4_tools.factory import read_fleet
 from e4_tools.issued_keys import KeyFolder, StoredKeys

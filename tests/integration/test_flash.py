@@ -13,9 +13,9 @@ import pytest
 from fleet import BoardMaker, config_for
 from interruptions import E4
 
-from e4_tools import flashing
+from e4_tools.board import flash as flashing
+from e4_tools.board.micropython_image import FirmwareImage, find_image, read_image
 from e4_tools.errors import PortError, ToolError
-from e4_tools.firmware_image import FirmwareImage, find_image, read_image
 from e4_tools.provisioning import provision
 
 _FAKE = Path(__file__).resolve().parent / "fake_esptool"
@@ -128,7 +128,7 @@ def test_a_board_that_may_hold_keys_is_left_alone(
     board = make_board()
     with pytest.raises(ToolError, match="virtual board"):
         flashing.check_erasable(board.device, True, False)
-    monkeypatch.setattr("e4_tools.inspection.VIRTUAL", "a board of another kind")
+    monkeypatch.setattr("e4_tools.board.inspection.VIRTUAL", "a board of another kind")
     flashing.check_erasable(board.device, False, False)
     provision(board.device, config_for("alice", 1), b"k" * 32)
     with pytest.raises(ToolError, match=r"provisioned.*--erase"):

@@ -21,7 +21,7 @@ from members import Member, Operator
 from paho.mqtt.enums import CallbackAPIVersion
 
 import e4
-from e4_tools.console import Console
+from e4_tools.board.console import Console
 from e4_tools.delivery import Delivery
 from e4_tools.fleet import Fleet
 from e4_tools.keys.files import read_key

@@ -12,7 +12,7 @@ import pytest
 from fleet import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, StartNode, config_for
 
 import e4
-from e4_tools.console import Console
+from e4_tools.board.console import Console
 from e4_tools.mqtt.broker import Broker
 from e4_tools.mqtt.embedded_broker import HOST
 from e4_tools.provisioning import provision

@@ -7,8 +7,8 @@ import time
 from fleet import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, StartNode, config_for, write_main
 
 import e4
-from e4_tools.boards import Board
-from e4_tools.console import Console
+from e4_tools.board.console import Console
+from e4_tools.board.raw_repl import Board
 from e4_tools.mqtt.broker import Broker
 from e4_tools.mqtt.embedded_broker import HOST, free_port
 from e4_tools.provisioning import provision

@@ -15,8 +15,8 @@ from fleet import BoardMaker, config_for
 from interruptions import E4, WIFI_PASSWORD, command_lines, moments, on_board
 
 import e4
-from e4_tools.boards import Board
-from e4_tools.deploy import deploy
+from e4_tools.board.deploy import deploy
+from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
 from e4_tools.keyproof import which_key
 from e4_tools.keystore import open_store

@@ -14,8 +14,8 @@ from fleet import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, config_for
 from paho.mqtt.enums import CallbackAPIVersion
 
 import e4
-from e4_tools.boards import Board
-from e4_tools.console import Console
+from e4_tools.board.console import Console
+from e4_tools.board.raw_repl import Board
 from e4_tools.mqtt.embedded_broker import HOST
 from e4_tools.provisioning import install
 

@@ -17,8 +17,8 @@ import click
 from mpremote.transport import TransportError, TransportExecError
 
 from e4_tools import conformance_cases
-from e4_tools.boards import Board, code_to_remove
-from e4_tools.compile import ASK_BOARD, Target, module_for, package
+from e4_tools.board.compile import ASK_BOARD, Target, module_for, package
+from e4_tools.board.raw_repl import Board, code_to_remove
 from e4_tools.errors import ToolError
 from e4_tools.keys.passwords import derive_keys
 from e4_tools.paths import LIBRARY

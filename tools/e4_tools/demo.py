@@ -25,8 +25,8 @@ from rich.console import Console as Terminal
 from rich.markup import escape
 
 import e4
-from e4_tools.console import Console
-from e4_tools.deploy import deploy
+from e4_tools.board.console import Console
+from e4_tools.board.deploy import deploy
 from e4_tools.errors import BrokerError, ToolError
 from e4_tools.keys.passwords import derive_keys
 from e4_tools.mqtt.broker import Broker, parse_address

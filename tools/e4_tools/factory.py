@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import e4
-from e4_tools.boards import Board
+from e4_tools.board.inspection import about
+from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
-from e4_tools.inspection import about
 from e4_tools.issued_keys import KeySource
 from e4_tools.ledger import BEGUN, ISSUED, Ledger, fingerprint
 from e4_tools.provisioning import install

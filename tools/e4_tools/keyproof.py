@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 
 import e4
-from e4_tools.boards import Board
+from e4_tools.board.raw_repl import Board
 from e4_tools.provisioning import proof
 
 

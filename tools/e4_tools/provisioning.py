@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import e4
-from e4_tools.boards import Board, BoardError
+from e4_tools.board.raw_repl import Board, BoardError
 from e4_tools.errors import ToolError
 
 _ON_BOARD = Path(__file__).with_name("on_board") / "provision.py"  # what all of this is done with there

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from e4_tools.bench.places import Place, Vm
-from e4_tools.compile import Target, board_files
+from e4_tools.board.compile import Target, board_files
 
 _FEW = 10
 _MANY = 1000

@@ -14,10 +14,10 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
-from e4_tools.boards import Board, code_to_remove
-from e4_tools.compile import ASK_BOARD, Target, module_for, package
+from e4_tools.board.compile import ASK_BOARD, Target, module_for, package
+from e4_tools.board.inspection import about
+from e4_tools.board.raw_repl import Board, code_to_remove
 from e4_tools.errors import ToolError
-from e4_tools.inspection import about
 from e4_tools.paths import FIRMWARE, FROZEN, LIBRARY
 from e4_tools.virtual_board.interpreter import find_micropython
 

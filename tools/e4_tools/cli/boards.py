@@ -6,14 +6,14 @@ from dataclasses import asdict
 
 import click
 
-from e4_tools import wiping
-from e4_tools.boards import Board
+from e4_tools.board import wipe as wiping
+from e4_tools.board.deploy import Options, Plan, carry_out, checkout_version, plan_for
+from e4_tools.board.inspection import About, Node, about, node
+from e4_tools.board.ports import Found, Port, candidates, look
+from e4_tools.board.raw_repl import Board
 from e4_tools.cli.options import board_port
 from e4_tools.cli.output import Report, reports
-from e4_tools.deploy import Options, Plan, carry_out, checkout_version, plan_for
 from e4_tools.errors import NoMicroPython, NoSuchPort, PortInUse, ToolError
-from e4_tools.inspection import About, Node, about, node
-from e4_tools.ports import Found, Port, candidates, look
 
 _OF_OTHERS = "another version than this checkout's"
 

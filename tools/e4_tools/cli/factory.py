@@ -9,15 +9,15 @@ from typing import Any
 
 import click
 
-from e4_tools.boards import Board
+from e4_tools.board.deploy import Options, carry_out, plan_for
+from e4_tools.board.ports import choose
+from e4_tools.board.raw_repl import Board
 from e4_tools.cli.output import Report
-from e4_tools.deploy import Options, carry_out, plan_for
 from e4_tools.errors import ToolError
 from e4_tools.factory import Issued, Member, issue, read_fleet
 from e4_tools.issued_keys import KeySource, file_name
 from e4_tools.labels import write_label
 from e4_tools.ledger import Ledger
-from e4_tools.ports import choose
 
 
 @dataclass(frozen=True)

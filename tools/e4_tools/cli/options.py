@@ -13,11 +13,11 @@ from typing import Any
 
 import click
 
+from e4_tools.board.ports import choose
 from e4_tools.errors import ToolError
 from e4_tools.keys.passwords import derive_key
 from e4_tools.mqtt.authority import Authority, read_authority
 from e4_tools.mqtt.broker import parse_address
-from e4_tools.ports import choose
 
 
 @dataclass(frozen=True)

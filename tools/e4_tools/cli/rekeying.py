@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from e4_tools.boards import Board
+from e4_tools.board.raw_repl import Board
 from e4_tools.cli.options import BrokerChoice, broker_option
 from e4_tools.cli.output import Report, reports
 from e4_tools.cli.sending import change_and_send

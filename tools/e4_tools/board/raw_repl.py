@@ -17,8 +17,8 @@ from mpremote import transport_serial
 from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
+from e4_tools.board.port_errors import not_opened
 from e4_tools.errors import NoMicroPython, PortError, ToolError
-from e4_tools.opening import not_opened
 
 _REPLY_SECONDS = 60.0
 _READ_SECONDS = 5.0  # for one read; without it mpremote waits for ever on a pseudo-terminal

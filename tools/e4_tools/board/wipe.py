@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from e4_tools.boards import Board
+from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
 
 _FILL_SECONDS = 60.0  # between two signs of life

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
-from e4_tools.boards import Board, BoardError
-from e4_tools.compile import ASK_BOARD, Target, board_files, check, sources
+from e4_tools.board.compile import ASK_BOARD, Target, board_files, check, sources
+from e4_tools.board.raw_repl import Board, BoardError
 from e4_tools.errors import PortError, ToolError
 
 VERSION_PATH = "e4.version"

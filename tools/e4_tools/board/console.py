@@ -10,8 +10,8 @@ from types import TracebackType
 
 import serial
 
+from e4_tools.board.port_errors import not_opened
 from e4_tools.errors import PortError, ToolError
-from e4_tools.opening import not_opened
 
 _POLL_SECONDS = 0.1
 _PROMPTS = (b">>> ", b"\x04>")  # of the friendly REPL, and of the raw one after an answer

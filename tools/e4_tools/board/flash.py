@@ -8,10 +8,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from e4_tools.boards import Board
+from e4_tools.board.inspection import About, about
+from e4_tools.board.micropython_image import FirmwareImage
+from e4_tools.board.raw_repl import Board
 from e4_tools.errors import NoSuchPort, PortError, PortInUse, ToolError
-from e4_tools.firmware_image import FirmwareImage
-from e4_tools.inspection import About, about
 
 _BAUD = "460800"
 _KEPT_OUTPUT = 4000

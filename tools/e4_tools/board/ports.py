@@ -10,9 +10,9 @@ from pathlib import Path
 
 from serial.tools import list_ports
 
-from e4_tools.boards import Board
+from e4_tools.board.inspection import About, about
+from e4_tools.board.raw_repl import Board
 from e4_tools.errors import PortError, ToolError
-from e4_tools.inspection import About, about
 
 _LINK_FOLDERS = (Path(), Path("build"))  # where `e4 board` is told to link the ports of virtual boards
 _LINKS = "*.port"

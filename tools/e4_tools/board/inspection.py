@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import e4
-from e4_tools.boards import Board, BoardError
-from e4_tools.deploy import VERSION_PATH
+from e4_tools.board.deploy import VERSION_PATH
+from e4_tools.board.raw_repl import Board, BoardError
 from e4_tools.errors import ToolError
 
 VIRTUAL = "Virtual ESP32"  # how the machine's name of a virtual board begins
