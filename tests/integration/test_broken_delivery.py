@@ -13,9 +13,9 @@ import pytest
 from fleet import Mosquitto
 from members import Member, Operator
 
+from e4_tools.fleet.messages import protect
 from e4_tools.keys.files import read_key
 from e4_tools.keystore import open_store
-from e4_tools.messages import protect
 from e4_tools.mqtt.embedded_broker import HOST
 
 _KEY = b"0123456789abcdef0123456789ABCDEF"

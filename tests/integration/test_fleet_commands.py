@@ -22,13 +22,13 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 import e4
 from e4_tools.board.console import Console
-from e4_tools.delivery import Delivery
-from e4_tools.fleet import Fleet
+from e4_tools.fleet.delivery import Delivery
+from e4_tools.fleet.operations import Fleet
+from e4_tools.fleet.rekeying import Rekeying
 from e4_tools.keys.files import read_key
 from e4_tools.keystore import KeyStore, open_store
 from e4_tools.mqtt.broker import Broker
 from e4_tools.mqtt.embedded_broker import HOST, free_port
-from e4_tools.rekeying import Rekeying
 from e4_tools.virtual_board import VirtualBoard
 
 _TOPIC = "sensors/lab"

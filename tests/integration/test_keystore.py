@@ -16,10 +16,10 @@ from members import Operator
 from sqlalchemy import text
 
 from e4_tools.errors import KeyStoreError
-from e4_tools.fleet import Fleet
+from e4_tools.fleet.operations import Fleet
+from e4_tools.fleet.rekeying import Rekeying
 from e4_tools.keystore import KEY_FILE, PASSPHRASE, KeyStore, engine, make_store, open_store, read_store
 from e4_tools.keystore.models import SCHEMA
-from e4_tools.rekeying import Rekeying
 
 _SECRET = b"a secret of 32 bytes, no less!!!"
 _KEY = bytes(range(100, 132))

@@ -17,11 +17,11 @@ from sqlalchemy import text
 
 import e4
 from e4_tools.errors import KeyStoreError
-from e4_tools.fleet import Fleet
+from e4_tools.fleet.messages import protect
+from e4_tools.fleet.operations import Fleet
 from e4_tools.keys.files import read_key
 from e4_tools.keystore import KeyStore, engine, open_store
 from e4_tools.keystore.models import SCHEMA, Table, Topic
-from e4_tools.messages import protect
 
 _KEY = b"0123456789abcdef0123456789ABCDEF"
 

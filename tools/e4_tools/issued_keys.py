@@ -12,11 +12,11 @@ from sqlalchemy import select
 
 import e4
 from e4_tools.errors import ToolError, UnknownName
-from e4_tools.fleet import Fleet
+from e4_tools.fleet.operations import Fleet
+from e4_tools.fleet.rekeying import Rekeying
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.finding import find_client
 from e4_tools.keystore.models import CURRENT, LEAVING, Client
-from e4_tools.rekeying import Rekeying
 
 _KEY_SIZE = 32
 

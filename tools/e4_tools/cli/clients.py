@@ -16,7 +16,7 @@ from e4_tools.cli.output import Report, reports
 from e4_tools.cli.rekeying import confirm_client, rekey_client
 from e4_tools.cli.sending import change_and_send
 from e4_tools.cli.store import StoreAccess, client_argument, store_options
-from e4_tools.fleet import Fleet
+from e4_tools.fleet.operations import Fleet
 from e4_tools.keys.files import read_key
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.finding import find_client

@@ -12,7 +12,7 @@ from e4_tools.cli.options import BrokerChoice, broker_option
 from e4_tools.cli.output import Report, reports
 from e4_tools.cli.sending import change_and_send
 from e4_tools.cli.store import StoreAccess, client_argument, complete_clients, store_options, topic_argument
-from e4_tools.fleet import Fleet
+from e4_tools.fleet.operations import Fleet
 from e4_tools.keys.files import read_key
 from e4_tools.keystore import KEY_FILE, PASSPHRASE, KeyStore
 from e4_tools.keystore.finding import find_topic

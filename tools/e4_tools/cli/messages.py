@@ -17,7 +17,7 @@ from e4_tools.cli.output import Report, reports
 from e4_tools.cli.sending import connect
 from e4_tools.cli.store import StoreAccess, complete_topics, store_options, topic_argument
 from e4_tools.errors import ToolError, UnknownName
-from e4_tools.messages import Reader, outlive_its_second, protect
+from e4_tools.fleet.messages import Reader, outlive_its_second, protect
 
 _POLL_SECONDS = 0.5  # how long Ctrl-C may wait
 

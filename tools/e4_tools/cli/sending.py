@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from e4_tools.cli.options import BrokerChoice
 from e4_tools.cli.output import Report
 from e4_tools.cli.store import StoreAccess
-from e4_tools.delivery import Delivery
 from e4_tools.errors import ToolError
+from e4_tools.fleet.delivery import Delivery
 from e4_tools.keystore import KeyStore
 from e4_tools.mqtt.broker import Broker
 

@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 
 import e4
 from e4_tools.errors import NameTaken, UnknownName
+from e4_tools.fleet.rekeying import add_id_key
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.finding import find_client, find_pair, find_topic
 from e4_tools.keystore.models import CURRENT, LEAVING, MEMBER, Client, Grant, Topic
 from e4_tools.keystore.outbox import Outbox
 from e4_tools.mqtt.topics import check_publishable
-from e4_tools.rekeying import add_id_key
 
 SYMMETRIC = "symmetric"
 _KEY_SIZE = 32
