@@ -20,7 +20,7 @@ from e4_tools.board.console import Console
 from e4_tools.board.raw_repl import Board
 from e4_tools.mqtt.broker import Broker
 from e4_tools.mqtt.embedded_broker import HOST
-from e4_tools.provisioning import provision
+from e4_tools.provisioning.install import provision
 from e4_tools.virtual_board import VirtualBoard
 from faults.partner import Failure, Partner
 from faults.proxy import FaultProxy

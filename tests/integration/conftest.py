@@ -14,7 +14,7 @@ from fleet import VECTORS, BoardMaker, Mosquitto, config_for, find_mosquitto, ma
 
 from e4_tools.board.console import Console
 from e4_tools.mqtt.embedded_broker import EmbeddedBroker
-from e4_tools.provisioning import provision
+from e4_tools.provisioning.install import provision
 from e4_tools.virtual_board import VirtualBoard, VirtualBoardError
 
 

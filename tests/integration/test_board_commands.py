@@ -18,7 +18,7 @@ from e4_tools.board.flash import check_erasable
 from e4_tools.board.raw_repl import Board
 from e4_tools.cli import main
 from e4_tools.errors import PortError, PortInUse
-from e4_tools.provisioning import provision
+from e4_tools.provisioning.install import provision
 from e4_tools.virtual_board import VirtualBoard
 
 _KEY = b"0123456789abcdef0123456789ABCDEF"

@@ -11,11 +11,11 @@ from fleet import BoardMaker, Mosquitto
 from interruptions import E4, WIFI_PASSWORD, on_board
 from members import Operator
 
-import e4_tools.provisioning as provisioning_module
+import e4_tools.provisioning.install as provisioning_module
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
 from e4_tools.mqtt.embedded_broker import HOST, free_port
-from e4_tools.provisioning import install
+from e4_tools.provisioning.install import install
 from e4_tools.virtual_board import VirtualBoard
 
 _KEY = b"0123456789abcdef0123456789ABCDEF"

@@ -14,11 +14,11 @@ import e4
 from e4_tools.board.console import Console
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
-from e4_tools.factory import read_fleet
-from e4_tools.issued_keys import KeyFolder, StoredKeys
-from e4_tools.keyproof import which_key
 from e4_tools.keystore import KEY_FILE, make_store
-from e4_tools.ledger import BEGUN, ISSUED, Ledger, fingerprint
+from e4_tools.provisioning.factory import read_fleet
+from e4_tools.provisioning.key_proof import which_key
+from e4_tools.provisioning.key_sources import KeyFolder, StoredKeys
+from e4_tools.provisioning.ledger import BEGUN, ISSUED, Ledger, fingerprint
 from e4_tools.virtual_board import VirtualBoard
 
 _TABLE = "name,topics\none,\ntwo,rooms/2 doors/+\nthree,\n"

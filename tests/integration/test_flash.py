@@ -16,7 +16,7 @@ from interruptions import E4
 from e4_tools.board import flash as flashing
 from e4_tools.board.micropython_image import FirmwareImage, find_image, read_image
 from e4_tools.errors import PortError, ToolError
-from e4_tools.provisioning import provision
+from e4_tools.provisioning.install import provision
 
 _FAKE = Path(__file__).resolve().parent / "fake_esptool"
 

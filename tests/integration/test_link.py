@@ -15,7 +15,7 @@ import e4
 from e4_tools.board.console import Console
 from e4_tools.mqtt.broker import Broker
 from e4_tools.mqtt.embedded_broker import HOST
-from e4_tools.provisioning import provision
+from e4_tools.provisioning.install import provision
 from e4_tools.umqtt import VERSIONS
 
 _ECHO = """

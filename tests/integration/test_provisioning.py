@@ -19,9 +19,9 @@ from e4_tools.board.deploy import deploy
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
 from e4_tools.fleet.rekeying import Rekeying
-from e4_tools.keyproof import which_key
 from e4_tools.keystore import open_store
-from e4_tools.provisioning import install, provision
+from e4_tools.provisioning.install import install, provision
+from e4_tools.provisioning.key_proof import which_key
 from e4_tools.virtual_board import VirtualBoard
 
 _KEY = b"0123456789abcdef0123456789ABCDEF"

@@ -17,7 +17,7 @@ import e4
 from e4_tools.board.console import Console
 from e4_tools.board.raw_repl import Board
 from e4_tools.mqtt.embedded_broker import HOST
-from e4_tools.provisioning import install
+from e4_tools.provisioning.install import install
 
 _REFUSED = "connection lost or not made: .*certificate"
 Start = Callable[..., Console]

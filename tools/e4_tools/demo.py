@@ -31,7 +31,7 @@ from e4_tools.errors import BrokerError, ToolError
 from e4_tools.keys.passwords import derive_keys
 from e4_tools.mqtt.broker import Broker, parse_address
 from e4_tools.mqtt.embedded_broker import HOST, EmbeddedBroker
-from e4_tools.provisioning import provision
+from e4_tools.provisioning.install import provision
 from e4_tools.virtual_board import VirtualBoard, VirtualBoardError
 
 TOPIC = "/e4go/demo/messages"

@@ -18,7 +18,7 @@ from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
 from e4_tools.mqtt.broker import Broker
 from e4_tools.mqtt.embedded_broker import HOST, free_port
-from e4_tools.provisioning import provision
+from e4_tools.provisioning.install import provision
 from e4_tools.virtual_board import VirtualBoard
 
 _KEY = bytes(range(32))

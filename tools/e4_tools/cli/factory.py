@@ -14,10 +14,10 @@ from e4_tools.board.ports import choose
 from e4_tools.board.raw_repl import Board
 from e4_tools.cli.output import Report
 from e4_tools.errors import ToolError
-from e4_tools.factory import Issued, Member, issue, read_fleet
-from e4_tools.issued_keys import KeySource, file_name
-from e4_tools.labels import write_label
-from e4_tools.ledger import Ledger
+from e4_tools.provisioning.factory import Issued, Member, issue, read_fleet
+from e4_tools.provisioning.key_sources import KeySource, file_name
+from e4_tools.provisioning.label import write_label
+from e4_tools.provisioning.ledger import Ledger
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import click
 from click.core import ParameterSource
 
 import e4
-from e4_tools import provisioning
 from e4_tools.board.deploy import Options, carry_out, plan_for
 from e4_tools.board.ports import choose
 from e4_tools.board.raw_repl import Board
@@ -21,9 +20,10 @@ from e4_tools.cli.output import Report, reports
 from e4_tools.cli.settings import Settings, settings_options
 from e4_tools.cli.store import StoreAccess, store_options
 from e4_tools.errors import ToolError
-from e4_tools.issued_keys import KeyFolder, KeySource, StoredKeys
-from e4_tools.keyproof import which_key
-from e4_tools.labels import write_label
+from e4_tools.provisioning import install as provisioning
+from e4_tools.provisioning.key_proof import which_key
+from e4_tools.provisioning.key_sources import KeyFolder, KeySource, StoredKeys
+from e4_tools.provisioning.label import write_label
 
 _PATH = click.Path(path_type=Path)
 _EXAMPLES = """\b

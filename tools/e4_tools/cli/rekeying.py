@@ -11,10 +11,10 @@ from e4_tools.cli.sending import change_and_send
 from e4_tools.cli.store import StoreAccess, client_argument, store_options
 from e4_tools.errors import ToolError
 from e4_tools.fleet.rekeying import Rekeying
-from e4_tools.keyproof import which_key
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.finding import find_client
 from e4_tools.keystore.models import PENDING
+from e4_tools.provisioning.key_proof import which_key
 
 
 @click.command("rekey")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import e4
 from e4_tools.board.raw_repl import Board
-from e4_tools.provisioning import proof
+from e4_tools.provisioning.install import proof
 
 
 def which_key(board: Board, keys: Mapping[str, bytes]) -> str | None:
