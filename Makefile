@@ -18,7 +18,7 @@ WASM := build/wasm
 setup: $(VENV)/.installed
 
 demo: $(VENV)/.installed
-	$(RUN) -m e4_tools.demo $(if $(BROKER),--broker $(BROKER)) $(if $(PORT),--port $(PORT))
+	$(RUN) -m e4_tools.dev.demo $(if $(BROKER),--broker $(BROKER)) $(if $(PORT),--port $(PORT))
 
 test: lint unit vm property budgets wasm integration faults
 
@@ -66,10 +66,10 @@ soak: $(VENV)/.installed
 
 # Sizes, heap and flash are the same on every machine; times are not, and would fail where others work as well.
 budgets: $(VENV)/.installed
-	$(RUN) -m e4_tools.bench --exact
+	$(RUN) -m e4_tools.dev.bench --exact
 
 bench: $(VENV)/.installed
-	$(RUN) -m e4_tools.bench $(if $(PORT),--port $(PORT))
+	$(RUN) -m e4_tools.dev.bench $(if $(PORT),--port $(PORT))
 
 lint: $(VENV)/.installed $(STUBS)/.installed
 	$(RUN) -m ruff check .
@@ -79,7 +79,7 @@ lint: $(VENV)/.installed $(STUBS)/.installed
 
 conformance: $(VENV)/.installed
 	@test -n "$(VECTORS)" || { echo "Say which: make conformance VECTORS=tests/vectors/e4-reference.json"; exit 2; }
-	$(RUN) -m e4_tools.conformance $(VECTORS) $(if $(PORT),--port $(PORT))
+	$(RUN) -m e4_tools.dev.conformance $(VECTORS) $(if $(PORT),--port $(PORT))
 
 # The stamp comes last: an interrupted installation is done again.
 $(VENV)/.installed: requirements.txt pyproject.toml tools/e4_tools/umqtt.py

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fleet import Mosquitto
 
-from e4_tools.bench.__main__ import _say_soak
+from e4_tools.dev.bench.__main__ import _say_soak
 from faults.soak import print_curve, soak, write
 
 

@@ -11,12 +11,12 @@ from click.testing import CliRunner, Result
 from fleet import BoardMaker
 from interruptions import on_board
 
-from e4_tools.bench import __main__ as bench
-from e4_tools.bench import budgets, figures, places
-from e4_tools.bench.budgets import Budget, Budgets, Verdict
-from e4_tools.bench.drawing import draw
-from e4_tools.bench.figures import Figure
 from e4_tools.board.compile import sources
+from e4_tools.dev.bench import __main__ as bench
+from e4_tools.dev.bench import budgets, figures, places
+from e4_tools.dev.bench.budgets import Budget, Budgets, Verdict
+from e4_tools.dev.bench.drawing import draw
+from e4_tools.dev.bench.figures import Figure
 from e4_tools.paths import FIRMWARE, ROOT
 from e4_tools.virtual_board import VirtualBoard
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from fleet import VECTORS
 
-from e4_tools.conformance_cases import SECTIONS
+from e4_tools.dev.conformance_cases import SECTIONS
 from e4_tools.virtual_board import VirtualBoard, VirtualBoardError, find_micropython
 
 
 def _conformance(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "e4_tools.conformance", *arguments]
+    command = [sys.executable, "-m", "e4_tools.dev.conformance", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -6,7 +6,7 @@ import pytest
 from fleet import Mosquitto
 from rich.console import Console as Terminal
 
-from e4_tools.demo import DemoError, Place, Story, Wiretap
+from e4_tools.dev.demo import DemoError, Place, Story, Wiretap
 from e4_tools.mqtt.embedded_broker import HOST, EmbeddedBroker
 from e4_tools.virtual_board import VirtualBoardError, find_micropython
 

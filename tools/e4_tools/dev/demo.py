@@ -1,6 +1,6 @@
 """The E4 tutorial's story, on three boards. Every step is checked on what the boards really print.
 
-python -m e4_tools.demo [--broker HOST:PORT] [--port DEVICE]
+python -m e4_tools.dev.demo [--broker HOST:PORT] [--port DEVICE]
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from e4_tools.bench.places import Place, Vm
 from e4_tools.board.compile import Target, board_files
+from e4_tools.dev.bench.places import Place, Vm
 
 _FEW = 10
 _MANY = 1000

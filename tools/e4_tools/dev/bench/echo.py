@@ -12,9 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import e4
-from e4_tools.bench.figures import Figure
 from e4_tools.board.deploy import deploy
 from e4_tools.board.raw_repl import Board
+from e4_tools.dev.bench.figures import Figure
 from e4_tools.errors import ToolError
 from e4_tools.mqtt.broker import Broker
 from e4_tools.mqtt.embedded_broker import HOST, free_port

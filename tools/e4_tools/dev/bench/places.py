@@ -23,7 +23,7 @@ from e4_tools.virtual_board.interpreter import find_micropython
 
 HEAP = "320k"  # objects of the 64-bit VM are twice as large: about a board's 160 KiB
 _ON_BOARD = Path(__file__).with_name("on_board")
-_FLASH = Path(__file__).parents[1] / "virtual_board" / "vm" / "flash.py"
+_FLASH = Path(__file__).parents[2] / "virtual_board" / "vm" / "flash.py"
 _FOLDER = "/e4-bench"
 _STATE = "/e4-bench-state"
 _SECONDS = 900.0

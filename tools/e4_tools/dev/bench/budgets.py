@@ -8,7 +8,7 @@ from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from e4_tools.bench.figures import Figure
+from e4_tools.dev.bench.figures import Figure
 
 _FILE = Path(__file__).with_name("budgets.toml")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
-from e4_tools.bench.budgets import Budget
-from e4_tools.bench.figures import Figure
+from e4_tools.dev.bench.budgets import Budget
+from e4_tools.dev.bench.figures import Figure
 
 _ROW = 22  # all sizes in pixels
 _NAME = 250

@@ -1,6 +1,6 @@
 """`make bench`: take the figures, print them, hold them against their budgets.
 
-python -m e4_tools.bench [--port PORT] [--exact]
+python -m e4_tools.dev.bench [--port PORT] [--exact]
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from e4_tools.bench import echo, figures
-from e4_tools.bench.budgets import Budget, Budgets, Verdict
-from e4_tools.bench.drawing import draw
-from e4_tools.bench.figures import Figure
-from e4_tools.bench.places import Place, RealBoard, Vm
+from e4_tools.dev.bench import echo, figures
+from e4_tools.dev.bench.budgets import Budget, Budgets, Verdict
+from e4_tools.dev.bench.drawing import draw
+from e4_tools.dev.bench.figures import Figure
+from e4_tools.dev.bench.places import Place, RealBoard, Vm
 from e4_tools.errors import ToolError
 from e4_tools.paths import BUILD, ROOT
 from e4_tools.virtual_board.errors import VirtualBoardError
@@ -132,7 +132,9 @@ def _close(rows: list[Row]) -> bool:
         if budget is not None and figure.spread > budget.noise:
             click.echo(f"WORSE: {figure.name}; but its spread is that of a busy machine: run it again on a quiet one")
         else:
-            click.echo(f"WORSE: {figure.name}; make it better, or change tools/e4_tools/bench/budgets.toml on purpose")
+            click.echo(
+                f"WORSE: {figure.name}; make it better, or change tools/e4_tools/dev/bench/budgets.toml on purpose"
+            )
     return bool(rows) and not worse
 
 

@@ -1,6 +1,6 @@
 """Holds `lib/e4` against a vector file, on CPython, on the MicroPython VM and on a board.
 
-python -m e4_tools.conformance VECTORS.json [--port PORT]
+python -m e4_tools.dev.conformance VECTORS.json [--port PORT]
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 import click
 from mpremote.transport import TransportError, TransportExecError
 
-from e4_tools import conformance_cases
 from e4_tools.board.compile import ASK_BOARD, Target, module_for, package
 from e4_tools.board.raw_repl import Board, code_to_remove
+from e4_tools.dev import conformance_cases
 from e4_tools.errors import ToolError
 from e4_tools.keys.passwords import derive_keys
 from e4_tools.paths import LIBRARY
