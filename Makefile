@@ -82,12 +82,12 @@ conformance: $(VENV)/.installed
 	$(RUN) -m e4_tools.dev.conformance $(VECTORS) $(if $(PORT),--port $(PORT))
 
 # The stamp comes last: an interrupted installation is done again.
-$(VENV)/.installed: requirements.txt pyproject.toml tools/e4_tools/umqtt.py
+$(VENV)/.installed: requirements.txt pyproject.toml tools/e4_tools/virtual_board/umqtt.py
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --require-hashes -r requirements.txt
 	$(RUN) -m pip install --quiet --no-deps --no-build-isolation --editable .
-	$(RUN) -m e4_tools.umqtt
+	$(RUN) -m e4_tools.virtual_board.umqtt
 	touch $@
 
 # Apart from .venv: the stubs bear the names of the standard library.

@@ -16,7 +16,7 @@ from e4_tools.board.console import Console
 from e4_tools.mqtt.broker import Broker
 from e4_tools.mqtt.embedded_broker import HOST
 from e4_tools.provisioning.install import provision
-from e4_tools.umqtt import VERSIONS
+from e4_tools.virtual_board.umqtt import VERSIONS
 
 _ECHO = """
 from firmware.node import Node

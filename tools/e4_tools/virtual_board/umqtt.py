@@ -1,6 +1,6 @@
 """Fetches `umqtt.simple`, which the stock ESP32 firmware has built in and the Unix port has not.
 
-    python -m e4_tools.umqtt
+    python -m e4_tools.virtual_board.umqtt
 
 The package has no `setup.py`, so pip cannot install it; `unearth` finds it in the package registry by name. It is
 version 1.3.4; later ones are published elsewhere only. For tests, `derive` gives it the signatures that they have; to
