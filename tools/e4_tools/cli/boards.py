@@ -11,8 +11,8 @@ from e4_tools.board.deploy import Options, Plan, carry_out, checkout_version, pl
 from e4_tools.board.inspection import About, Node, about, node
 from e4_tools.board.ports import Found, Port, candidates, look
 from e4_tools.board.raw_repl import Board
-from e4_tools.cli.options import board_port
-from e4_tools.cli.output import Report, reports
+from e4_tools.cli.shared.options import board_port
+from e4_tools.cli.shared.output import Report, reports
 from e4_tools.errors import NoMicroPython, NoSuchPort, PortInUse, ToolError
 
 _OF_OTHERS = "another version than this checkout's"

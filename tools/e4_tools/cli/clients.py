@@ -11,11 +11,11 @@ import click
 from sqlalchemy import func, select
 
 import e4
-from e4_tools.cli.options import BrokerChoice, broker_option, hex_key, password_key, secret
-from e4_tools.cli.output import Report, reports
 from e4_tools.cli.rekeying import confirm_client, rekey_client
-from e4_tools.cli.sending import change_and_send
-from e4_tools.cli.store import StoreAccess, client_argument, store_options
+from e4_tools.cli.shared.options import BrokerChoice, broker_option, hex_key, password_key, secret
+from e4_tools.cli.shared.output import Report, reports
+from e4_tools.cli.shared.sending import change_and_send
+from e4_tools.cli.shared.store_access import StoreAccess, client_argument, store_options
 from e4_tools.fleet.operations import Fleet
 from e4_tools.keys.files import read_key
 from e4_tools.keystore import KeyStore

@@ -12,7 +12,7 @@ import click
 from e4_tools.board.deploy import Options, carry_out, plan_for
 from e4_tools.board.ports import choose
 from e4_tools.board.raw_repl import Board
-from e4_tools.cli.output import Report
+from e4_tools.cli.shared.output import Report
 from e4_tools.errors import ToolError
 from e4_tools.provisioning.factory import Issued, Member, issue, read_fleet
 from e4_tools.provisioning.key_sources import KeySource, file_name

@@ -9,8 +9,8 @@ import click
 from e4_tools.board.flash import check_erasable, started
 from e4_tools.board.flash import flash as flash_board
 from e4_tools.board.micropython_image import find_image, read_image
-from e4_tools.cli.options import board_port
-from e4_tools.cli.output import Report, reports
+from e4_tools.cli.shared.options import board_port
+from e4_tools.cli.shared.output import Report, reports
 from e4_tools.errors import ToolError
 
 

@@ -8,10 +8,16 @@ from pathlib import Path
 import click
 from sqlalchemy import func, select
 
-from e4_tools.cli.options import BrokerChoice, broker_option
-from e4_tools.cli.output import Report, reports
-from e4_tools.cli.sending import change_and_send
-from e4_tools.cli.store import StoreAccess, client_argument, complete_clients, store_options, topic_argument
+from e4_tools.cli.shared.options import BrokerChoice, broker_option
+from e4_tools.cli.shared.output import Report, reports
+from e4_tools.cli.shared.sending import change_and_send
+from e4_tools.cli.shared.store_access import (
+    StoreAccess,
+    client_argument,
+    complete_clients,
+    store_options,
+    topic_argument,
+)
 from e4_tools.fleet.operations import Fleet
 from e4_tools.keys.files import read_key
 from e4_tools.keystore import KEY_FILE, PASSPHRASE, KeyStore

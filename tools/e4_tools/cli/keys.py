@@ -11,9 +11,9 @@ from pathlib import Path
 import click
 
 import e4
-from e4_tools.cli.options import BrokerChoice, broker_option, hex_key, password_key, secret
-from e4_tools.cli.output import Report, reports
-from e4_tools.cli.sending import connect
+from e4_tools.cli.shared.options import BrokerChoice, broker_option, hex_key, password_key, secret
+from e4_tools.cli.shared.output import Report, reports
+from e4_tools.cli.shared.sending import connect
 from e4_tools.errors import BrokerError, ToolError
 from e4_tools.keys.files import TYPES, make_key, write_keys
 from e4_tools.mqtt.topics import check_publishable

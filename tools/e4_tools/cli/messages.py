@@ -12,10 +12,10 @@ from typing import Any
 import click
 
 import e4
-from e4_tools.cli.options import BrokerChoice, broker_option
-from e4_tools.cli.output import Report, reports
-from e4_tools.cli.sending import connect
-from e4_tools.cli.store import StoreAccess, complete_topics, store_options, topic_argument
+from e4_tools.cli.shared.options import BrokerChoice, broker_option
+from e4_tools.cli.shared.output import Report, reports
+from e4_tools.cli.shared.sending import connect
+from e4_tools.cli.shared.store_access import StoreAccess, complete_topics, store_options, topic_argument
 from e4_tools.errors import ToolError, UnknownName
 from e4_tools.fleet.messages import Reader, outlive_its_second, protect
 

@@ -15,10 +15,10 @@ from e4_tools.board.deploy import Options, carry_out, plan_for
 from e4_tools.board.ports import choose
 from e4_tools.board.raw_repl import Board
 from e4_tools.cli.factory import FactoryRun
-from e4_tools.cli.options import hex_key, password_key, secret
-from e4_tools.cli.output import Report, reports
-from e4_tools.cli.settings import Settings, settings_options
-from e4_tools.cli.store import StoreAccess, store_options
+from e4_tools.cli.shared.options import hex_key, password_key, secret
+from e4_tools.cli.shared.output import Report, reports
+from e4_tools.cli.shared.settings import Settings, settings_options
+from e4_tools.cli.shared.store_access import StoreAccess, store_options
 from e4_tools.errors import ToolError
 from e4_tools.provisioning import install as provisioning
 from e4_tools.provisioning.key_proof import which_key

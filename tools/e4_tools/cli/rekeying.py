@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from e4_tools.board.raw_repl import Board
-from e4_tools.cli.options import BrokerChoice, broker_option
-from e4_tools.cli.output import Report, reports
-from e4_tools.cli.sending import change_and_send
-from e4_tools.cli.store import StoreAccess, client_argument, store_options
+from e4_tools.cli.shared.options import BrokerChoice, broker_option
+from e4_tools.cli.shared.output import Report, reports
+from e4_tools.cli.shared.sending import change_and_send
+from e4_tools.cli.shared.store_access import StoreAccess, client_argument, store_options
 from e4_tools.errors import ToolError
 from e4_tools.fleet.rekeying import Rekeying
 from e4_tools.keystore import KeyStore

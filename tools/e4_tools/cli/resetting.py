@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from e4_tools.board.raw_repl import Board
-from e4_tools.cli.options import board_port
-from e4_tools.cli.output import Report, reports
+from e4_tools.cli.shared.options import board_port
+from e4_tools.cli.shared.output import Report, reports
 
 
 @click.command(epilog="\b\nExamples:\n  e4 reset\n  e4 reset --port /dev/ttyUSB0")

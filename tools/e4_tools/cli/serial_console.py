@@ -12,8 +12,8 @@ import serial
 
 from e4_tools.board.console import Console
 from e4_tools.board.raw_repl import Board
-from e4_tools.cli.options import board_port
-from e4_tools.cli.output import Report, reports
+from e4_tools.cli.shared.options import board_port
+from e4_tools.cli.shared.output import Report, reports
 from e4_tools.errors import PortError
 
 _LOOK_SECONDS = 0.2

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
-from e4_tools.cli.options import BrokerChoice
-from e4_tools.cli.output import Report
-from e4_tools.cli.store import StoreAccess
+from e4_tools.cli.shared.options import BrokerChoice
+from e4_tools.cli.shared.output import Report
+from e4_tools.cli.shared.store_access import StoreAccess
 from e4_tools.errors import ToolError
 from e4_tools.fleet.delivery import Delivery
 from e4_tools.keystore import KeyStore

@@ -14,8 +14,8 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from e4_tools.cli.options import secret
-from e4_tools.cli.output import Report
+from e4_tools.cli.shared.options import secret
+from e4_tools.cli.shared.output import Report
 from e4_tools.errors import KeyStoreError, ToolError
 from e4_tools.keys.files import read_key
 from e4_tools.keystore import (

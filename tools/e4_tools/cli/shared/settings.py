@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from e4_tools.cli.options import BrokerChoice, broker_option, secret
-from e4_tools.cli.output import Report
+from e4_tools.cli.shared.options import BrokerChoice, broker_option, secret
+from e4_tools.cli.shared.output import Report
 from e4_tools.errors import ToolError
 
 _OWN_OPTIONS = (
