@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import click
 
-from e4_tools.cli.boards import board_commands
-from e4_tools.cli.clients import client_group
-from e4_tools.cli.flashing import flash_commands
-from e4_tools.cli.fleet import fleet_commands
-from e4_tools.cli.keys import key_commands
-from e4_tools.cli.messages import message_commands
-from e4_tools.cli.provisioning import provision_commands
-from e4_tools.cli.resetting import reset_commands
-from e4_tools.cli.serial_console import console_commands
+from e4_tools.cli.commands.board import board_commands
+from e4_tools.cli.commands.client import client_group
+from e4_tools.cli.commands.console import console_commands
+from e4_tools.cli.commands.flash import flash_commands
+from e4_tools.cli.commands.fleet import fleet_commands
+from e4_tools.cli.commands.keys import key_commands
+from e4_tools.cli.commands.message import message_commands
+from e4_tools.cli.commands.provision import provision_commands
+from e4_tools.cli.commands.reset import reset_commands
 from e4_tools.virtual_board.cli import board_command
 
 

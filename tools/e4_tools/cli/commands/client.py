@@ -11,7 +11,7 @@ import click
 from sqlalchemy import func, select
 
 import e4
-from e4_tools.cli.rekeying import confirm_client, rekey_client
+from e4_tools.cli.commands.rekeying import confirm_client, rekey_client
 from e4_tools.cli.shared.options import BrokerChoice, broker_option, hex_key, password_key, secret
 from e4_tools.cli.shared.output import Report, reports
 from e4_tools.cli.shared.sending import change_and_send

@@ -14,7 +14,7 @@ import e4
 from e4_tools.board.deploy import Options, carry_out, plan_for
 from e4_tools.board.ports import choose
 from e4_tools.board.raw_repl import Board
-from e4_tools.cli.factory import FactoryRun
+from e4_tools.cli.commands.factory import FactoryRun
 from e4_tools.cli.shared.options import hex_key, password_key, secret
 from e4_tools.cli.shared.output import Report, reports
 from e4_tools.cli.shared.settings import Settings, settings_options

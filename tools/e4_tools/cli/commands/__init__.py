@@ -1,0 +1,1 @@
+"""The commands of `e4`, one module for each noun."""
