@@ -8,11 +8,13 @@ from e4_tools.cli.commands.board import board_commands
 from e4_tools.cli.commands.client import client_group
 from e4_tools.cli.commands.console import console_commands
 from e4_tools.cli.commands.flash import flash_commands
-from e4_tools.cli.commands.fleet import fleet_commands
+from e4_tools.cli.commands.grant import grant_commands
 from e4_tools.cli.commands.keys import key_commands
 from e4_tools.cli.commands.message import message_commands
 from e4_tools.cli.commands.provision import provision_commands
 from e4_tools.cli.commands.reset import reset_commands
+from e4_tools.cli.commands.store import store_group
+from e4_tools.cli.commands.topic import topic_group
 from e4_tools.virtual_board.cli import board_command
 
 
@@ -36,7 +38,9 @@ for command in (
     *reset_commands,
     *key_commands,
     client_group,
-    *fleet_commands,
+    topic_group,
+    *grant_commands,
+    store_group,
     *message_commands,
     board_command,
 ):

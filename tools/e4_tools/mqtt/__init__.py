@@ -1,1 +1,1 @@
-"""MQTT on the host: a connection to a broker, the authority behind its certificate, a broker for demonstrations, topics."""
+"""MQTT on the host: connections to brokers, certificates of their authorities, and topics."""

@@ -1,0 +1,89 @@
+"""`e4 grant`, `e4 revoke` and `e4 sync`: who may read and write a topic."""
+
+from __future__ import annotations
+
+import click
+
+from e4_tools.cli.shared.options import BrokerChoice, broker_option
+from e4_tools.cli.shared.output import Report, reports
+from e4_tools.cli.shared.sending import change_and_send
+from e4_tools.cli.shared.store_access import (
+    StoreAccess,
+    client_argument,
+    complete_clients,
+    store_options,
+    topic_argument,
+)
+from e4_tools.fleet.operations import Fleet
+from e4_tools.keystore import KeyStore
+
+
+@click.command()
+@client_argument
+@topic_argument
+@broker_option
+@store_options
+@reports
+def grant(report: Report, access: StoreAccess, name: str, topic: str, broker: BrokerChoice) -> None:
+    """Let CLIENT read and write TOPIC: send it the topic's key. Again: send it again.
+
+    \b
+      e4 grant alice sensors/lab --broker 192.0.2.10
+    """
+    change_and_send(report, access, broker, lambda store: Fleet(store).grant(name, topic))
+    report.say(f"{name} has been sent the key of {topic}.", client=name, topic=topic)
+
+
+@click.command()
+@client_argument
+@topic_argument
+@broker_option
+@store_options
+@reports
+def revoke(report: Report, access: StoreAccess, name: str, topic: str, broker: BrokerChoice) -> None:
+    """Take TOPIC from CLIENT, and rotate its key for those who stay: a thief ignores the command to forget.
+
+    What is published under the old key until the others have the new one can still be read by CLIENT. If CLIENT has no
+    grant of TOPIC, nothing is done, and the exit code is 6.
+
+    \b
+      e4 revoke eve sensors/lab --broker 192.0.2.10
+    """
+    change_and_send(report, access, broker, lambda store: Fleet(store).revoke(name, topic))
+    report.say(f"{name} has been told to forget {topic}, which has a new key for those who stay.")
+    report.say(client=name, topic=topic)
+
+
+@click.command()
+@click.argument("clients", metavar="[CLIENT]...", nargs=-1, shell_complete=complete_clients)
+@click.option("--again", is_flag=True, help="Send these clients all their topic keys again, sent or not.")
+@broker_option
+@store_options
+@reports
+def sync(report: Report, access: StoreAccess, clients: tuple[str, ...], again: bool, broker: BrokerChoice) -> None:
+    """Send what a failure or a crash has left unsent: to these clients, or to all.
+
+    A client refuses commands older than 10 minutes. After a longer absence use --again once it is back.
+
+    \b
+      e4 sync --broker 192.0.2.10
+      e4 sync alice --again --broker 192.0.2.10
+    """
+    if again and not clients:
+        raise click.UsageError("--again needs the clients named")
+
+    def wanted(store: KeyStore) -> list[str] | None:
+        fleet = Fleet(store)
+        if again:
+            return [client_id for name in clients for client_id in fleet.resend(name)]
+        return fleet.ids_of(clients) if clients else None
+
+    sent = change_and_send(report, access, broker, wanted)
+    to = f" to {', '.join(clients)}" if clients else ""
+    if sent:
+        report.say(f"{sent} command{'s' * (sent > 1)} sent{to}{' again' * again}; nothing else waits.")
+    else:
+        report.say(f"There are no topic keys to send{to}; see e4 grant." if again else f"Nothing waits to be sent{to}.")
+
+
+grant_commands = [grant, revoke, sync]

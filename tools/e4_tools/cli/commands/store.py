@@ -1,0 +1,50 @@
+"""`e4 store`: the key store itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from sqlalchemy import func, select
+
+from e4_tools.cli.shared.output import Report, reports
+from e4_tools.cli.shared.store_access import StoreAccess, store_options
+from e4_tools.keystore import KEY_FILE, PASSPHRASE
+from e4_tools.keystore.models import SCHEMA, Client, Meta, Outgoing, Topic
+
+
+@click.group("store")
+def store_group() -> None:
+    """The key store itself."""
+
+
+@store_group.command("show")
+@store_options
+@reports
+def show_store(report: Report, access: StoreAccess) -> None:
+    """Say where the key store is, what opens it, and how much is in it. No secret is asked for."""
+    store = access.read()
+    with store.transaction() as session:
+        count = {
+            name: session.scalar(select(func.count()).select_from(table))
+            for name, table in (("clients", Client), ("topics", Topic), ("unsent", Outgoing))
+        }
+        kind = session.scalars(select(Meta.lock_kind)).one()
+    report.say(f"{store.place}, schema {SCHEMA}, opened by a {kind}", place=store.place, schema=SCHEMA, opened_by=kind)
+    report.say(", ".join(f"{number} {name}" for name, number in count.items()), **count)
+
+
+@store_group.command("relock")
+@click.option("--new-key-file", type=click.Path(path_type=Path, dir_okay=False), help="This key file opens it then.")
+@store_options
+@reports
+def relock_store(report: Report, access: StoreAccess, new_key_file: Path | None) -> None:
+    """Change the passphrase of the key store, or have a key file open it.
+
+    The new passphrase comes from a prompt or from E4_NEW_PASSPHRASE.
+    """
+    store = access.open()
+    key = StoreAccess(access.place, new_key_file).new_secret("E4_NEW_PASSPHRASE")
+    with store.sending():
+        store.relock(KEY_FILE if new_key_file else PASSPHRASE, key)
+    report.say(f"{store.place} has another {'key file' if new_key_file else 'passphrase'} now.")

@@ -1,0 +1,100 @@
+"""`e4 topic`: topics and their keys."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import click
+from sqlalchemy import func, select
+
+from e4_tools.cli.shared.options import BrokerChoice, broker_option
+from e4_tools.cli.shared.output import Report, reports
+from e4_tools.cli.shared.sending import change_and_send
+from e4_tools.cli.shared.store_access import StoreAccess, store_options, topic_argument
+from e4_tools.fleet.operations import Fleet
+from e4_tools.keys.files import read_key
+from e4_tools.keystore.finding import find_topic
+from e4_tools.keystore.models import Grant, Topic
+
+
+@click.group("topic")
+def topic_group() -> None:
+    """Topics and their keys.
+
+    \b
+      e4 topic add sensors/lab
+      e4 grant alice sensors/lab --broker 192.0.2.10
+      e4 topic rotate sensors/lab --broker 192.0.2.10
+    """
+
+
+@topic_group.command("add")
+@click.argument("topic")
+@click.option("--key-file", type=click.Path(path_type=Path, dir_okay=False), help="Its key is in this file.")
+@store_options
+@reports
+def add_topic(report: Report, access: StoreAccess, topic: str, key_file: Path | None) -> None:
+    """Add a topic with a random key, or with one that exists already. Nothing is sent."""
+    store = access.open_or_make(report)
+    key = read_key(key_file) if key_file else secrets.token_bytes(32)
+    with store.sending():
+        Fleet(store).add_topic(topic, key)
+    report.say(f"{topic} has been added.", topic=topic)
+
+
+@topic_group.command("list")
+@store_options
+@reports
+def list_topics(report: Report, access: StoreAccess) -> None:
+    """List the topics and how many clients each has. No secret is asked for."""
+    with access.read().transaction() as session:
+        counted = select(Grant.topic_hash, func.count(), func.count(Grant.sent_at)).group_by(Grant.topic_hash)
+        clients = {hashed: (granted, sent) for hashed, granted, sent in session.execute(counted)}
+        report.say(topics=[])
+        for topic in session.scalars(select(Topic).order_by(Topic.name)):
+            granted, sent = clients.get(topic.hash, (0, 0))
+            facts = {"topic": topic.name, "clients": granted, "sent": sent, "rotated_at": topic.rotated_at}
+            unsent = f", {granted - sent} of them not sent its key yet" if granted > sent else ""
+            report.add("topics", facts, f"{topic.name}  {granted} client{'' if granted == 1 else 's'}{unsent}")
+
+
+@topic_group.command("show")
+@topic_argument
+@store_options
+@reports
+def show_topic(report: Report, access: StoreAccess, topic: str) -> None:
+    """Show a topic and its clients. No secret is asked for, and no key shown."""
+    with access.read().transaction() as session:
+        found = find_topic(session, topic)
+        report.say(f"{topic}  hash {found.hash}", topic=topic, hash=found.hash, rotated_at=found.rotated_at, clients=[])
+        for grant in sorted(found.grants, key=lambda grant: grant.client.name):
+            name = grant.client.name
+            state = "the broker has its key" if grant.sent_at else "its key has not been sent yet"
+            report.add("clients", {"name": name, "sent_at": grant.sent_at}, f"  {name}: {state}")
+
+
+@topic_group.command("rotate")
+@topic_argument
+@broker_option
+@store_options
+@reports
+def rotate_topic(report: Report, access: StoreAccess, topic: str, broker: BrokerChoice) -> None:
+    """Make a new key for a topic and send it to all its clients.
+
+    If some cannot be reached, the exit code is 1, and e4 sync sends to those alone; running this again makes another
+    key for everybody.
+    """
+    change_and_send(report, access, broker, lambda store: Fleet(store).rotate(topic))
+    report.say(f"{topic} has a new key, and the broker has it for every client.", topic=topic)
+
+
+@topic_group.command("remove")
+@topic_argument
+@broker_option
+@store_options
+@reports
+def remove_topic(report: Report, access: StoreAccess, topic: str, broker: BrokerChoice) -> None:
+    """Forget a topic and its key, and have its clients forget it."""
+    change_and_send(report, access, broker, lambda store: Fleet(store).remove_topic(topic))
+    report.say(f"{topic} is gone.", topic=topic)
