@@ -13,27 +13,27 @@ RUN := $(VENV)/bin/python
 STUBS := build/stubs
 WASM := build/wasm
 
-.PHONY: setup demo test unit vm property powercut budgets bench wasm integration faults soak lint conformance lock clean
+.PHONY: setup demo test unit vm property powercut budgets bench wasm tools boards docs faults soak lint conformance lock clean
 
 setup: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(RUN) -m e4_tools.dev.demo $(if $(BROKER),--broker $(BROKER)) $(if $(PORT),--port $(PORT))
 
-test: lint unit vm property budgets wasm integration faults
+test: lint unit vm property budgets wasm tools boards docs faults
 
 unit: $(VENV)/.installed
 	$(RUN) -m pytest tests/unit
 
 vm: $(VENV)/.installed
-	$(RUN) tests/on_vm.py
+	PYTHONPATH=tests $(RUN) -m helpers.on_vm
 
 # Random histories, hostile input, and the short form of `powercut`.
 property: $(VENV)/.installed
 	$(RUN) -m pytest tests/property tests/powercut
 
 powercut: $(VENV)/.installed
-	$(RUN) tests/powercut $(or $(CUTS),0) $(or $(SEED),1)
+	PYTHONPATH=tests $(RUN) -m powercut $(or $(CUTS),0) $(or $(SEED),1)
 
 # A second MicroPython: small integers of 31 bits as on the board, no machine code, no cryptolib.
 wasm:
@@ -43,7 +43,7 @@ wasm:
 		echo "The tests were NOT run on WebAssembly: its MicroPython could not be installed"; \
 	else \
 		node tests/wasm/run.mjs $(WASM)/node_modules/@micropython/micropython-webassembly-pyscript/micropython.mjs \
-			tests/wasm/shims=/shims lib/e4=/lib/e4 tests/unit=/unit; \
+			tests/wasm/shims=/shims lib/e4=/lib/e4 tests/helpers/portable=/helpers/portable tests/unit/lib=/unit; \
 	fi
 
 $(WASM)/.installed: tests/wasm/package-lock.json
@@ -54,8 +54,8 @@ $(WASM)/.installed: tests/wasm/package-lock.json
 	touch $@
 
 # Boards and brokers mostly wait for each other, so four tests go on at once on any machine.
-integration: $(VENV)/.installed
-	$(RUN) -m pytest -n 4 --dist worksteal tests/integration
+tools boards docs: $(VENV)/.installed
+	$(RUN) -m pytest -n 4 --dist worksteal tests/$@
 
 faults: $(VENV)/.installed
 	$(RUN) -m pytest tests/faults

@@ -7,7 +7,6 @@ itself then only takes the result.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
 from functools import partial
@@ -15,15 +14,12 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))  # `fleet`
-
-from certificates import Authority
-from fleet import Mosquitto, find_mosquitto, make_image
-
 from e4_tools.virtual_board import VirtualBoardError
 from faults.lanes import Lanes
 from faults.rig import Rig
 from faults.tls_broker import TLSBroker
+from helpers.boards import Mosquitto, find_mosquitto, make_image
+from helpers.certificates import Authority
 
 _LANES = 10
 _TLS_LANES = 4

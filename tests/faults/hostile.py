@@ -8,12 +8,11 @@ import socket
 import time
 from collections.abc import Callable
 
-from fleet import TOPIC_KEY
-
 import e4
 from faults import wire
 from faults.partner import Failure
 from faults.rig import BOUND, Rig
+from helpers.boards import TOPIC_KEY
 
 _FILTERS = 2  # to which the board of a rig subscribes: its receiving topic and one more
 

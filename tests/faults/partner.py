@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 
 import paho.mqtt.client as mqtt
-from fleet import TOPIC_KEY
 from paho.mqtt.enums import CallbackAPIVersion
 
 import e4
 from e4_tools.mqtt.embedded_broker import HOST
+from helpers.boards import TOPIC_KEY
 
 
 class Failure(AssertionError):

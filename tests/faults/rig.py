@@ -13,8 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fleet import KEY, TOPIC_KEY, config_for
-
 import e4
 from e4_tools.board.console import Console
 from e4_tools.board.raw_repl import Board
@@ -24,6 +22,7 @@ from e4_tools.provisioning.install import provision
 from e4_tools.virtual_board import VirtualBoard
 from faults.partner import Failure, Partner
 from faults.proxy import FaultProxy
+from helpers.boards import KEY, TOPIC_KEY, config_for
 
 BOUND = 60.0  # seconds within which a board is back, whatever happened; far above what it takes, far below for ever
 _PATIENCE = 5.0  # seconds until another message is tried

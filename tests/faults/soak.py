@@ -23,14 +23,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))  # `fleet`
-
-from fleet import Mosquitto, make_image
-
 from faults import kinds
 from faults.partner import Failure
 from faults.proxy import TO_BOARD, TO_BROKER, Fault, FaultProxy
 from faults.rig import BOUND, Rig
+from helpers.boards import Mosquitto, make_image
 
 BOARDS = 3
 _OUTSTANDING = 8  # messages that a board may owe an answer

@@ -6,10 +6,10 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from fleet import Mosquitto
 
 from faults.rig import Rig
 from faults.test_proxy import CASES, survives
+from helpers.boards import Mosquitto
 
 __all__ = ["survives"]
 

@@ -7,12 +7,12 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from fleet import Mosquitto
 
 from faults import kinds
 from faults.partner import Failure
 from faults.proxy import TO_BOARD, TO_BROKER, Fault
 from faults.rig import Rig
+from helpers.boards import Mosquitto
 
 LANES = "lanes"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fleet import Mosquitto
 
 from e4_tools.dev.bench.__main__ import _say_soak
 from faults.soak import print_curve, soak, write
+from helpers.boards import Mosquitto
 
 
 def test_nothing_is_lost_and_the_heap_stays(

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fleet import Mosquitto, find_mosquitto
 
 from e4_tools.mqtt.embedded_broker import EmbeddedBroker
 from faults.partner import Failure
 from faults.rig import Rig
+from helpers.boards import Mosquitto, find_mosquitto
 
 _NAME = "broker.test"
 _PERSISTENT = """persistence true

@@ -7,13 +7,13 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from certificates import Authority
 
 from faults import kinds
 from faults.partner import Failure
 from faults.proxy import TO_BOARD, TO_BROKER, Fault
 from faults.rig import Rig
 from faults.tls_broker import NAME, TLSBroker
+from helpers.certificates import Authority
 
 LANES = "tls_lanes"
 _HANDSHAKE = b"\x16\x03"  # how a TLS connection begins (RFC 8446 section 5.1)

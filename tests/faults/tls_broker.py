@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from certificates import Authority
-from fleet import Mosquitto
-
 from e4_tools.mqtt.embedded_broker import HOST, free_port
 from faults.rig import Rig
+from helpers.boards import Mosquitto
+from helpers.certificates import Authority
 
 NAME = "localhost"
 _CA = "ca.der"

@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
-from proof import LAST_LINE, prove
-
 from e4_tools.virtual_board import VirtualBoardError
+from powercut.proof import LAST_LINE, prove
 
 
 def main(arguments: list[str]) -> int:

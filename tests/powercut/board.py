@@ -1,11 +1,11 @@
 """A board that can lose its power: littlefs on a `Flash`, the store on that, a client, and the model beside it."""
 
 import vfs
-from flash import Flash, blank
-from life import FIRST_KEY, TOPICS
-from probe import Loss, Probe, deliver
 
 import e4
+from powercut.flash import Flash, blank
+from powercut.life import FIRST_KEY, TOPICS
+from powercut.probe import Loss, Probe, deliver
 
 BLOCKS = 64
 ID = e4.id_of("board")

@@ -6,9 +6,9 @@
 import sys
 
 import vfs
-from flash import BLOCK, Flash, blank
 
 import e4
+from powercut.flash import BLOCK, Flash, blank
 
 _KEY = b"k" * 32
 _START = 1774894944

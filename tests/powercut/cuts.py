@@ -1,12 +1,12 @@
 """The power fails at every program and erase of a life, in the recovery from that, and the life goes on."""
 
-from board import Board, PowerCut, formatted
-from flash import CLEAN, TORN, Flash
-from life import FIRST_KEY
-from model import IGNORED, Model
-from probe import Loss
-from sample import Sample
-from support import Dice
+from helpers.portable.support import Dice
+from powercut.board import Board, PowerCut, formatted
+from powercut.flash import CLEAN, TORN, Flash
+from powercut.life import FIRST_KEY
+from powercut.model import IGNORED, Model
+from powercut.probe import Loss
+from powercut.sample import Sample
 
 _STRETCH = 5  # events from one saved image to the next
 _SHORT = 3  # events lived after a second cut, and

@@ -1,14 +1,13 @@
 """An exception between any two file operations of the store; the same program goes on, and a restart agrees."""
 
-from board import TIDY_STEPS, Board, formatted
-from flash import Flash
-from life import FIRST_KEY
-from model import IGNORED, Model
-from probe import Loss, deliver
-from sample import Sample
-from trap import AFTER, BEFORE, Trap
-
 import e4
+from powercut.board import TIDY_STEPS, Board, formatted
+from powercut.flash import Flash
+from powercut.life import FIRST_KEY
+from powercut.model import IGNORED, Model
+from powercut.probe import Loss, deliver
+from powercut.sample import Sample
+from powercut.trap import AFTER, BEFORE, Trap
 
 _STRETCH = 4  # events from one saved image to the next
 _SHORT = 3  # events lived after an exception

@@ -2,13 +2,12 @@
 
 import os
 
-from board import Board, formatted
-from flash import BLOCK, Flash
-from life import FIRST_KEY
-from model import Model
-from probe import Loss
-
 import e4
+from powercut.board import Board, formatted
+from powercut.flash import BLOCK, Flash
+from powercut.life import FIRST_KEY
+from powercut.model import Model
+from powercut.probe import Loss
 
 _SPARE = 8  # blocks left free, at most
 _EVENTS = 6  # lived on a full flash before it is given up to fail

@@ -1,7 +1,7 @@
 """The scripted life of a board: what C2 sends it, and when."""
 
-from model import REMOVE, RESET, SET_ID, SET_TOPIC, Command
-from support import Dice
+from helpers.portable.support import Dice
+from powercut.model import REMOVE, RESET, SET_ID, SET_TOPIC, Command
 
 START = 1774894944
 FIRST_KEY = bytes(range(1, 33))

@@ -1,8 +1,7 @@
 """Holds a client against the model, through its public methods alone and without changing it."""
 
-from model import APPLIED, IGNORED
-
 import e4
+from powercut.model import APPLIED, IGNORED
 
 _REMEMBERED = 2000  # protected messages
 

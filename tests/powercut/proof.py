@@ -20,7 +20,7 @@ def run_on_vm(program: str, *arguments: str) -> str:
     """Run a program of this folder on MicroPython; return what it printed. Raises VirtualBoardError without a VM."""
     return subprocess.run(
         [*find_micropython(), "-X", f"heapsize={_HEAP}", str(_HERE / program), *arguments],
-        env={**os.environ, "MICROPYPATH": f"{_ROOT / 'lib'}:{_ROOT}:.frozen"},
+        env={**os.environ, "MICROPYPATH": f"{_ROOT / 'lib'}:{_ROOT}:{_HERE.parent}:.frozen"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

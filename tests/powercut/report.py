@@ -2,7 +2,7 @@
 
 import sys
 
-from probe import Loss
+from powercut.probe import Loss
 
 _SHOWN = 10  # losses that are printed in full
 

@@ -9,16 +9,13 @@ Ends with a line `N cuts, N restarts, N losses`, and with exit code 1 after a lo
 
 import sys
 
-sys.path.insert(0, __file__.rsplit("/", 2)[0] + "/unit")
-
-import mutants
-from cuts import Cuts
-from exceptions import Exceptions
-from full import Full
-from life import Life
-from report import Report
-
 import e4
+from powercut import mutants
+from powercut.cuts import Cuts
+from powercut.exceptions import Exceptions
+from powercut.full import Full
+from powercut.life import Life
+from powercut.report import Report
 
 _FULL_EVERY = 5  # of the starts on a full flash, where not all cuts are made
 _EXCEPTIONS = 5  # for each first cut

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from proof import prove, run_on_vm
 
 from e4_tools.virtual_board import VirtualBoardError, find_micropython
+from powercut.proof import prove, run_on_vm
 
 _CUTS = 40  # first cuts; each is followed by about five second ones
 _FEW = 6

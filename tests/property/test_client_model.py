@@ -7,10 +7,10 @@ import tempfile
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
-from model import APPLIED, IGNORED, REMOVE, RESET, SET_ID, SET_TOPIC, TOLERANCE, Command, Model
-from probe import Probe, deliver
 
 import e4
+from powercut.model import APPLIED, IGNORED, REMOVE, RESET, SET_ID, SET_TOPIC, TOLERANCE, Command, Model
+from powercut.probe import Probe, deliver
 
 _START = 1774894944
 _ID = e4.id_of("board")

@@ -8,10 +8,9 @@ calls and few others.
 import json
 import sys
 
-from board_end import Time as _Time
-from support import Machine, Ticks
-
 import e4
+from helpers.portable.board_end import Time as _Time
+from helpers.portable.time_and_network import Machine, Ticks
 
 
 class _WLAN:

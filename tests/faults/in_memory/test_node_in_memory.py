@@ -1,11 +1,11 @@
 """A node among faults that need no real network: odd sockets, lack of memory, a life that is interrupted."""
 
 from node_end import KEY, NOW, Broker, Deaf, Mute, World
-from support import raises
 
 import e4
 from firmware import aio, connection, dns
 from firmware.packets import LinkDown
+from helpers.portable.support import raises
 
 
 def test_sockets_that_can_do_little_are_enough():

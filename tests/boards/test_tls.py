@@ -1,0 +1,133 @@
+"""TLS between a virtual board and mosquitto: the board talks to its own broker and to no other."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+import e4
+from e4_tools.board.console import Console
+from e4_tools.board.raw_repl import Board
+from e4_tools.mqtt.embedded_broker import HOST
+from e4_tools.provisioning.install import install
+from helpers.boards import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, config_for
+from helpers.certificates import Authority
+
+_REFUSED = "connection lost or not made: .*certificate"
+Start = Callable[..., Console]
+
+
+@pytest.fixture
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture
+def start(make_board: BoardMaker, mosquitto: Mosquitto, tmp_path: Path, authority: Authority) -> object:
+    """Call it with what the broker shows and what the board trusts; it returns the board's console."""
+    consoles: list[Console] = []
+
+    def start_board(
+        issuer: Authority = authority,
+        ca: bytes | None = authority.pem,
+        certified: str = "localhost",
+        expired: bool = False,
+    ) -> Console:
+        mosquitto.configure(issuer.issue(tmp_path, certified, expired))
+        board = make_board("alice")
+        broker = {"host": "localhost", "port": mosquitto.port, "ca": "/ca.crt"}
+        with Board(board.device) as serial:
+            if ca is not None:
+                serial.write_file("ca.crt", ca)
+            install(serial, config_for("alice", mosquitto.port, broker=broker), KEY)
+            serial.reset()
+        consoles.append(Console("alice", board.device).__enter__())
+        return consoles[-1]
+
+    yield start_board
+    for console in consoles:
+        console.__exit__(None, None, None)
+
+
+class _Speaker:
+    """A client of the TLS broker that trusts the same CA."""
+
+    def __init__(self, port: int, authority: Authority) -> None:
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        context = ssl.create_default_context(cadata=authority.pem.decode())
+        self._client.tls_set_context(context)
+        self._client.connect("localhost", port)
+        self._client.loop_start()
+
+    def say(self, topic: str, payload: bytes) -> None:
+        self._client.publish(topic, payload, 1).wait_for_publish(10)
+
+
+@pytest.mark.parametrize("form", ["pem", "der"])
+def test_a_broker_with_the_right_certificate(
+    start: Start, mosquitto: Mosquitto, authority: Authority, form: str
+) -> None:
+    console = start(ca=getattr(authority, form))
+    console.expect(f"> subscribed to MQTT topic {TOPIC}", 30)
+    speaker = _Speaker(mosquitto.port, authority)
+    command = e4.protect(e4.commands.set_topic_key(TOPIC_KEY, TOPIC), KEY, int(time.time()))
+    speaker.say(e4.receiving_topic(e4.id_of("alice")), command)
+    console.expect("^< unprotected message:$")
+    for i in range(20):  # more than one record at a time
+        speaker.say(TOPIC, e4.protect(b"line %d" % i + bytes(1500), TOPIC_KEY, int(time.time())))
+    for i in range(20):
+        console.expect(rf"unprotected message: b'line {i}\\x00")
+    console.type("a line from the board")
+    console.expect("published successfully")
+    console.expect("unprotected message: a line from the board")
+
+
+def test_a_broker_of_another_authority_is_refused(start: Start) -> None:
+    console = start(issuer=Authority("another CA"))
+    console.expect(_REFUSED, 30)
+    console.expect("trying again")
+    assert not any("connected to" in line for line in console.lines)
+
+
+def test_a_broker_with_a_certificate_for_another_host_is_refused(start: Start) -> None:
+    console = start(certified="broker.example")
+    console.expect(_REFUSED, 30)
+    assert not any("connected to" in line for line in console.lines)
+
+
+def test_a_broker_with_an_expired_certificate_is_refused(start: Start) -> None:
+    console = start(expired=True)
+    console.expect(_REFUSED, 30)
+    assert not any("connected to" in line for line in console.lines)
+
+
+def test_without_its_ca_a_board_does_not_connect_at_all(start: Start) -> None:
+    console = start(ca=None)
+    console.expect("cannot read the CA certificate /ca.crt", 30)
+    console.expect("trying again")
+    assert not any("connected to" in line for line in console.lines)
+
+
+@pytest.mark.parametrize("ca", [b"this is no certificate", Authority().pem + Authority().pem, Authority().pem[:-30]])
+def test_something_that_is_not_one_certificate_is_no_ca(start: Start, ca: bytes) -> None:
+    console = start(ca=ca)
+    console.expect("/ca.crt holds no CA certificate", 30)
+    assert not any("connected to" in line for line in console.lines)
+
+
+def test_a_broker_without_tls_is_refused(start_node: object, mosquitto: Mosquitto, make_board: BoardMaker) -> None:
+    board = make_board("alice")
+    broker = {"host": HOST, "port": mosquitto.port, "ca": "/ca.crt"}
+    with Board(board.device) as serial:
+        serial.write_file("ca.crt", Authority().pem)
+        install(serial, config_for("alice", mosquitto.port, broker=broker), KEY)
+        serial.reset()
+    with Console("alice", board.device) as console:
+        console.expect("connection lost or not made", 60)
+        assert not any("connected to" in line for line in console.lines)

@@ -1,0 +1,1 @@
+"""What tests of several folders share. `helpers.portable` also runs on MicroPython."""

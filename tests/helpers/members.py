@@ -1,0 +1,151 @@
+"""Clients for the tests of the fleet's commands, and ways to run `e4`: in this process, or in one that is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from click.testing import CliRunner
+from paho.mqtt.enums import CallbackAPIVersion
+
+import e4
+from e4_tools.cli import main
+from e4_tools.mqtt.embedded_broker import HOST
+
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["helpers.members"])
+
+
+@dataclass
+class Operator:
+    """Somebody who runs `e4` with a key store, opened by a key file, and a broker."""
+
+    folder: Path
+    port: int
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        key_file = self.folder / "store.key"
+        key_file.touch(0o600)
+        key_file.write_bytes(os.urandom(32))
+        self.store = self.folder / "store" / "fleet.db"
+        self.environment = {
+            "E4_STORE": str(self.store),
+            "E4_KEYFILE": str(key_file),
+            "E4_BROKER": f"{HOST}:{self.port}",
+        }
+
+    def give(self, variable: str, value: str) -> None:
+        """Set a variable of the environment."""
+        self.environment[variable] = value
+
+    def e4(self, *arguments: str, expect: int = 0, **environment: str) -> dict[str, Any]:
+        """Run a command with --json, check its exit code, and return what it answers."""
+        text = self.text(*arguments, "--json", expect=expect, stdin=None, **environment)
+        answer = json.loads(text.splitlines()[-1])
+        assert isinstance(answer, dict)
+        assert answer["ok"] == (expect == 0)
+        return answer
+
+    def text(self, *arguments: str, expect: int = 0, stdin: bytes | None = None, **environment: str) -> str:
+        """Run a command, check its exit code, and return what it prints."""
+        result = CliRunner().invoke(main, arguments, input=stdin, env={**self.environment, **environment})
+        assert result.exit_code == expect, f"{arguments}: {result.exit_code}: {result.output} {result.exception!r}"
+        return result.output
+
+    def start(self, *arguments: str) -> BaseProcess:
+        """Start a command in a process of its own."""
+        output = str(self.folder / "output")
+        process = _FORKS.Process(target=_run, args=(arguments, self.environment, output))
+        process.start()
+        return process
+
+
+def _run(arguments: tuple[str, ...], environment: dict[str, str], output: str) -> None:
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have it ignored
+    with open(output, "a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        main(arguments, prog_name="e4")
+
+
+class Member:
+    """An `e4.Client` on a broker, with a persistent session as a board has it. A context manager."""
+
+    def __init__(self, name: str, key: bytes, port: int, session: bool = True) -> None:
+        self.name = name
+        self.client = e4.Client(e4.id_of(name), key, e4.MemoryStore(), time.time)
+        self.commands = 0
+        self.refused: list[str] = []
+        self.raw: list[bytes] = []
+        self._changed = threading.Condition()
+        self._ready = threading.Event()
+        self._mqtt = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"member-{name}", clean_session=not session)
+        self._mqtt.on_connect = self._on_connect
+        self._mqtt.on_subscribe = lambda *_: self._ready.set()
+        self._mqtt.on_message = self._arrived
+        self._port = port
+
+    def __enter__(self) -> Member:
+        self._ready.clear()
+        self._mqtt.connect(HOST, self._port)
+        self._mqtt.loop_start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._mqtt.disconnect()
+        self._mqtt.loop_stop()
+
+    def _on_connect(self, *_: object) -> None:
+        self._mqtt.subscribe(self.client.receiving_topic, 1)
+
+    def _arrived(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        with self._changed:
+            self.raw.append(bytes(message.payload))
+            try:
+                self.client.unprotect(bytes(message.payload), message.topic)
+                self.commands += 1
+            except e4.E4Error as error:
+                self.refused.append(type(error).__name__)
+            self._changed.notify_all()
+
+    def until(self, true: Callable[[], bool], seconds: float = 5.0) -> bool:
+        """Wait until something is true of this member, looking at each arrival."""
+        with self._changed:
+            return self._changed.wait_for(true, seconds)
+
+    def obtains(self, topic: str) -> bool:
+        """Tell whether the member comes to hold a key for a topic."""
+        return self.until(lambda: self.client.holds_key(topic))
+
+    def loses(self, topic: str) -> bool:
+        """Tell whether the member comes to hold no key for a topic."""
+        return self.until(lambda: not self.client.holds_key(topic))
+
+    def reads(self, payload: bytes, topic: str) -> bool:
+        """Tell whether the member comes to be able to read a message that was protected for a topic."""
+        return self.until(lambda: self._reads(payload, topic))
+
+    def _reads(self, payload: bytes, topic: str) -> bool:
+        try:
+            return self.client.unprotect(payload, topic) is not None
+        except e4.E4Error:
+            return False
+
+    def holds(self, key: bytes) -> bool:
+        """Tell whether `key` is the member's ID key."""
+        return self.client.prove_key(b"nonce") == e4.proof_of_key(key, b"nonce")

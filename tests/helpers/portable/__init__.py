@@ -1,0 +1,1 @@
+"""Helpers for tests that run on CPython and on MicroPython alike."""

@@ -1,0 +1,223 @@
+"""The key store: who can open it, what can be read in it, how it is made, migrated and locked."""
+
+from __future__ import annotations
+
+import base64
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from e4_tools.errors import KeyStoreError
+from e4_tools.fleet.operations import Fleet
+from e4_tools.fleet.rekeying import Rekeying
+from e4_tools.keystore import KEY_FILE, PASSPHRASE, KeyStore, engine, make_store, open_store, read_store
+from e4_tools.keystore.models import SCHEMA
+from helpers.members import Operator
+
+_SECRET = b"a secret of 32 bytes, no less!!!"
+_KEY = bytes(range(100, 132))
+_TOPIC_KEY = bytes(range(200, 232))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> str:
+    return str(tmp_path / "folder" / "store.db")
+
+
+@pytest.fixture
+def store(place: str) -> KeyStore:
+    made = make_store(place, KEY_FILE, _SECRET)
+    Fleet(made).add_client("alice", _KEY)
+    Fleet(made).add_topic("lab", _TOPIC_KEY)
+    return made
+
+
+def test_the_right_secret_opens_it_and_a_wrong_one_is_told_at_once(store: KeyStore, place: str) -> None:
+    open_store(place, lambda kind: _SECRET)
+    with pytest.raises(KeyStoreError, match="wrong key file"):
+        open_store(place, lambda kind: bytes(32))
+
+
+_TWICE = b"correct horse\n" * 2
+
+
+def test_a_passphrase(tmp_path: Path) -> None:
+    operator = Operator(tmp_path, 1)
+    del operator.environment["E4_KEYFILE"]
+    assert "no passphrase" in operator.e4("topic", "add", "lab", expect=5)["error"]
+    typed = operator.text("topic", "add", "typed", "--store", str(tmp_path / "typed.db"), stdin=b"short\n" + _TWICE)
+    assert typed.count("8 bytes or more") == 2 and "typed has been added" in typed
+    operator.give("E4_PASSPHRASE", "")
+    assert "no passphrase" in operator.e4("topic", "add", "lab", expect=5)["error"]
+    operator.give("E4_PASSPHRASE", "short")
+    assert "at least 8" in operator.e4("topic", "add", "lab", expect=5)["error"]
+    assert not operator.store.exists()
+    operator.give("E4_PASSPHRASE", "correct horse")
+    operator.e4("topic", "add", "lab")
+    operator.give("E4_PASSPHRASE", "correct house")
+    wrong = operator.e4("topic", "add", "other", expect=5)
+    assert "wrong passphrase" in wrong["error"] and "correct" not in wrong["error"]
+    operator.give("E4_PASSPHRASE", "correct horse")
+    operator.e4("topic", "add", "other")
+    assert [topic["topic"] for topic in operator.e4("topic", "list")["topics"]] == ["lab", "other"]
+
+
+def test_relock_changes_what_opens_it(tmp_path: Path) -> None:
+    operator = Operator(tmp_path, 1)
+    operator.e4("client", "add", "alice")
+    before = operator.e4("client", "show", "alice")["keys"]
+    operator.give("E4_NEW_PASSPHRASE", "correct horse")
+    operator.e4("store", "relock")
+    operator.give("E4_PASSPHRASE", "the wrong one")
+    assert "wrong passphrase" in operator.e4("client", "show", "alice", expect=5)["error"]
+    operator.give("E4_PASSPHRASE", "correct horse")
+    assert operator.e4("client", "show", "alice")["keys"] == before
+
+
+def test_a_key_file_open_to_others_is_refused(tmp_path: Path) -> None:
+    operator = Operator(tmp_path, 1)
+    Path(operator.environment["E4_KEYFILE"]).chmod(0o640)
+    assert "open to others" in operator.e4("client", "add", "alice", expect=1)["error"]
+    assert not operator.store.exists()
+
+
+def test_its_files_are_nobody_elses_from_the_first_byte(place: str) -> None:
+    path = Path(place)
+    seen: dict[str, int] = {}
+    watching = threading.Event()
+
+    def watch() -> None:
+        while not watching.is_set():
+            for file in path.parent.glob("*") if path.parent.exists() else ():
+                try:
+                    seen[file.name] = seen.get(file.name, 0) | file.stat().st_mode & 0o077
+                except FileNotFoundError:
+                    continue
+
+    before = os.umask(0)
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        made = make_store(place, KEY_FILE, _SECRET)
+        with made.sending():
+            for number in range(10):
+                Fleet(made).add_client(f"client {number}", _KEY)
+    finally:
+        watching.set()
+        thread.join()
+        os.umask(before)
+    assert {"store.db", "store.db-journal", "store.db.lock"} <= set(seen)
+    assert not any(seen.values()), seen
+    assert path.parent.stat().st_mode & 0o077 == 0
+
+
+def test_no_secret_can_be_found_in_it(store: KeyStore, place: str) -> None:
+    Fleet(store).grant("alice", "lab")
+    Rekeying(store).rekey("alice")
+    images = b"".join(file.read_bytes() for file in Path(place).parent.iterdir())
+    assert b"alice" in images
+    for secret in (_KEY, _TOPIC_KEY, _SECRET):
+        for form in (secret, secret.hex().encode(), secret.hex().upper().encode(), base64.b64encode(secret)[:40]):
+            assert form not in images
+
+
+def test_a_secret_that_was_moved_or_altered_is_noticed(store: KeyStore, place: str, tmp_path: Path) -> None:
+    Fleet(store).add_topic("other")
+    with sqlite3.connect(place) as connection:
+        connection.execute("UPDATE topics SET key = (SELECT key FROM topics WHERE name = 'lab') WHERE name = 'other'")
+    with pytest.raises(KeyStoreError, match="not what was put there"):
+        Fleet(store).rotate("other")
+
+
+def test_errors_of_the_database_are_told_without_its_contents(store: KeyStore, place: str) -> None:
+    Path(place).write_bytes(b"not a database, but long enough to be looked at as one" * 10)
+    with pytest.raises(KeyStoreError, match="not a database") as caught:
+        read_store(place)
+    assert "SELECT" not in str(caught.value)
+
+
+def test_there_is_none_and_there_is_one_already(place: str) -> None:
+    with pytest.raises(KeyStoreError, match="there is no key store"):
+        read_store(place)
+    make_store(place, KEY_FILE, _SECRET)
+    with pytest.raises(KeyStoreError, match="already"):
+        make_store(place, PASSPHRASE, b"correct horse")
+    open_store(place, lambda kind: _SECRET)
+
+
+def test_one_that_was_being_made_when_the_power_went_is_made_anew(place: str) -> None:
+    Path(place).parent.mkdir()
+    Path(place).touch(0o600)
+    make_store(place, KEY_FILE, _SECRET)
+
+
+def test_a_later_schema_is_refused_and_left_alone(store: KeyStore, place: str) -> None:
+    with sqlite3.connect(place) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    before = Path(place).read_bytes()
+    with pytest.raises(KeyStoreError, match="later e4"):
+        read_store(place)
+    assert Path(place).read_bytes() == before
+
+
+def test_an_older_schema_is_migrated_in_one_transaction(store: KeyStore, place: str, tmp_path: Path) -> None:
+    migrations = tmp_path / "migrations"
+    (migrations / "versions").mkdir(parents=True)
+    for file in ("env.py", *(f"versions/{path.name}" for path in engine.MIGRATIONS.glob("versions/*.py"))):
+        (migrations / file).write_bytes((engine.MIGRATIONS / file).read_bytes())
+    following = migrations / "versions" / "9000_next.py"
+    source = f"from alembic import op\nrevision, down_revision = '9000', '{SCHEMA}'\ndef upgrade():\n    "
+    add = "op.execute('ALTER TABLE topics ADD COLUMN note VARCHAR')"
+    database = engine.make_engine(engine.store_url(place))
+    following.write_text(f"{source}{add}; raise RuntimeError('the power went')\n")
+    with pytest.raises(RuntimeError), database.begin() as connection:
+        engine.upgrade(connection, migrations, "9000")
+    with database.begin() as connection:
+        assert engine.schema_of(connection) == SCHEMA
+        assert "note" not in list(connection.execute(text("SELECT * FROM topics")).keys())
+    following.write_text(f"{source}{add}\n")
+    with database.begin() as connection:
+        engine.upgrade(connection, migrations, "9000")
+    with database.begin() as connection:
+        assert engine.schema_of(connection) == "9000"
+        assert connection.execute(text("SELECT name, note FROM topics")).all() == [("lab", None)]
+
+
+def test_the_tables_are_those_of_the_models(store: KeyStore, place: str) -> None:
+    from alembic.autogenerate import compare_metadata  # noqa: PLC0415
+    from alembic.migration import MigrationContext  # noqa: PLC0415
+
+    from e4_tools.keystore.models import Table  # noqa: PLC0415
+
+    with engine.make_engine(engine.store_url(place)).begin() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), Table.metadata)
+    assert differences == []
+
+
+def test_only_one_process_sends(store: KeyStore, place: str) -> None:
+    other = read_store(place)
+    with store.sending():
+        started = time.monotonic()
+        with pytest.raises(KeyStoreError, match="another e4"), other.sending(0.3):
+            pass
+        assert time.monotonic() - started < 5
+    with other.sending(0.3):
+        pass
+
+
+def test_completion_offers_names_without_a_secret(store: KeyStore, place: str) -> None:
+    def complete(words: str, place: str) -> str:
+        asked = {"_E4_COMPLETE": "bash_complete", "COMP_CWORD": "3", "COMP_WORDS": words, "E4_STORE": place}
+        command = [sys.executable, "-m", "e4_tools.cli"]
+        return subprocess.run(command, env={**os.environ, **asked}, capture_output=True, check=True).stdout.decode()
+
+    assert complete("e4 client show ", place) == "plain,alice\n"
+    assert complete("e4 topic rotate l", place) == "plain,lab\n"
+    assert complete("e4 client show ", "/nowhere").strip() == ""
