@@ -3,7 +3,9 @@
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ROOT / "tools"
 LIBRARY = ROOT / "lib"
 FIRMWARE = ROOT / "firmware"
 BUILD = ROOT / "build"
-FROZEN = BUILD / "frozen"  # what the stock firmware has built in and the Unix port has not: umqtt.simple
+# Modules that the firmware of a board has frozen in and the Unix port of MicroPython lacks: umqtt.simple.
+FROZEN = BUILD / "frozen"

@@ -23,11 +23,10 @@ from e4_tools.errors import ToolError
 from e4_tools.keys.passwords import derive_keys
 from e4_tools.paths import LIBRARY
 from e4_tools.virtual_board.errors import VirtualBoardError
-from e4_tools.virtual_board.interpreter import find_micropython
+from e4_tools.virtual_board.interpreter import BOARD_HEAP, find_micropython
 
 _HOST_SECTIONS = ("passwords",)  # Argon2 runs on the host only
 _OTHER_MODE = ("public_key_mode",)
-_BOARD_HEAP = "320k"  # objects of the 64-bit VM are twice as large: about a board's 160 KiB
 _FOLDER = "/e4-conformance"
 _CASES = Path(conformance_cases.__file__)
 
@@ -91,7 +90,7 @@ def _on_cpython(cases: list[Case]) -> bool:
 
 
 def _on_vm(cases: list[Case]) -> bool:
-    command = [*find_micropython(), "-X", f"heapsize={_BOARD_HEAP}", "-c", "import conformance_cases as c; c.serve()"]
+    command = [*find_micropython(), "-X", f"heapsize={BOARD_HEAP}", "-c", "import conformance_cases as c; c.serve()"]
     environment = {**os.environ, "MICROPYPATH": f"{LIBRARY}:{_CASES.parent}:.frozen"}
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"

@@ -33,11 +33,12 @@ from e4_tools.mqtt.broker import Broker, parse_address
 from e4_tools.mqtt.embedded_broker import HOST, EmbeddedBroker
 from e4_tools.provisioning.install import provision
 from e4_tools.virtual_board import VirtualBoard, VirtualBoardError
+from e4_tools.virtual_board.options import DEFAULT_PASSWORD, DEFAULT_SSID
 
 TOPIC = "/e4go/demo/messages"
 PASSWORDS = {name: f"super-secret-{name}-password" for name in ("alice", "bob", "eve")}
 _COLOURS = {"alice": "cyan", "bob": "green", "eve": "magenta", "broker": "yellow"}
-_VIRTUAL_WIFI = {"ssid": "virtual", "password": "virtual-wifi"}
+_VIRTUAL_WIFI = {"ssid": DEFAULT_SSID, "password": DEFAULT_PASSWORD}
 _RAW = r"< received raw message on "
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from e4_tools.paths import TOOLS
 from e4_tools.virtual_board.errors import VirtualBoardError
 from e4_tools.virtual_board.options import DEFAULT_HEAP, DEFAULT_WIFI, BoardOptions
 
-_PACKAGES = Path(__file__).parents[2]
 _STOP_TIMEOUT_S = 5.0
 
 
@@ -48,7 +48,7 @@ class VirtualBoard:
         """Power the board on; return when its serial port is there. VirtualBoardError if it cannot start."""
         if self._process is not None:
             raise VirtualBoardError("the board is started already")
-        path = os.pathsep.join(filter(None, [str(_PACKAGES), os.environ.get("PYTHONPATH")]))
+        path = os.pathsep.join(filter(None, [str(TOOLS), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "e4_tools.virtual_board.served"],
             stdin=subprocess.PIPE,

@@ -62,7 +62,7 @@ def board_command(  # noqa: PLR0913 (one parameter for each setting)
 
 
 class _Signals:
-    """Turns signals into calls from the supervisor's loop."""
+    """Turns signals into calls that the supervisor's loop makes: a signal handler must not touch the board itself."""
 
     def __init__(self, supervisor: Supervisor, cut_power_after: float | None) -> None:
         self._supervisor = supervisor

@@ -11,9 +11,9 @@ _NO_SUCH_NAME = 3
 
 
 class NameServer:
-    """One UDP port on loopback. Names that end in `.test` (RFC 6761) are this machine's.
+    """A name server on one UDP port of loopback. Names that end in `.test` (RFC 6761) are this machine's.
 
-    Names of time servers need not exist: each gets an address of its own (RFC 5737), where one of ours answers.
+    Names of time servers need not exist. Each gets an address of its own (RFC 5737), at which a local server answers.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class NameServer:
 
 
 def answer(question: bytes, address_of: Callable[[str], str]) -> bytes:
-    """Return the answer to a question for an address; nothing if it is none. `address_of` may raise OSError."""
+    """Return the answer to a question for an address, or nothing for anything else. `address_of` may raise OSError."""
     labels, at = [], _HEADER
     while at < len(question) and question[at]:
         labels.append(question[at + 1 : at + 1 + question[at]])

@@ -6,11 +6,14 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from e4_tools.paths import FROZEN
 from e4_tools.virtual_board.errors import VirtualBoardError
+from e4_tools.virtual_board.interpreter import BOARD_HEAP
 
-DEFAULT_WIFI = "virtual:virtual-wifi"
-DEFAULT_HEAP = "320k"
-_PROJECT = Path(__file__).parents[3]
+DEFAULT_SSID = "virtual"
+DEFAULT_PASSWORD = "virtual-wifi"  # noqa: S105 (everybody may know the password of a network that does not exist)
+DEFAULT_WIFI = f"{DEFAULT_SSID}:{DEFAULT_PASSWORD}"
+DEFAULT_HEAP = BOARD_HEAP
 _KEY_LENGTHS = range(8, 64)
 _SSID_MAX = 32
 _PORT_MAX = 65535
@@ -37,7 +40,7 @@ class BoardOptions:
 
     @property
     def wifi_network(self) -> tuple[str, str]:
-        """SSID and password of the virtual access point; the password is empty for an open one."""
+        """SSID and password of the virtual access point. The password of an open one is empty."""
         ssid, colon, password = self.wifi.partition(":")
         if not colon or not 0 < len(ssid.encode()) <= _SSID_MAX:
             raise VirtualBoardError("the WiFi network is given as SSID:PASSWORD, the SSID with 1 to 32 bytes")
@@ -47,7 +50,7 @@ class BoardOptions:
 
     @property
     def heap_bytes(self) -> int:
-        """Bytes of heap that are about free when user code starts."""
+        """The bytes of heap that are about free when user code starts."""
         match = re.fullmatch(r"(\d+)([km]?)", self.heap.lower())
         size = int(match[1]) * _HEAP_UNITS[match[2]] if match else 0
         if size < _HEAP_MIN:
@@ -56,7 +59,7 @@ class BoardOptions:
 
     @property
     def listen_address(self) -> tuple[str, int] | None:
-        """Address and port to serve the serial line on. Loopback only: whoever connects owns the board."""
+        """Address and port to serve the serial line on. Only loopback is allowed: whoever connects owns the board."""
         if self.listen is None:
             return None
         host, _, port = self.listen.rpartition(":")
@@ -69,12 +72,12 @@ class BoardOptions:
         return host, int(port)
 
     def to_json(self) -> str:
-        """Serialise for the process that runs the board."""
+        """Return the options as JSON, for the process that runs the board."""
         return json.dumps({name: _plain(value) for name, value in asdict(self).items()})
 
     @classmethod
     def from_json(cls, text: str) -> "BoardOptions":
-        """Inverse of `to_json`."""
+        """Return the options that `to_json` has serialised."""
         values = json.loads(text)
         for name in ("image", "port", "frozen"):
             values[name] = Path(values[name]) if values[name] is not None else None
@@ -82,9 +85,8 @@ class BoardOptions:
 
 
 def default_frozen() -> Path | None:
-    """The project's directory of modules that stock firmware has, if it was built."""
-    folder = _PROJECT / "build" / "frozen"
-    return folder if folder.is_dir() else None
+    """Return the project's folder of modules that the firmware of a board has frozen in, or None if it was not made."""
+    return FROZEN if FROZEN.is_dir() else None
 
 
 def _plain(value: object) -> object:

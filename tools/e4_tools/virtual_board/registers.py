@@ -39,7 +39,7 @@ class Registers:
         self.power_up()
 
     def power_up(self) -> None:
-        """Clear everything, as a loss of power does; access point and name server are not part of the board."""
+        """Clear everything, as a loss of power does. Access point and name server stay: they are not part of the board."""
         surroundings = os.pread(self.fd, 2, _ACCESS_POINT) or b"\x01\x00"
         os.pwrite(self.fd, bytes(_SIZE), 0)
         os.pwrite(self.fd, surroundings, _ACCESS_POINT)
@@ -48,11 +48,11 @@ class Registers:
         self.no_user_code()
 
     def no_user_code(self) -> None:
-        """Say that no user code runs: input bytes are just bytes."""
+        """Note that no user code is running, so that no typed byte interrupts anything."""
         os.pwrite(self.fd, bytes([_NO_CHAR]), _INTERRUPT_CHAR)
 
     def stop_watchdog(self) -> None:
-        """Say that the watchdog was not started."""
+        """Note that the watchdog has not been started."""
         os.pwrite(self.fd, bytes(8), _WATCHDOG)
 
     def set_access_point(self, on: bool) -> None:
@@ -71,7 +71,7 @@ class Registers:
 
     @property
     def generation(self) -> int:
-        """Differs between one run of user code and the next."""
+        """A number that differs between one run of user code and the next."""
         return os.pread(self.fd, 1, _INTERRUPT_CHAR + 1)[0]
 
     @property

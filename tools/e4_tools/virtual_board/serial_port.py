@@ -20,7 +20,7 @@ class SerialLine(Protocol):
 
     @property
     def attached(self) -> bool:
-        """True while somebody listens. What is written meanwhile is kept, not dropped."""
+        """True while somebody listens. Output that is written while somebody listens is kept until it is taken."""
 
     @property
     def pending(self) -> bool:
@@ -30,20 +30,20 @@ class SerialLine(Protocol):
         """The descriptor to wait on; only meaningful while attached."""
 
     def read(self) -> bytes:
-        """Bytes typed by the listener; empty if there are none."""
+        """Return the bytes that the listener has typed; empty if there are none."""
 
     def write(self, data: bytes) -> None:
-        """Send, or keep for `flush`, what the board says."""
+        """Send what the board prints; what the listener does not take now is kept for `flush`."""
 
     def flush(self) -> None:
-        """Send what is pending, as far as possible."""
+        """Send as much of the pending output as the listener takes."""
 
     def close(self) -> None:
         """Give up the line."""
 
 
 class _Outgoing:
-    """Output that the other side did not take yet."""
+    """Output that the other side has not taken yet."""
 
     def __init__(self) -> None:
         self._data = b""
@@ -99,7 +99,7 @@ class PtyLine:
         return self._master
 
     def read(self) -> bytes:
-        """Bytes typed, also those of a process that has closed the port since."""
+        """Return the bytes that were typed, also by a process that has closed the port since then."""
         try:
             return os.read(self._master, CHUNK)
         except BlockingIOError:

@@ -16,9 +16,9 @@ from e4_tools.virtual_board.name_server import NameServer
 from e4_tools.virtual_board.options import BoardOptions, default_frozen
 from e4_tools.virtual_board.registers import Registers
 from e4_tools.virtual_board.serial_port import CHUNK, PtyLine, SerialLine, TcpLine
-from e4_tools.virtual_board.time_servers import TimeServers
+from e4_tools.virtual_board.time_servers import LocalTimeServers
 from e4_tools.virtual_board.vm_process import ResetCause, VmProcess, VmSettings
-from e4_tools.virtual_board.watchdog import Watchdog
+from e4_tools.virtual_board.watchdog import WatchdogTimer
 
 _TICK_S = 0.02
 _INPUT_MAX = 64 * 1024
@@ -27,7 +27,7 @@ _CRASHES_MAX = 3
 
 
 class Supervisor:
-    """Owns all parts of a board. While `run` runs, other methods may only be called from its callbacks."""
+    """Owns all parts of a board. While `run` is running, only its callbacks may call the other methods."""
 
     def __init__(self, options: BoardOptions) -> None:
         """Prepare everything and switch the power on. Raises VirtualBoardError if the board cannot start."""
@@ -48,12 +48,12 @@ class Supervisor:
             if self.tcp:
                 cleanup.callback(self.tcp.close)
             self._lines: list[SerialLine] = [self.pty, *([self.tcp] if self.tcp else [])]
-            time_servers = TimeServers(options.ntp)
+            time_servers = LocalTimeServers(options.ntp)
             cleanup.callback(time_servers.close)
             self._name_server = NameServer()
             cleanup.callback(self._name_server.close)
             self._settings = _settings(options, command, self._image, time_servers.ports, self._name_server.port)
-            self._watchdog = Watchdog(self._registers)
+            self._watchdog = WatchdogTimer(self._registers)
             self._vm: VmProcess | None = None
             cleanup.callback(self.cut_power)
             self._booting = False
@@ -108,7 +108,7 @@ class Supervisor:
         self._registers.set_access_point(on)
 
     def set_name_server(self, on: bool) -> None:
-        """Have the name server answer, or not."""
+        """Have the name server answer, or keep silent."""
         self._name_server.answering = on
         self._registers.set_name_server(on)
 
@@ -130,7 +130,7 @@ class Supervisor:
         return status
 
     def _wait_for_start(self) -> None:
-        """Serve the first start; raises VirtualBoardError, with what the interpreter said, if it fails."""
+        """Serve the first start. Raises VirtualBoardError, with what the interpreter printed, if it fails."""
         deadline = time.monotonic() + _START_TIMEOUT_S
         while self._booting:
             self._step()
@@ -171,7 +171,7 @@ class Supervisor:
         self._keep_time()
 
     def _read_console(self) -> None:
-        """Pass on what the board says; nobody listening, it is lost."""
+        """Pass on what the board prints. What it prints while nobody listens is lost."""
         with contextlib.suppress(BlockingIOError):
             data = os.read(self._console, CHUNK)
             if self._booting:
@@ -181,7 +181,7 @@ class Supervisor:
                     line.write(data)
 
     def _take_input(self, data: bytes) -> None:
-        """Accept bytes typed: an interrupt takes effect at once, all else waits until it is read."""
+        """Accept typed bytes. The interrupt byte takes effect at once; all others wait until the board reads them."""
         if self._vm is None:
             return
         char = None if self._booting else self._registers.interrupt_char
@@ -191,7 +191,7 @@ class Supervisor:
         self._held += data
 
     def _feed_input(self) -> None:
-        """Hand the interpreter what it can take of the bytes held; nothing while it starts."""
+        """Hand the interpreter as many of the held bytes as it takes. It gets none while it starts."""
         if self._held and self._vm is not None and not self._booting and not self._vm.interrupt_pending:
             with contextlib.suppress(BlockingIOError):
                 self._held = self._held[os.write(self._console, self._held) :]
@@ -203,7 +203,7 @@ class Supervisor:
         self._take_input(held)
 
     def _read_request(self) -> None:
-        """Do what the interpreter asks for; its end without a request is a crash."""
+        """Do what the interpreter asks for. If it ends without a request, it has crashed."""
         if self._vm is None:
             return
         for request in os.read(self._vm.requests, CHUNK).decode().splitlines() or ["crash"]:
@@ -231,13 +231,13 @@ class Supervisor:
         self._boot(ResetCause.WATCHDOG)
 
     def _keep_time(self) -> None:
-        """Wake from deep sleep, bite, and send postponed interrupts, when their time has come."""
+        """Do what is due: wake from deep sleep, reset by the watchdog, send a postponed interrupt."""
         if self._wake_at is not None and time.monotonic() >= self._wake_at:
             self._wake_at = None
             self._boot(ResetCause.DEEP_SLEEP)
         if self._vm is None:
             return
-        if self._watchdog.bites():
+        if self._watchdog.has_expired():
             _log("the watchdog was not fed; resetting the board")
             self._end_vm()
             self._boot(ResetCause.WATCHDOG)

@@ -1,4 +1,4 @@
-"""The time servers of a virtual board's network: whatever name a board asks, one of these answers, by SNTP."""
+"""The time servers of a virtual board's network. Whichever name a board asks, one of these servers answers by SNTP."""
 
 import contextlib
 import socket
@@ -11,8 +11,8 @@ _VERSION_AND_SERVER = 4 << 3 | 4
 _UNIX_IN_NTP = 2208988800  # 1970-01-01 in NTP seconds
 
 
-class TimeServers:
-    """A few independent UDP ports on loopback that tell the host's time, or nothing if they are to be silent."""
+class LocalTimeServers:
+    """A few independent UDP ports on loopback. They tell the host's time, or stay silent if `answering` is false."""
 
     def __init__(self, answering: bool) -> None:
         self._answering = answering
@@ -23,11 +23,11 @@ class TimeServers:
 
     @property
     def ports(self) -> list[int]:
-        """Where they are."""
+        """The UDP ports on which they listen."""
         return [server.getsockname()[1] for server in self._sockets]
 
     def sockets(self) -> list[socket.socket]:
-        """What to wait on."""
+        """Return the sockets on which questions arrive."""
         return list(self._sockets)
 
     def serve(self, server: socket.socket) -> None:

@@ -1,10 +1,10 @@
-"""Fetches `umqtt.simple`, which the stock ESP32 firmware has built in and the Unix port has not.
+"""Fetches `umqtt.simple`, which the official ESP32 firmware has frozen in and the Unix port of MicroPython lacks.
 
     python -m e4_tools.virtual_board.umqtt
 
-The package has no `setup.py`, so pip cannot install it; `unearth` finds it in the package registry by name. It is
-version 1.3.4; later ones are published elsewhere only. For tests, `derive` gives it the signatures that they have; to
-test a later one itself, put it at `build/umqtt/VERSION/umqtt/simple.py`.
+The package has no `setup.py`, so pip cannot install it; `unearth` finds it in the package registry by its name. The
+registry has version 1.3.4; later versions are published elsewhere only. For tests, `derive` makes a copy with the
+signatures of later versions. To test a later version itself, put it at `build/umqtt/VERSION/umqtt/simple.py`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from tempfile import TemporaryDirectory
 from unearth import PackageFinder
 
 from e4_tools.errors import ToolError
-from e4_tools.paths import FROZEN, ROOT
+from e4_tools.paths import BUILD, FROZEN
 
-VERSIONS = ROOT / "build" / "umqtt"  # one folder a version, for tests
+VERSIONS = BUILD / "umqtt"  # for tests: one folder for each version
 
 _REQUIREMENT = "micropython-umqtt.simple==1.3.4"
 _HASHES = {"sha256": ["b6a2520239e3992c63a7de9370ee9b3d9d27819a90359c521f1c0f7ccab8d12f"]}
 _MODULE = Path("umqtt", "simple.py")
-# What the callers of 1.7.0 meet differently: a TLS context (since 1.4.0), a timeout (1.5.0), an empty user (1.4.0).
+# What is different for callers of version 1.7.0: it takes a TLS context and skips an empty user (both since 1.4.0), and
+# it takes a timeout (since 1.5.0).
 _CHANGES = (
     ("ssl=False, ssl_params={}", "ssl=None"),
     ("        self.ssl_params = ssl_params\n", ""),

@@ -15,12 +15,14 @@ from pathlib import Path
 from e4_tools.virtual_board.registers import Registers
 
 _VM_DIR = Path(__file__).with_name("vm")
-# What the board's own code takes from the heap, and frozen modules per byte of their source; measured.
+# Bytes of heap that the virtual board's own code takes, and bytes that a frozen module takes for each byte of its
+# source. Both were measured.
 _RUNTIME_HEAP = 59 * 1024
 _FROZEN_HEAP_FACTOR = 2
-# The interpreter exits if a second SIGINT arrives before it has seen the first: they are sent this far apart.
+# The interpreter exits if a second SIGINT arrives before it has handled the first one. So they are sent this far apart.
 _INTERRUPT_SPACING_S = 1.0
-# How long it may compute without a system call, in its own time, until it is interrupted all the same.
+# Seconds of its own processor time for which the interpreter may go on without a system call. After that it is
+# interrupted wherever it is: it may be in an endless loop.
 _PATIENCE_S = 0.5
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -60,7 +62,7 @@ class VmSettings:
 
 
 class VmProcess:
-    """A running interpreter. On the pipe `requests` it asks for resets; end of file there is its end."""
+    """A running interpreter. It asks for resets on the pipe `requests`, which ends when the interpreter ends."""
 
     def __init__(
         self, settings: VmSettings, registers: Registers, terminal_fd: int, cause: ResetCause, raw: bool
@@ -69,7 +71,8 @@ class VmProcess:
         self._registers = registers
         self._interrupted: tuple[float, int] | None = None
         self._wanted: int | None = None
-        self._patience: float | None = None  # until what time of its own an interrupt waits for its moment
+        # The processor time (s) of the interpreter up to which an interrupt waits for a system call; None: none waits.
+        self._patience: float | None = None
         self.requests, requests_end = os.pipe()
         os.set_blocking(self.requests, False)
         config_fd, config_end = os.pipe()
@@ -86,11 +89,12 @@ class VmProcess:
                 os.close(fd)
 
     def interrupt(self) -> None:
-        """Interrupt user code by SIGINT, at a moment when the interpreter stands it.
+        """Interrupt user code by SIGINT, at a moment when that does no harm to the interpreter.
 
-        It raises the exception right in the signal handler, wherever it is: in the middle of a compilation that may
-        leave its tables in a state in which it never returns from a look-up, in the middle of a collection its heap
-        locked for ever. So wait, not for long, until it is in a system call: there it holds nothing.
+        The interpreter raises KeyboardInterrupt right in its signal handler. In the middle of a compilation that may
+        leave its tables in a state in which a look-up never returns; in the middle of a garbage collection it leaves
+        the heap locked for ever. In a system call the interpreter holds nothing. So the signal waits for a short time
+        until the interpreter is in a system call.
         """
         if self._patience is None:
             self._patience = self._time_used() + _PATIENCE_S
@@ -98,11 +102,11 @@ class VmProcess:
 
     @property
     def interrupt_pending(self) -> bool:
-        """True while an interrupt waits for its moment; what was typed after it has to wait as well."""
+        """True while an interrupt waits to be sent. Whatever was typed after it has to wait as well."""
         return self._patience is not None
 
     def send_postponed_interrupt(self) -> None:
-        """Send an interrupt that had to wait, if its time has come and the same user code still runs."""
+        """Send an interrupt that had to wait, if it may be sent now and the same user code is still running."""
         if self._patience is not None:
             self._interrupt_now()
         if self._wanted is None or self._time_left() > 0:
@@ -112,44 +116,45 @@ class VmProcess:
             self.interrupt()
 
     def _interrupt_now(self) -> None:
-        """Send SIGINT if this is the moment; if the last one may not have been seen yet, a little later.
+        """Send SIGINT if the interpreter is in a system call; send it later if it may not have handled the last one.
 
-        The process is stopped for the look at its state, and only interrupted while user code runs.
+        The process is stopped while its state is read: otherwise it could go on into a compilation before the signal
+        arrives. It is only interrupted while user code is running.
         """
         generation = self._registers.generation
         if self._interrupted and self._interrupted[1] == generation and self._time_left() > 0:
             self._wanted, self._patience = generation, None
             return
         pid = self._process.pid
-        slept = self._stat()[:1] in (["S"], [])  # a moment ago
+        slept = self._stat()[:1] in (["S"], [])
         os.kill(pid, signal.SIGSTOP)
         os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         if self._registers.interrupt_char is None:
             self._wanted = self._patience = None
-        elif self._is_in_a_call(slept) or self._time_used() > (self._patience or 0.0):
+        elif self._is_in_system_call(slept) or self._time_used() > (self._patience or 0.0):
             self._wanted = self._patience = None
             os.kill(pid, signal.SIGINT)
             self._interrupted = (time.monotonic(), self._registers.generation)
         os.kill(pid, signal.SIGCONT)
 
-    def _is_in_a_call(self, unless_known: bool) -> bool:
-        """Tell whether the interpreter, stopped, is in a system call; not every system does."""
+    def _is_in_system_call(self, if_unknown: bool) -> bool:
+        """Tell whether the stopped interpreter is in a system call; `if_unknown` where the system does not tell."""
         try:
             call = Path(f"/proc/{self._process.pid}/syscall").read_text()
         except OSError:
-            return unless_known
+            return if_unknown
         return not call.startswith("-1")
 
     def _stat(self) -> list[str]:
-        """Return the state of the process, and what follows it (proc(5)); nothing if it has ended, or is not told."""
+        """Return the state of the process and the fields after it (proc(5)), or nothing if they cannot be read."""
         try:
             return Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             return []
 
     def _time_used(self) -> float:
-        """Return for how many seconds the interpreter has computed."""
-        return sum(map(int, self._stat()[11:13])) / _TICKS_PER_S  # in user code, in the system
+        """Return the seconds of processor time that the interpreter has used."""
+        return sum(map(int, self._stat()[11:13])) / _TICKS_PER_S  # utime and stime of proc(5)
 
     def _time_left(self) -> float:
         return self._interrupted[0] + _INTERRUPT_SPACING_S - time.monotonic() if self._interrupted else 0.0

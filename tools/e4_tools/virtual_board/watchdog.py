@@ -1,11 +1,11 @@
-"""The supervisor's half of `machine.WDT`."""
+"""The supervisor's half of `machine.WDT`: it notices that the board no longer feeds its watchdog."""
 
 import time
 
 from e4_tools.virtual_board.registers import Registers
 
 
-class Watchdog:
+class WatchdogTimer:
     """Watches the feeds that the interpreter counts in the registers."""
 
     def __init__(self, registers: Registers) -> None:
@@ -13,8 +13,8 @@ class Watchdog:
         self._seen = (0, 0)
         self._since = 0.0
 
-    def bites(self) -> bool:
-        """True if the watchdog was started and not fed in time. To be asked more often than that."""
+    def has_expired(self) -> bool:
+        """Tell whether the watchdog was started and not fed in time. Call it more often than that time allows."""
         now = time.monotonic()
         state = self._registers.watchdog
         if state != self._seen:

@@ -20,10 +20,11 @@ from e4_tools.mqtt.broker import Broker
 from e4_tools.mqtt.embedded_broker import HOST, free_port
 from e4_tools.provisioning.install import provision
 from e4_tools.virtual_board import VirtualBoard
+from e4_tools.virtual_board.options import DEFAULT_PASSWORD, DEFAULT_SSID
 
 _KEY = bytes(range(32))
 _TOPIC = "bench/echo"
-_WIFI = ("virtual", "virtual-wifi")
+_WIFI = (DEFAULT_SSID, DEFAULT_PASSWORD)
 _SECONDS = 240.0
 _START_SECONDS = 10.0
 _CASES = Path(__file__).with_name("on_board") / "bench_echo.py"

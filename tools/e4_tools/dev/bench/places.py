@@ -19,9 +19,8 @@ from e4_tools.board.inspection import about
 from e4_tools.board.raw_repl import Board, code_to_remove
 from e4_tools.errors import ToolError
 from e4_tools.paths import FIRMWARE, FROZEN, LIBRARY
-from e4_tools.virtual_board.interpreter import find_micropython
+from e4_tools.virtual_board.interpreter import BOARD_HEAP, find_micropython
 
-HEAP = "320k"  # objects of the 64-bit VM are twice as large: about a board's 160 KiB
 _ON_BOARD = Path(__file__).with_name("on_board")
 _FLASH = Path(__file__).parents[2] / "virtual_board" / "vm" / "flash.py"
 _FOLDER = "/e4-bench"
@@ -76,7 +75,7 @@ class Vm(Place):
     def __enter__(self) -> Vm:
         self._temporary = TemporaryDirectory()
         self.folder = Path(self._temporary.name)
-        target = Target.from_reply(self._output(ASK_BOARD, HEAP))
+        target = Target.from_reply(self._output(ASK_BOARD, BOARD_HEAP))
         modules = {**dict(_modules(target)), **dict([module_for(_FLASH, target)])}
         for path, data in modules.items():
             (self.folder / path).parent.mkdir(exist_ok=True)
@@ -88,7 +87,7 @@ class Vm(Place):
     ) -> None:
         self._temporary.cleanup()
 
-    def run(self, code: str, heap: str = HEAP) -> Any:
+    def run(self, code: str, heap: str = BOARD_HEAP) -> Any:
         return json.loads(self._output(code, heap).splitlines()[-1])
 
     def _output(self, code: str, heap: str) -> str:
@@ -97,7 +96,7 @@ class Vm(Place):
             raise ToolError(f"the VM failed: {(done.stdout + done.stderr).strip()[-500:]}")
         return done.stdout
 
-    def attempt(self, code: str, heap: str = HEAP) -> subprocess.CompletedProcess[str]:
+    def attempt(self, code: str, heap: str = BOARD_HEAP) -> subprocess.CompletedProcess[str]:
         """Run a snippet that may fail."""
         path = f"{self.folder}:.frozen:{FROZEN}"
         return subprocess.run(

@@ -18,7 +18,7 @@ _S_IFREG = const(0x8000)
 
 
 def main(config_fd, namespace):
-    """Run the board until its supervisor ends this process; `namespace` becomes that of user code."""
+    """Run the board until its supervisor ends this process. `namespace` becomes the namespace of user code."""
     link = host.connect(config_fd)
     import editor
     import repl
@@ -39,7 +39,7 @@ def main(config_fd, namespace):
 
 
 def _open_file_system(flash):
-    """The littlefs on `flash`, made on a blank flash; None, after saying why, if what is there is damaged."""
+    """Return the littlefs on `flash`, after making one on a blank flash. Print why and return None if it is damaged."""
     try:
         return vfs.VfsLfs2(flash)
     except OSError:
@@ -67,6 +67,7 @@ def _load_frozen(link, file_system):
     for name in names:
         if not _is_shadowed(file_system, name.split(".")[0]):
             __import__(name)
+    # The modules of the virtual board itself must not be found by applications, which may have modules of these names.
     for module in ("host", "boot", "flash", "repl", "editor", "overrides"):
         sys.modules.pop(module, None)
     if frozen:

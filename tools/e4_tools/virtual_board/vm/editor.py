@@ -2,7 +2,7 @@
 
 import sys
 
-from host import read_byte
+from host import MACHINE, read_byte
 from micropython import const
 
 _CTRL_A = const(1)
@@ -18,7 +18,6 @@ _DELETE = const(127)
 _SPACE = const(32)
 _INDENT = "    "
 _HISTORY = const(8)
-_MACHINE = "Virtual ESP32 board with ESP32"
 _COMPOUND = ("if", "while", "for", "try", "with", "def", "class", "async")
 
 
@@ -158,7 +157,7 @@ def _print_banner():
     major, minor, micro, stage = sys.implementation.version
     version = f"v{major}.{minor}.{micro}" + ("-" + stage if stage else "")
     date = sys.version.split(" on ")[-1]
-    print(f"MicroPython {version} on {date}; {_MACHINE}")
+    print(f"MicroPython {version} on {date}; {MACHINE}")
     print('Type "help()" for more information.')
 
 

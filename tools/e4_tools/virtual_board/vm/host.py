@@ -25,18 +25,22 @@ _CTRL_C = const(3)
 _OPOST_ONLCR = const(5)
 _ENOENT = const(2)
 
+# The one `HostLink` of this process. `connect` sets it before the stand-ins are imported.
 link = None
+
+# The name that the machine of every virtual board bears, in `sys.implementation` and in the banner of the REPL.
+MACHINE = "Virtual ESP32 board with ESP32"
 
 
 def connect(config_fd):
-    """Open the wires: sets `host.link`. To be called once, before the stand-ins load."""
+    """Open the wires and set `host.link`. This is called once, before the stand-ins are imported."""
     global link  # noqa: PLW0603 (set once, before the stand-ins import it)
-    link = Link(config_fd)
+    link = HostLink(config_fd)
     return link
 
 
-class Link:
-    """This board's settings (`config`, a dict), its registers, and its way to ask for a reset."""
+class HostLink:
+    """The settings of this board (`config`, a dict), its registers, and its way to ask for a reset."""
 
     def __init__(self, config_fd):
         with open(config_fd) as file:
@@ -67,7 +71,7 @@ class Link:
             try:
                 self._set_interrupt_char(_NO_CHAR)
                 for _ in range(3):
-                    pass  # a pending KeyboardInterrupt is raised at the jump of a loop
+                    pass  # A pending KeyboardInterrupt is raised when a loop jumps back, so it is raised here and caught.
                 return
             except KeyboardInterrupt:
                 continue

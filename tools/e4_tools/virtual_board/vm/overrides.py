@@ -11,10 +11,10 @@ from collections import namedtuple
 import micropython
 import network
 import vfs
+from host import MACHINE
 
 _NTP_PORT = 123
 _EAI_FAIL = -202
-_MACHINE = "Virtual ESP32 board with ESP32"
 
 
 def install(link):
@@ -23,7 +23,7 @@ def install(link):
     uname = namedtuple("uname", ("sysname", "nodename", "release", "version", "machine"))
     release = ".".join(str(part) for part in implementation.version[:3])
     version = "v" + release + " on " + sys.version.split(" on ")[-1]
-    about = uname("esp32", "esp32", release, version, _MACHINE)
+    about = uname("esp32", "esp32", release, version, MACHINE)
 
     _replace(micropython, {"kbd_intr": link.kbd_intr}, ())
     _replace(vfs, {}, ("VfsPosix",))
@@ -43,7 +43,7 @@ def install(link):
 def _implementation():
     names = ("name", "version", "_machine", "_mpy", "_build", "_thread")
     real = sys.implementation
-    values = [_MACHINE if name == "_machine" else getattr(real, name, None) for name in names]
+    values = [MACHINE if name == "_machine" else getattr(real, name, None) for name in names]
     return namedtuple("implementation", names)(*values)
 
 
