@@ -1,4 +1,4 @@
-"""Holds `lib/e4` against a vector file, on CPython, on the MicroPython VM and on a board.
+"""Checks `lib/e4` against a file of vectors, on CPython, on the MicroPython VM and on a board.
 
 python -m e4_tools.dev.conformance VECTORS.json [--port PORT]
 """
@@ -25,7 +25,9 @@ from e4_tools.paths import LIBRARY
 from e4_tools.virtual_board.errors import VirtualBoardError
 from e4_tools.virtual_board.interpreter import BOARD_HEAP, find_micropython
 
-_HOST_SECTIONS = ("passwords",)  # Argon2 runs on the host only
+# Sections for the host only: Argon2 needs 64 MiB of memory.
+_HOST_SECTIONS = ("passwords",)
+# Sections of the public-key mode, which this version does not have.
 _OTHER_MODE = ("public_key_mode",)
 _FOLDER = "/e4-conformance"
 _CASES = Path(conformance_cases.__file__)
@@ -35,7 +37,7 @@ Runner = Callable[[str], str]
 
 
 def load(path: Path) -> list[Case]:
-    """Return the cases of a vector file. Raises ToolError for a file that is none."""
+    """Return the cases of a vector file. Raises ToolError for a file that is not a vector file."""
     try:
         document = json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -51,7 +53,7 @@ def load(path: Path) -> list[Case]:
 
 
 def _run_all(where: str, cases: list[Case], run: Runner) -> bool:
-    """Run the cases, print what fails and the closing line; tell whether all is well."""
+    """Run the cases; print those that fail and the closing line. Return whether all that ran has passed."""
     passed = failed = 0
     left_out: dict[str, int] = {}
     for number, (section, case) in enumerate(cases):

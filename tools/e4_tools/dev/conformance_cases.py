@@ -1,7 +1,7 @@
-"""Runs cases of a vector file against `e4`, on whatever interpreter this is: CPython, the VM or a board.
+"""Runs cases of a vector file against `e4`, on any interpreter: CPython, the MicroPython VM or a board.
 
-A case comes as one line of JSON, `["section", {...}]`; `run` returns "ok", or what is wrong. It uses the public
-interface of `e4` alone.
+A case is one line of JSON, `["section", {...}]`; `run` returns "ok", or what is wrong. Only the public interface of
+`e4` is used.
 """
 
 import binascii
@@ -27,57 +27,57 @@ def _bytes(case: dict, name: str) -> bytes:
     return binascii.unhexlify(case[name])
 
 
-def _differs(what: str, got, wanted) -> None:
+def _check_equal(what: str, got, wanted) -> None:
     if got != wanted:
         shown = binascii.hexlify(got).decode() if isinstance(got, bytes) else got
         raise AssertionError("{} gives {}".format(what, shown))
 
 
-def _refused(wanted, function, *arguments) -> None:
+def _check_refused(wanted, function, *arguments) -> None:
     try:
         function(*arguments)
     except e4.E4Error as error:
-        _differs("it", type(error).__name__, wanted.__name__)
+        _check_equal("it", type(error).__name__, wanted.__name__)
     else:
         raise AssertionError("it is accepted")
 
 
 def _client(id_key: bytes, now: int) -> e4.Client:
-    """A client like the reference client, which tolerates no future at all."""
+    """Return a client like the reference client, which tolerates no timestamp in the future."""
     return e4.Client(_ID, id_key, e4.MemoryStore(), lambda: now, future_tolerance=0)
 
 
 def _aes_siv(case: dict) -> None:
     key, ad = _bytes(case, "key"), _bytes(case, "ad")
-    _differs("encrypt", e4.siv.encrypt(key, ad, _bytes(case, "plaintext")), _bytes(case, "ciphertext"))
-    _differs("decrypt", e4.siv.decrypt(key, ad, _bytes(case, "ciphertext")), _bytes(case, "plaintext"))
+    _check_equal("encrypt", e4.siv.encrypt(key, ad, _bytes(case, "plaintext")), _bytes(case, "ciphertext"))
+    _check_equal("decrypt", e4.siv.decrypt(key, ad, _bytes(case, "ciphertext")), _bytes(case, "plaintext"))
 
 
 def _sha3_256(case: dict) -> None:
-    _differs("sha3_256", e4.sha3.sha3_256(_bytes(case, "message")), _bytes(case, "sha3_256"))
+    _check_equal("sha3_256", e4.sha3.sha3_256(_bytes(case, "message")), _bytes(case, "sha3_256"))
 
 
 def _ids(case: dict) -> None:
     client_id = e4.id_of(case["name"])
-    _differs("id_of", client_id, _bytes(case, "id"))
-    _differs("receiving_topic", e4.receiving_topic(client_id), case["receiving_topic"])
+    _check_equal("id_of", client_id, _bytes(case, "id"))
+    _check_equal("receiving_topic", e4.receiving_topic(client_id), case["receiving_topic"])
 
 
 def _topics(case: dict) -> None:
-    _differs("topic_hash", e4.topic_hash(case["topic"]), _bytes(case, "topic_hash"))
+    _check_equal("topic_hash", e4.topic_hash(case["topic"]), _bytes(case, "topic_hash"))
 
 
 def _messages(case: dict) -> None:
     topic, key, protected = case["topic"], _bytes(case, "topic_key"), _bytes(case, "protected")
     client = _client(_KEY, case["now"])
     set_topic_key = e4.protect(e4.commands.set_topic_key(key, topic), _KEY, case["now"])
-    _differs("the command", client.unprotect(set_topic_key, client.receiving_topic), None)
+    _check_equal("the command", client.unprotect(set_topic_key, client.receiving_topic), None)
     if case["expect"] != "ok":
-        _refused(_ERRORS[case["expect"]], client.unprotect, protected, topic)
+        _check_refused(_ERRORS[case["expect"]], client.unprotect, protected, topic)
         return
     plaintext = _bytes(case, "plaintext")
-    _differs("unprotect", client.unprotect(protected, topic), plaintext)
-    _differs("protect", e4.protect(plaintext, key, int.from_bytes(protected[:8], "little")), protected)
+    _check_equal("unprotect", client.unprotect(protected, topic), plaintext)
+    _check_equal("protect", e4.protect(plaintext, key, int.from_bytes(protected[:8], "little")), protected)
 
 
 def _plain_command(case: dict) -> bytes | None:
@@ -98,23 +98,23 @@ def _commands(case: dict) -> None:
     plain, protected, id_key = _bytes(case, "plain"), _bytes(case, "protected"), _bytes(case, "id_key")
     ours = _plain_command(case)
     if ours is not None:
-        _differs("the plain command", ours, plain)
-    _differs("protect", e4.protect(plain, id_key, case["timestamp"]), protected)
+        _check_equal("the plain command", ours, plain)
+    _check_equal("protect", e4.protect(plain, id_key, case["timestamp"]), protected)
     client = _client(id_key, case["timestamp"])
     if ours is None:
-        _refused(e4.UnsupportedCommand, client.unprotect, protected, client.receiving_topic)
+        _check_refused(e4.UnsupportedCommand, client.unprotect, protected, client.receiving_topic)
     elif case["command"] == "SetIDKey" and len(plain) != 33:  # an Ed25519 key: public-key mode
-        _refused(e4.InvalidCommand, client.unprotect, protected, client.receiving_topic)
+        _check_refused(e4.InvalidCommand, client.unprotect, protected, client.receiving_topic)
     else:
-        _differs("the command", client.unprotect(protected, client.receiving_topic), None)
+        _check_equal("the command", client.unprotect(protected, client.receiving_topic), None)
         if case["command"] == "SetTopicKey":
             topic, key = case["args"]["topic"], _bytes(case["args"], "key")
-            _differs("its key", e4.unprotect(client.protect_message(b"x", topic), key, case["timestamp"]), b"x")
+            _check_equal("its key", e4.unprotect(client.protect_message(b"x", topic), key, case["timestamp"]), b"x")
 
 
 def _bad_commands(case: dict) -> None:
     client = _client(_bytes(case, "id_key"), case["now"])
-    _refused(_ERRORS[case["expect"]], client.unprotect, _bytes(case, "protected"), client.receiving_topic)
+    _check_refused(_ERRORS[case["expect"]], client.unprotect, _bytes(case, "protected"), client.receiving_topic)
 
 
 SECTIONS = {
@@ -133,12 +133,12 @@ def run(line: str) -> str:
     try:
         section, case = json.loads(line)
         SECTIONS[section](case)
-    except Exception as error:  # whatever happens is this case's failure, and the next one has its turn
+    except Exception as error:  # Whatever goes wrong is a failure of this case; the next cases must still run.
         return "{}: {}".format(type(error).__name__, error)
     return "ok"
 
 
 def serve() -> None:
-    """Answer the lines of standard input, one by one, until there are no more."""
+    """Answer the lines of standard input one by one, until the input ends."""
     for line in sys.stdin:
         print(run(line))

@@ -1,4 +1,4 @@
-"""The E4 tutorial's story, on three boards. Every step is checked on what the boards really print.
+"""The story of the E4 tutorial, played by three boards. Every step is checked against what the boards print.
 
 python -m e4_tools.dev.demo [--broker HOST:PORT] [--port DEVICE]
 """
@@ -47,8 +47,8 @@ class DemoError(ToolError):
 
 
 @dataclass
-class Place:
-    """Where the story takes place: the broker, and a real board for alice if there is one."""
+class Stage:
+    """Where the story takes place: the broker, and the port of a real board for alice if there is one."""
 
     host: str
     port: int
@@ -58,9 +58,9 @@ class Place:
 
 
 class Wiretap:
-    """Listens at the broker, as anyone on the way can, and keeps all that passes."""
+    """Listens at the broker, as anyone on the network can, and keeps everything that passes."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, stage: Stage) -> None:
         self.heard: list[bytes] = []
         self._subscribed = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
@@ -68,12 +68,12 @@ class Wiretap:
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = lambda _client, _data, message: self.heard.append(bytes(message.payload))
         try:
-            self._client.connect(place.host, place.port)
+            self._client.connect(stage.host, stage.port)
         except OSError as error:
-            raise DemoError(f"broker {place.host}:{place.port} cannot be reached: {error}") from None
+            raise DemoError(f"broker {stage.host}:{stage.port} cannot be reached: {error}") from None
         self._client.loop_start()
         if not self._subscribed.wait(10):
-            raise DemoError(f"broker {place.host}:{place.port} does not confirm our subscription")
+            raise DemoError(f"broker {stage.host}:{stage.port} does not confirm our subscription")
 
     def close(self) -> None:
         self._client.disconnect()
@@ -81,10 +81,10 @@ class Wiretap:
 
 
 class Story:
-    """Tells the story and lives it. `keys` are the ID keys of alice, bob and eve."""
+    """Plays the story and prints it. `keys` are the ID keys of alice, bob and eve."""
 
-    def __init__(self, place: Place, keys: dict[str, bytes], terminal: Terminal, stack: ExitStack) -> None:
-        self._place = place
+    def __init__(self, stage: Stage, keys: dict[str, bytes], terminal: Terminal, stack: ExitStack) -> None:
+        self._stage = stage
         self._keys = keys
         self._terminal = terminal
         self._stack = stack
@@ -94,9 +94,9 @@ class Story:
         self._consoles: dict[str, Console] = {}
         self._said: list[str] = []
 
-    def tell(self) -> int:
-        """Live the whole story; return the number of steps. Raises ToolError at the first that fails."""
-        wiretap = Wiretap(self._place)
+    def play(self) -> int:
+        """Play the whole story and return the number of steps. Raises ToolError at the first step that fails."""
+        wiretap = Wiretap(self._stage)
         self._stack.callback(wiretap.close)
         self._plug_in()
         self._flash()
@@ -116,8 +116,8 @@ class Story:
         with self._step("Three boards are plugged in"):
             folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="e4-demo-")))
             for name in PASSWORDS:
-                if name == "alice" and self._place.alice_port:
-                    self._ports[name] = self._place.alice_port
+                if name == "alice" and self._stage.alice_port:
+                    self._ports[name] = self._stage.alice_port
                 else:
                     self._boards[name] = self._stack.enter_context(VirtualBoard(folder / f"{name}.flash"))
                     self._ports[name] = self._boards[name].device
@@ -133,7 +133,7 @@ class Story:
             for name, port in self._ports.items():
                 provision(port, self._config(name), self._keys[name])
                 self._note(f"{name} proves that it holds its key, and listens on {e4.receiving_topic(e4.id_of(name))}")
-                # At once: what a board prints while nobody listens is lost.
+                # The console is opened at once, because what a board prints while nobody listens is lost.
                 self._consoles[name] = self._stack.enter_context(Console(name, port, self._printer(name)))
             for console in self._consoles.values():
                 console.expect(f"> subscribed to MQTT topic {TOPIC}", 60)
@@ -163,7 +163,7 @@ class Story:
             self._boards["bob"].cut_power()
             self._note("bob is dark")
             self._boards["bob"].power_on()
-            if self._place.embedded:
+            if self._stage.embedded:
                 self._note("(this broker hands him all that is retained: he cannot read what is not his)")
             self._consoles["bob"].expect(f"> subscribed to MQTT topic {TOPIC}", 60)
             self._say("Are you back, bob?", "bob", "eve")
@@ -184,7 +184,7 @@ class Story:
                 raise DemoError(f"only {len(wiretap.heard)} messages passed the broker")
             self._note(f"{len(wiretap.heard)} messages passed, {len(heard)} bytes, none of them readable")
 
-    # What the steps are made of
+    # Parts of the steps
 
     @contextmanager
     def _step(self, title: str) -> Iterator[None]:
@@ -206,16 +206,16 @@ class Story:
         return show
 
     def _config(self, name: str) -> dict[str, Any]:
-        real = name == "alice" and self._place.alice_wifi
+        real = name == "alice" and self._stage.alice_wifi
         return {
             "name": name,
             "wifi": real or _VIRTUAL_WIFI,
-            "broker": {"host": self._place.host, "port": self._place.port},
+            "broker": {"host": self._stage.host, "port": self._stage.port},
             "topics": [TOPIC],
         }
 
     def _set_topic_key(self, key: bytes, *names: str) -> None:
-        with Broker(self._place.host, self._place.port) as broker:
+        with Broker(self._stage.host, self._stage.port) as broker:
             for name in names:
                 broker.command(e4.id_of(name), self._keys[name], e4.commands.set_topic_key(key, TOPIC))
                 console = self._consoles[name]
@@ -223,7 +223,7 @@ class Story:
                 console.expect("^< unprotected message:$")
 
     def _say(self, line: str, *readers: str) -> None:
-        """Have alice type a line, and have these boards print it unprotected."""
+        """Have alice type a line, and see that these boards print it unprotected."""
         self._said.append(line)
         self._consoles["alice"].type(line)
         self._consoles["alice"].expect("> message published successfully")
@@ -232,7 +232,7 @@ class Story:
             self._consoles[name].expect(f"^< unprotected message: {re.escape(line)}$")
 
 
-def _place(broker: str | None, port: str | None, stack: ExitStack) -> Place:
+def _set_stage(broker: str | None, port: str | None, stack: ExitStack) -> Stage:
     if port and not broker:
         raise ToolError("a real board needs a broker that it can reach: give BROKER=host:port")
     wifi = None
@@ -242,27 +242,27 @@ def _place(broker: str | None, port: str | None, stack: ExitStack) -> Place:
             raise ToolError("a real board needs your WiFi: set WIFI_SSID and WIFI_PASSWORD in the environment")
         wifi = {"ssid": ssid, **({"password": password} if password else {})}
     if not broker:
-        return Place(HOST, stack.enter_context(EmbeddedBroker()).port, embedded=True)
+        return Stage(HOST, stack.enter_context(EmbeddedBroker()).port, embedded=True)
     try:
         host, number = parse_address(broker)
     except ValueError as error:
         raise ToolError(f"BROKER: {error}") from None
-    return Place(host, number, alice_port=port, alice_wifi=wifi)
+    return Stage(host, number, alice_port=port, alice_wifi=wifi)
 
 
-def _live(place: Place, keys: dict[str, bytes], terminal: Terminal) -> int:
-    """Live the story, unplug the boards, and leave the broker as it was; return the number of steps."""
+def _play(stage: Stage, keys: dict[str, bytes], terminal: Terminal) -> int:
+    """Play the story, unplug the boards, and leave the broker as it was. Return the number of steps."""
     try:
         with ExitStack() as boards:
-            return Story(place, keys, terminal, boards).tell()
+            return Story(stage, keys, terminal, boards).play()
     finally:
-        with suppress(BrokerError):  # what broke the story off is what matters
-            _forget_retained(place)
+        with suppress(BrokerError):  # The error that ended the story is the one to report, not this one.
+            _forget_retained(stage)
 
 
-def _forget_retained(place: Place) -> None:
-    """Take our commands out of the broker's retained slots."""
-    with Broker(place.host, place.port) as broker:
+def _forget_retained(stage: Stage) -> None:
+    """Remove our retained commands from the broker."""
+    with Broker(stage.host, stage.port) as broker:
         for name in PASSWORDS:
             broker.publish(e4.receiving_topic(e4.id_of(name)), b"", retain=True)
 
@@ -271,16 +271,16 @@ def _forget_retained(place: Place) -> None:
 @click.option("--broker", metavar="HOST:PORT", help="A broker of yours, instead of one in this process.")
 @click.option("--port", metavar="DEVICE", help="A real board to be alice; needs --broker, WIFI_SSID, WIFI_PASSWORD.")
 def main(broker: str | None, port: str | None) -> None:
-    """Live the E4 tutorial's story on three boards; exit with 1 if a step of it does not take place."""
+    """Play the story of the E4 tutorial on three boards. The exit code is 1 if a step fails."""
     terminal = Terminal(soft_wrap=True, emoji=False)
     try:
         with ExitStack() as stack:
-            place = _place(broker, port, stack)
-            with Broker(place.host, place.port):  # now rather than after a minute
+            stage = _set_stage(broker, port, stack)
+            with Broker(stage.host, stage.port):  # Fail now if it cannot be reached, not after a minute.
                 pass
             terminal.print("Keys are derived from the tutorial's passwords, as the Go client does it (about 40 s) ...")
             keys = dict(zip(PASSWORDS, derive_keys(PASSWORDS.values()), strict=True))
-            steps = _live(place, keys, terminal)
+            steps = _play(stage, keys, terminal)
     except (ToolError, VirtualBoardError) as error:
         terminal.print(f"\n[bold red]The story breaks off:[/bold red] {escape(str(error))}")
         sys.exit(1)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from e4_tools.virtual_board.errors import VirtualBoardError
 
-
 # The objects of a VM with words of 64 bits are twice as large as a board's, so this is about the 160 KiB of a board.
 BOARD_HEAP = "320k"
 

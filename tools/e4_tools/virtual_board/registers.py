@@ -39,7 +39,7 @@ class Registers:
         self.power_up()
 
     def power_up(self) -> None:
-        """Clear everything, as a loss of power does. Access point and name server stay: they are not part of the board."""
+        """Clear everything, as a loss of power does. Access point and name server stay as they are."""
         surroundings = os.pread(self.fd, 2, _ACCESS_POINT) or b"\x01\x00"
         os.pwrite(self.fd, bytes(_SIZE), 0)
         os.pwrite(self.fd, surroundings, _ACCESS_POINT)

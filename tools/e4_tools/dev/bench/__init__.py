@@ -1,1 +1,1 @@
-"""What the library costs in time, heap, flash and code, held against recorded budgets: `make bench`."""
+"""Measures what the library costs in time, heap, flash and code, against recorded budgets: `make bench`."""

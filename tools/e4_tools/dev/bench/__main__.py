@@ -1,4 +1,4 @@
-"""`make bench`: take the figures, print them, hold them against their budgets.
+"""`make bench`: takes the figures, prints them, and compares them with their budgets.
 
 python -m e4_tools.dev.bench [--port PORT] [--exact]
 """
@@ -30,7 +30,7 @@ _MESSAGE_ROUNDS = 3
 _REPEATS = 30
 _JSON = BUILD / "bench.json"
 _SOAK = BUILD / "soak.json"
-_SVG = ROOT / "docs" / "bench.svg"  # of the VM; that of a board is its owner's
+_SVG = ROOT / "docs" / "bench.svg"  # The figures of the VM. Those of a board belong to its owner.
 _BUILD_SVG = BUILD / "bench.svg"
 _STYLES = {Verdict.GOOD: "", Verdict.NOISE: "", Verdict.WORSE: "bold red", Verdict.UNKNOWN: "dim"}
 
@@ -42,7 +42,7 @@ Row = tuple[Figure, Budget | None, Verdict]
 
 
 def _exact(place: Place) -> Iterator[Figure]:
-    """Yield the figures that are the same however busy the machine is."""
+    """Yield the figures that do not depend on how busy the machine is."""
     yield from figures.sizes()
     yield from figures.heap_per_call(place)
     yield from figures.node_heap(place)
@@ -63,8 +63,8 @@ def _all(place: Place) -> Iterator[Figure]:
     yield from figures.sizes()
 
 
-def _told(measured: Iterator[Figure]) -> Iterator[Figure]:
-    """Pass figures on, and show each: on a board they take minutes."""
+def _print_each(measured: Iterator[Figure]) -> Iterator[Figure]:
+    """Pass the figures on and print each one at once: on a board they take minutes."""
     click.echo("Measuring. The figures of 1,000 topics take some minutes.")
     for figure in measured:
         click.echo(f"  {figure.name}: {_number(figure.value)}")
@@ -123,8 +123,8 @@ def _say_soak(path: Path = _SOAK) -> None:
     click.echo(f"The last soak: {line}" if line else "No soak was run here yet: make soak MINUTES=10")
 
 
-def _close(rows: list[Row]) -> bool:
-    """Print the closing line; tell whether every budget is kept."""
+def _print_verdict(rows: list[Row]) -> bool:
+    """Print the closing line. Return whether every budget is kept."""
     worse = [(figure, budget) for figure, budget, verdict in rows if verdict is Verdict.WORSE]
     unknown = sum(verdict is Verdict.UNKNOWN for _, _, verdict in rows)
     click.echo(f"{len(rows)} figures, {len(worse)} worse than their budget, {unknown} without one")
@@ -151,7 +151,7 @@ def main(port: str | None, exact: bool) -> None:
         with ExitStack() as stack:
             if port:
                 place: Place = stack.enter_context(RealBoard(port))
-                measured = list(_told(_all(place)))
+                measured = list(_print_each(_all(place)))
             else:
                 place = stack.enter_context(Vm())
                 measured = list(_exact(place) if exact else _all(place))
@@ -165,13 +165,14 @@ def main(port: str | None, exact: bool) -> None:
     if not exact:
         _record(rows, place.name)
         _say_soak()
-    good = _close(rows)
-    if not exact:  # the picture in the README shows figures that keep their budgets
+    good = _print_verdict(rows)
+    if not exact:  # The picture in the documents only shows figures that keep their budgets.
         _draw(rows, place.name, _SVG if good and isinstance(place, Vm) else _BUILD_SVG)
     sys.exit(0 if good else 1)
 
 
 if __name__ == "__main__":
-    for ending in (signal.SIGTERM, signal.SIGHUP):  # a board is left as it was found
+    # Exit through SystemExit, so that the folder of the measurement is removed from the board.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, lambda number, _: sys.exit(128 + number))
     main()

@@ -1,4 +1,4 @@
-"""The recorded budgets: what each figure may be, and by how much it varies from run to run."""
+"""The recorded budgets: the limit of each figure, and by how much the figure varies from run to run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Budget:
-    """`limit` and `noise` in the unit of the figure; `goal` is what the project aims at there, if it says so."""
+    """`limit` and `noise` are in the unit of the figure; `goal` is what the project aims at, or None."""
 
     limit: float
     noise: float
@@ -44,14 +44,14 @@ class Budget:
 
 
 class Budgets:
-    """Those of one place: "vm" or "board"."""
+    """The budgets of one place, "vm" or "board"."""
 
     def __init__(self, place: str, path: Path = _FILE) -> None:
         self._place = place
         self._entries: dict[str, dict[str, float | bool]] = tomllib.loads(path.read_text())
 
     def of(self, figure: Figure) -> Budget | None:
-        """Return the budget of a figure: its own entry, or one with a pattern that fits. None if there is none here."""
+        """Return the budget of a figure, from its own entry or one whose pattern fits; None if there is none."""
         entry = self._entries.get(figure.name)
         if entry is None:
             entry = next((e for name, e in self._entries.items() if fnmatchcase(figure.name, name)), None)

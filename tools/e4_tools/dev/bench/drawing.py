@@ -8,12 +8,12 @@ from xml.sax.saxutils import escape
 from e4_tools.dev.bench.budgets import Budget
 from e4_tools.dev.bench.figures import Figure
 
-_ROW = 22  # all sizes in pixels
+_ROW = 22  # pixels, as are all sizes here
 _NAME = 250
 _BARS = 330
 _WIDTH = _NAME + _BARS + 70
 _TOP = 46
-_LARGEST = 4.0  # a longer bar is cut
+_LARGEST = 4.0  # the largest ratio that is drawn to scale; a longer bar is cut off
 
 
 def draw(rows: Sequence[tuple[Figure, Budget]], title: str) -> str:

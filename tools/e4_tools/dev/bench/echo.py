@@ -61,10 +61,11 @@ def _wait_for(port: int) -> None:
 
 
 def messages(rounds: int) -> Iterator[Figure]:
-    """Yield, for QoS 0 and 1, the part of bare umqtt's rate that a node reaches. Raises ToolError without mosquitto.
+    """Yield a node's rate of messages over that of bare umqtt, for QoS 0 and 1. Raises ToolError without mosquitto.
 
-    Once with sockets as they are: small writes wait for the other side's acknowledgement, which takes 40 ms on Linux,
-    as a network would. And once without that wait, on loopback: then nothing but computing is compared.
+    The first measurement uses sockets as they are. There umqtt waits with small writes until the other side has
+    acknowledged earlier ones (Nagle's algorithm), which takes 40 ms on Linux. The second measurement switches that wait
+    off, so that on loopback only computing is compared.
     """
     program = find_mosquitto()
     if program is None:
@@ -79,7 +80,7 @@ def messages(rounds: int) -> Iterator[Figure]:
 
 
 def _make_node(device: str, port: int) -> None:
-    """Put everything on the board, and let the broker hold the command that gives it the topic's key."""
+    """Deploy to the board, provision it, and publish the retained command that gives it the topic's key."""
     deploy(device)
     wifi = {"ssid": _WIFI[0], "password": _WIFI[1]}
     config = {"name": "bench", "wifi": wifi, "broker": {"host": HOST, "port": port}, "topics": []}

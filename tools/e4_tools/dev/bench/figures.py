@@ -1,4 +1,4 @@
-"""Taking the figures: what runs where, and what is computed from it."""
+"""Takes the figures: runs the code that measures, and computes the figures from what it prints."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _SIV_SIZES = (256, 1024, 4096)
 _CLIENT_SIZES = (64, 256, 1024)
 _ESP32 = Target("xtensawin", 31, True)
 _TURNS = 9
-_TURNS_ON_BOARD = 3  # a board takes minutes
+_TURNS_ON_BOARD = 3  # fewer, because a board takes minutes
 _IMPORT_STEP = 512
 _IMPORT_LIMIT = 64 * 1024
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One number, the middle one of several measurements; `spread` is how far their middle half lies apart."""
+    """One figure: the median of several measurements. `spread` is the width of their middle half."""
 
     name: str
     value: float
@@ -37,7 +37,7 @@ class Figure:
 
 
 def sizes() -> Iterator[Figure]:
-    """Yield the bytes of everything that `e4 deploy` sends to an ESP32."""
+    """Yield the size in bytes of each file that `e4 deploy` sends to an ESP32, and of all `.mpy` files together."""
     total = 0
     for path, data in board_files(_ESP32):
         yield Figure(f"bytes_deployed/{path}", len(data))
@@ -47,7 +47,7 @@ def sizes() -> Iterator[Figure]:
 
 
 def times(place: Place, rounds: int) -> Iterator[Figure]:
-    """Yield the ratios of the cipher, of the client and of the hash, and the heap of a call."""
+    """Yield the ratios of cipher, client and hash over their floors, and the heap that a call takes."""
     snippets = (
         f"run('siv', {_SIV_SIZES}, {rounds})",
         f"run('client', {_CLIENT_SIZES}, {rounds})",
@@ -64,7 +64,7 @@ def _by_name_and_size(name: str) -> tuple[str, int]:
 
 
 def heap_per_call(place: Place) -> Iterator[Figure]:
-    """Yield only the heap of a call, which no other program on the machine can disturb."""
+    """Yield only the heap that a call takes, which does not depend on how busy the machine is."""
     return (figure for figure in times(place, 1) if figure.name.startswith("heap_"))
 
 
@@ -74,7 +74,10 @@ def node_heap(place: Place) -> Iterator[Figure]:
 
 
 def topics(place: Place, repeats: int) -> Iterator[Figure]:
-    """Yield what start-up, look-up, command, heap and flash cost as the client holds more topics; no times for 0."""
+    """Yield what start, look-up, command, heap and flash cost while the client holds more and more topics.
+
+    With `repeats` 0 no times are measured.
+    """
     heap = {}
     flash: dict[str, dict[int, float]] = {}
     times: dict[int, list[dict[str, float]]] = {}
@@ -87,7 +90,7 @@ def topics(place: Place, repeats: int) -> Iterator[Figure]:
         if isinstance(place, Vm):
             for name, value in _on(place, held, f"run('flash_cost', {held}, 60, device.counters)").items():
                 flash.setdefault(name, {})[held] = value
-        elif held in (_FEW, _MANY):  # a board has one state at a time
+        elif held in (_FEW, _MANY):  # A board has one state at a time, so its times are measured while it has this one.
             times[held] = [_on(place, held, f"run('times', {held}, {repeats})") for _ in range(_TURNS_ON_BOARD)]
     yield Figure("heap_held", heap[TOPICS[0]])
     yield Figure("heap_held_per_topic", (heap[TOPICS[-1]] - heap[TOPICS[0]]) / (TOPICS[-1] - TOPICS[0]))
@@ -109,14 +112,14 @@ def _on(place: Place, topics: int, snippet: str) -> dict[str, float]:
 
 
 def _compared(turns: list[dict[int, dict[str, float]]]) -> Iterator[Figure]:
-    """Yield how much longer start-up, look-up and command take with many topics than with few."""
+    """Yield how much longer start, look-up and command take with many topics than with few."""
     for name in turns[0][_FEW]:
         ratios = [times[_MANY][name] / times[_FEW][name] for times in turns]
         yield Figure.of(f"{name}_{_MANY}_over_{_FEW}_topics", ratios)
 
 
 def imports(vm: Vm) -> Iterator[Figure]:
-    """Yield the free heap that it takes to import each module when all others that it needs are there."""
+    """Yield the free heap that is needed to import each module when the modules that it imports are there."""
     for path in sorted(vm.folder.glob("e4/*.mpy")):
         name = "e4" if path.stem == "__init__" else f"e4.{path.stem}"
         yield Figure(f"heap_to_import/{name}", _needed(vm, name))

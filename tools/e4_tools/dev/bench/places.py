@@ -1,4 +1,4 @@
-"""Where the figures are taken: the MicroPython VM, or a board on a serial line. Both run the same code."""
+"""The places where figures are taken: the MicroPython VM, or a board at a serial port. Both run the same code."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MAKE = "".join(f"os.mkdir({path!r})\n" for path in (_FOLDER, f"{_FOLDER}/e4", f
 
 
 def _modules(target: Target) -> Iterator[tuple[str, bytes]]:
-    """Yield what is measured and what measures it, compiled."""
+    """Yield the compiled modules of library and application, and those that measure them."""
     for name, data in package(LIBRARY / "e4", target):
         yield f"e4/{name}", data
     for name, data in package(FIRMWARE, target):
@@ -45,7 +45,7 @@ def _modules(target: Target) -> Iterator[tuple[str, bytes]]:
 class Place(AbstractContextManager["Place"]):
     """Runs one snippet after another, each in a fresh interpreter, and returns what it prints as JSON.
 
-    `name` is what a person calls it; `budgets` whose budgets are valid there, "vm" or "board".
+    `name` is shown to people. `budgets` says which budgets are valid there, "vm" or "board".
     """
 
     name: str
@@ -60,7 +60,7 @@ class Place(AbstractContextManager["Place"]):
         return ""
 
     def start_from(self, topics: int, before: int) -> None:
-        """See to it that the state with so many topics begins as the one with `before` topics."""
+        """Let the state with so many topics begin as a copy of the state with `before` topics."""
 
 
 class Vm(Place):
@@ -97,11 +97,11 @@ class Vm(Place):
         return done.stdout
 
     def attempt(self, code: str, heap: str = BOARD_HEAP) -> subprocess.CompletedProcess[str]:
-        """Run a snippet that may fail."""
+        """Run a snippet that may fail, and return the finished process."""
         path = f"{self.folder}:.frozen:{FROZEN}"
         return subprocess.run(
             [*self._command, "-X", f"heapsize={heap}", "-c", code],
-            cwd=self.folder,  # or else it would find the sources in the current one
+            cwd=self.folder,  # In the current folder it might find the sources instead of the compiled modules.
             env={**os.environ, "MICROPYPATH": path},
             capture_output=True,
             text=True,
@@ -156,7 +156,7 @@ class RealBoard(Place):
             board.run(_REMOVE, "removing the folders of the measurement")
 
     def run(self, code: str) -> Any:
-        with Board(self._port, restart=False) as board:  # which resets it: nothing of the last snippet is left
+        with Board(self._port, restart=False) as board:  # A reset board has nothing left of the last snippet.
             said = board.run(f"import sys\nsys.path.insert(0, '{_FOLDER}')\n{code}", "measuring", _SECONDS)
         try:
             return json.loads(said.splitlines()[-1])

@@ -71,7 +71,7 @@ class HostLink:
             try:
                 self._set_interrupt_char(_NO_CHAR)
                 for _ in range(3):
-                    pass  # A pending KeyboardInterrupt is raised when a loop jumps back, so it is raised here and caught.
+                    pass  # A pending KeyboardInterrupt is raised when a loop jumps back: here, where it is caught.
                 return
             except KeyboardInterrupt:
                 continue

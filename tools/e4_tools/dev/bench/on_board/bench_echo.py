@@ -1,4 +1,4 @@
-"""Messages to the broker and back: a node against bare `umqtt.simple` without encryption. Needs a provisioned board."""
+"""Sends messages to the broker and back, with a node and with bare `umqtt.simple`. Needs a provisioned board."""
 
 import json
 import time
@@ -12,7 +12,7 @@ _SIZE = 64
 
 
 class _Socket:
-    """`socket` without Nagle's algorithm, which makes small writes wait 40 ms for an answer and would hide the rest."""
+    """The module `socket` without Nagle's algorithm, whose wait of 40 ms for each small write hides the rest."""
 
     def __init__(self, module):
         self._socket = module.socket
@@ -38,7 +38,7 @@ def _bare(host, port, topic, qos, count):
     client = umqtt.simple.MQTTClient("bare", host, port, keepalive=60)
     client.set_callback(callback)
     client.connect()
-    topic += "/bare"  # or the broker would keep these messages for the node's session
+    topic += "/bare"  # On the node's own topic the broker would keep these messages for the node's session.
     client.subscribe(topic.encode(), qos)
     started = time.ticks_ms()
     for i in range(count):
@@ -51,7 +51,7 @@ def _bare(host, port, topic, qos, count):
 
 
 def _node(topic, qos, count):
-    """Return the same for a node, which protects and unprotects what it sends and receives."""
+    """Return the milliseconds that a node takes for the same; it protects and unprotects the messages."""
     node = Node()
     arrived = [0]
     times = []

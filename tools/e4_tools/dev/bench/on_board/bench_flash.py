@@ -1,4 +1,4 @@
-"""A littlefs for the VM, on an image file that counts what is programmed and erased."""
+"""A littlefs for the VM, on an image file, with counters of programmed bytes and erased blocks."""
 
 import vfs
 from flash import Flash
@@ -28,7 +28,7 @@ class CountingFlash(Flash):
 
 
 def mount(image):
-    """Mount the image at /, made on the first call; return its device. Import all that is wanted from the PC first."""
+    """Mount the image and return its device; the first call makes it. Import modules from the PC before this."""
     try:
         file = open(image, "r+b")  # noqa: SIM115 (open as long as the program runs)
         new = False

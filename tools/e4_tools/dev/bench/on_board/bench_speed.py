@@ -1,6 +1,6 @@
-"""Times, as ratios over what no implementation could avoid, and heap per call. Runs on the board and on the VM.
+"""Measures times as ratios over what no implementation can avoid, and the heap of a call. For board and VM.
 
-Two things are compared by timing them in turn, again and again, in batches so small that no garbage collection is due.
+Two functions are compared by timing them in turn, many times, in batches so small that no garbage collection is due.
 """
 
 import gc
@@ -37,7 +37,7 @@ def _batch(function, calls):
 
 
 def _ratios(floor, ours, calls, rounds, prepare=None):
-    """Return one ratio for each round: the quickest of some batches of the one over that of the other."""
+    """Return one ratio for each round: the quickest batch of `ours` over the quickest batch of `floor`."""
     found = []
     for _ in range(rounds):
         times = [], []
@@ -51,7 +51,7 @@ def _ratios(floor, ours, calls, rounds, prepare=None):
 
 
 def _allocated(function):
-    """Return the bytes of heap that one call takes; buffers that are kept are there by then."""
+    """Return the bytes of heap that one call takes, after a first call has allocated the buffers that are kept."""
     most = 0
     function()
     for _ in range(5):
@@ -66,7 +66,7 @@ def _allocated(function):
 
 
 def _floor(message):
-    """One raw CBC and one raw ECB call over these bytes, constructors included."""
+    """Return a function that makes one raw CBC and one raw ECB call over these bytes, constructors included."""
 
     def floor():
         aes(_KEY, _CBC, _ZERO).encrypt(message)
@@ -76,7 +76,7 @@ def _floor(message):
 
 
 def siv(sizes, rounds):
-    """AES-SIV by itself, its key given as bytes."""
+    """Measure AES-SIV alone, with its key given as bytes."""
     figures = {}
     for n in sizes:
         message = bytes(n)
@@ -93,7 +93,7 @@ def siv(sizes, rounds):
 
 
 class _Traffic:
-    """A client whose memories of messages are full, and messages that differ."""
+    """A client whose memories of recent messages are full, and messages that all differ."""
 
     def __init__(self, n):
         self.client = e4.Client(e4.id_of("bench"), _KEY, e4.MemoryStore(), lambda: _NOW)
@@ -125,7 +125,7 @@ class _Traffic:
 
 
 def client(sizes, rounds):
-    """The whole call of a client: topic, clock, key and memory of copies included."""
+    """Measure the whole call of a client, which includes topic, clock, key and the memory of recent messages."""
     figures = {}
     for n in sizes:
         traffic = _Traffic(n)
@@ -142,7 +142,7 @@ def client(sizes, rounds):
 
 
 def sha3(rounds):
-    """One permutation of Keccak over SHA-256 of 1 KiB."""
+    """Measure one permutation of Keccak over SHA-256 of 1 KiB."""
     state, data = bytearray(200), bytes(1024)
     return {
         "sha3_over_sha256_1k": _ratios(lambda: hashlib.sha256(data).digest(), lambda: keccak_f(state), 20, rounds),

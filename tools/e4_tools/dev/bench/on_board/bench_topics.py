@@ -1,4 +1,4 @@
-"""What a client costs as it holds more and more topics: start-up, look-up, command, heap. Board and VM."""
+"""Measures start, look-up, command and heap of a client that holds more and more topics. For board and VM."""
 
 import gc
 import json
@@ -29,7 +29,7 @@ def _client(e4, store, clock):
 
 
 def grow(held, wanted):
-    """Give the client of the state on flash the topics from `held` to `wanted`, by commands."""
+    """Send commands to the client in flash that give it the topics from number `held` to number `wanted`."""
     import e4  # noqa: PLC0415 (what follows measures the heap that it takes)
 
     clock = _Clock()
@@ -55,7 +55,7 @@ def heap():
 
 def node_heap():
     """Return the heap held by all modules of a node, library included, in bytes; nothing is started."""
-    for name in ("machine", "network"):  # where these are missing, anything may stand in for them
+    for name in ("machine", "network"):  # On the VM, which lacks these, any module may stand in: nothing is called.
         try:
             __import__(name)
         except ImportError:
@@ -82,7 +82,7 @@ def _quickest(function, repeats):
 
 
 def times(held, repeats):
-    """Return microseconds for start-up, for looking up a key that is not at hand, and for a command."""
+    """Return microseconds for a start, for looking up a key that is not kept ready, and for a command."""
     import e4  # noqa: PLC0415
 
     clock = _Clock()
