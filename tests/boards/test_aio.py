@@ -7,7 +7,7 @@ import time
 import e4
 from e4_tools.board.console import Console
 from e4_tools.board.raw_repl import Board
-from e4_tools.mqtt.broker import Broker
+from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST
 from helpers.boards import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, StartNode, stays_with_its_tools, write_main
 
@@ -43,13 +43,13 @@ asyncio.run(main())
 
 
 def _grant(port: int) -> None:
-    with Broker(HOST, port) as broker:
+    with BrokerConnection(HOST, port) as broker:
         broker.command(e4.id_of("alice"), KEY, e4.commands.set_topic_key(TOPIC_KEY, TOPIC))
     time.sleep(0.5)
 
 
 def _say(port: int, *messages: bytes) -> None:
-    with Broker(HOST, port) as broker:
+    with BrokerConnection(HOST, port) as broker:
         for message in messages:
             broker.publish(TOPIC, e4.protect(message, TOPIC_KEY, int(time.time())), retain=False)
 

@@ -15,7 +15,7 @@ import pytest
 import e4
 from e4_tools.board.console import Console
 from e4_tools.board.raw_repl import Board
-from e4_tools.mqtt.broker import Broker
+from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST
 from e4_tools.provisioning.install import provision
 from helpers.boards import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, StartNode, config_for, write_main
@@ -60,12 +60,12 @@ def _times(*servers: TimeServer, **changes: Any) -> dict[str, Any]:
 
 
 def _command(port: int, command: bytes, timestamp: float) -> None:
-    with Broker(HOST, port) as broker:
+    with BrokerConnection(HOST, port) as broker:
         broker.publish(f"e4/{e4.id_of('alice').hex()}", e4.protect(command, KEY, int(timestamp)), retain=False)
 
 
 def _say(port: int, message: bytes, timestamp: float) -> None:
-    with Broker(HOST, port) as broker:
+    with BrokerConnection(HOST, port) as broker:
         broker.publish(TOPIC, e4.protect(message, TOPIC_KEY, int(timestamp)), retain=False)
 
 

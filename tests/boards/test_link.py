@@ -12,7 +12,7 @@ import pytest
 
 import e4
 from e4_tools.board.console import Console
-from e4_tools.mqtt.broker import Broker
+from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST
 from e4_tools.provisioning.install import provision
 from e4_tools.virtual_board.umqtt import VERSIONS
@@ -34,13 +34,13 @@ node.run()
 
 
 def _grant(port: int, topic: str = TOPIC) -> None:
-    with Broker(HOST, port) as broker:
+    with BrokerConnection(HOST, port) as broker:
         broker.command(e4.id_of("alice"), KEY, e4.commands.set_topic_key(TOPIC_KEY, topic))
     time.sleep(0.5)  # until the board has applied it; not every application prints that
 
 
 def _say(port: int, *messages: bytes, topic: str = TOPIC) -> None:
-    with Broker(HOST, port) as broker:
+    with BrokerConnection(HOST, port) as broker:
         for message in messages:
             broker.publish(topic, e4.protect(message, TOPIC_KEY, int(time.time())), retain=False)
 
@@ -124,7 +124,7 @@ def test_a_socket_that_can_do_little_is_enough(
 def test_a_huge_message_is_skipped_and_does_not_return(start_node: StartNode, mosquitto: Mosquitto) -> None:
     board, console = start_node("alice", KEY, mosquitto.port)
     _grant(mosquitto.port)
-    with Broker(HOST, mosquitto.port) as broker:
+    with BrokerConnection(HOST, mosquitto.port) as broker:
         broker.publish(TOPIC, bytes(1_000_000), retain=False)
     console.expect("skipped on /e4go/demo/messages: 1000000 bytes")
     _say(mosquitto.port, b"after it")

@@ -7,7 +7,7 @@ import time
 import e4
 from e4_tools.board.console import Console
 from e4_tools.board.raw_repl import Board
-from e4_tools.mqtt.broker import Broker
+from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST, free_port
 from e4_tools.provisioning.install import provision
 from e4_tools.virtual_board import VirtualBoard
@@ -33,12 +33,12 @@ node.run()
 
 
 def _command(port: int, name: str, command: bytes, key: bytes = KEY) -> None:
-    with Broker(HOST, port) as broker:
+    with BrokerConnection(HOST, port) as broker:
         broker.command(e4.id_of(name), key, command)
 
 
 def _say(port: int, message: bytes, topic: str = TOPIC, key: bytes = TOPIC_KEY) -> None:
-    with Broker(HOST, port) as broker:
+    with BrokerConnection(HOST, port) as broker:
         broker.publish(topic, e4.protect(message, key, int(time.time())), retain=False)
 
 
@@ -156,7 +156,7 @@ def test_payloads_from_strangers_do_not_stop_the_node(start_node: StartNode, mos
     _, console = start_node("alice", KEY, mosquitto.port)
     _grant(mosquitto.port, "alice", console)
     receiving = e4.receiving_topic(e4.id_of("alice"))
-    with Broker(HOST, mosquitto.port) as broker:
+    with BrokerConnection(HOST, mosquitto.port) as broker:
         for topic in (TOPIC, receiving):
             for payload in (b"", b"plain text", bytes(24), bytes(200), b"\xff" * 3000):
                 broker.publish(topic, payload, retain=False)
@@ -167,7 +167,7 @@ def test_payloads_from_strangers_do_not_stop_the_node(start_node: StartNode, mos
 def test_a_custom_receiving_topic(start_node: StartNode, mosquitto: Mosquitto) -> None:
     _, console = start_node("alice", KEY, mosquitto.port, receiving_topic="plant/7/commands")
     command = e4.protect(e4.commands.set_topic_key(TOPIC_KEY, TOPIC), KEY, int(time.time()))
-    with Broker(HOST, mosquitto.port) as broker:
+    with BrokerConnection(HOST, mosquitto.port) as broker:
         broker.publish("plant/7/commands", command, retain=False)
     console.expect("^< unprotected message:$")
     _say(mosquitto.port, b"x")

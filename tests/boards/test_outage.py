@@ -9,7 +9,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 import e4
-from e4_tools.mqtt.broker import Broker
+from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST
 from helpers.boards import KEY, TOPIC, TOPIC_KEY, Mosquitto, StartNode, stays_with_its_tools
 
@@ -79,7 +79,7 @@ class _Listener:
 
 
 def _grant(port: int) -> None:
-    with Broker(HOST, port) as broker:
+    with BrokerConnection(HOST, port) as broker:
         broker.command(e4.id_of("alice"), KEY, e4.commands.set_topic_key(TOPIC_KEY, TOPIC))
 
 

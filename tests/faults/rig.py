@@ -16,7 +16,7 @@ from typing import Any
 import e4
 from e4_tools.board.console import Console
 from e4_tools.board.raw_repl import Board
-from e4_tools.mqtt.broker import Broker
+from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST
 from e4_tools.provisioning.install import provision
 from e4_tools.virtual_board import VirtualBoard
@@ -252,7 +252,7 @@ class Rig:
 
     def command(self, topic: str) -> None:
         """Give the board the key of a topic."""
-        with Broker(HOST, self._broker_port) as broker:
+        with BrokerConnection(HOST, self._broker_port) as broker:
             broker.command(self.client_id, KEY, e4.commands.set_topic_key(TOPIC_KEY, topic))
 
     def holds(self, topic: str) -> bool:

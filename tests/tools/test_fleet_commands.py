@@ -25,7 +25,7 @@ from e4_tools.fleet.operations import Fleet
 from e4_tools.fleet.rekeying import Rekeying
 from e4_tools.keys.files import read_key
 from e4_tools.keystore import KeyStore, open_store
-from e4_tools.mqtt.broker import Broker
+from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST, free_port
 from e4_tools.virtual_board import VirtualBoard
 from helpers.boards import Mosquitto, find_mosquitto
@@ -126,7 +126,7 @@ def test_a_member_that_was_away_gets_all_its_commands(operator: Operator) -> Non
 
 
 def test_equal_commands_of_one_delivery_are_told_apart() -> None:
-    delivery = Delivery(cast(KeyStore, None), cast(Broker, None))
+    delivery = Delivery(cast(KeyStore, None), cast(BrokerConnection, None))
     payloads = [delivery._protect(e4.commands.reset_topics(), _KEYS["alice"]) for _ in range(3)]
     alice = e4.Client(e4.id_of("alice"), _KEYS["alice"], e4.MemoryStore(), time.time)
     for payload in payloads:
@@ -337,7 +337,7 @@ def test_send_and_listen(operator: Operator, members: dict[str, Member]) -> None
     _wait(lambda: printed.exists() and "Listening" in printed.read_text())
     operator.e4("send", _TOPIC, "grüezi\x1b[2J")
     operator.text("send", _TOPIC, "-", stdin=b"from a pipe")
-    with Broker(HOST, operator.port) as broker:
+    with BrokerConnection(HOST, operator.port) as broker:
         broker.publish(_TOPIC, b"not protected at all, and long enough", retain=False)
         operator.e4("topic", "rotate", _TOPIC)  # while somebody listens
         alice = members["alice"]

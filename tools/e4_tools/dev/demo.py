@@ -29,7 +29,7 @@ from e4_tools.board.console import Console
 from e4_tools.board.deploy import deploy
 from e4_tools.errors import BrokerError, ToolError
 from e4_tools.keys.passwords import derive_keys
-from e4_tools.mqtt.broker import Broker, parse_address
+from e4_tools.mqtt.broker import BrokerConnection, parse_address
 from e4_tools.mqtt.embedded_broker import HOST, EmbeddedBroker
 from e4_tools.provisioning.install import provision
 from e4_tools.virtual_board import VirtualBoard, VirtualBoardError
@@ -215,7 +215,7 @@ class Story:
         }
 
     def _set_topic_key(self, key: bytes, *names: str) -> None:
-        with Broker(self._stage.host, self._stage.port) as broker:
+        with BrokerConnection(self._stage.host, self._stage.port) as broker:
             for name in names:
                 broker.command(e4.id_of(name), self._keys[name], e4.commands.set_topic_key(key, TOPIC))
                 console = self._consoles[name]
@@ -262,7 +262,7 @@ def _play(stage: Stage, keys: dict[str, bytes], terminal: Terminal) -> int:
 
 def _forget_retained(stage: Stage) -> None:
     """Remove our retained commands from the broker."""
-    with Broker(stage.host, stage.port) as broker:
+    with BrokerConnection(stage.host, stage.port) as broker:
         for name in PASSWORDS:
             broker.publish(e4.receiving_topic(e4.id_of(name)), b"", retain=True)
 
@@ -276,7 +276,7 @@ def main(broker: str | None, port: str | None) -> None:
     try:
         with ExitStack() as stack:
             stage = _set_stage(broker, port, stack)
-            with Broker(stage.host, stage.port):  # Fail now if it cannot be reached, not after a minute.
+            with BrokerConnection(stage.host, stage.port):  # Fail now if it cannot be reached, not after a minute.
                 pass
             terminal.print("Keys are derived from the tutorial's passwords, as the Go client does it (about 40 s) ...")
             keys = dict(zip(PASSWORDS, derive_keys(PASSWORDS.values()), strict=True))

@@ -21,7 +21,7 @@ import e4
 from e4_tools.errors import BrokerError, ToolError
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.models import CURRENT, LEAVING, PENDING, Client, Grant, Outgoing
-from e4_tools.mqtt.broker import Broker, Message
+from e4_tools.mqtt.broker import BrokerConnection, Message
 
 _BATCH = 100  # commands between two records of what the broker has; a crash sends at most so many once more
 _FAILURE_SIZE = 255
@@ -56,7 +56,7 @@ class Delivery:
     Whoever calls holds the store's `sending` lock.
     """
 
-    def __init__(self, store: KeyStore, broker: Broker) -> None:
+    def __init__(self, store: KeyStore, broker: BrokerConnection) -> None:
         self._store = store
         self._broker = broker
         self._outcome = Outcome()

@@ -44,7 +44,7 @@ def parse_address(text: str, tls: bool = False) -> tuple[str, int]:
     return host, int(port) if port else _TLS_PORT if tls else _MQTT_PORT
 
 
-class Broker:
+class BrokerConnection:
     """A connection to a broker: a context manager. Raises BrokerError if the broker cannot be reached.
 
     `user` and `password` are the broker's, if it wants any. With `ca`, a certificate (DER), the connection is TLS, and
@@ -73,7 +73,7 @@ class Broker:
             client.subscribe([(topic, 1) for topic in self._subscriptions])
         self._connected.set()
 
-    def __enter__(self) -> Broker:
+    def __enter__(self) -> BrokerConnection:
         try:
             self._client.connect(self._host, self._port)
         except (OSError, ValueError) as error:

@@ -13,20 +13,20 @@ from e4_tools.cli.shared.store_access import StoreAccess
 from e4_tools.errors import ToolError
 from e4_tools.fleet.delivery import Delivery
 from e4_tools.keystore import KeyStore
-from e4_tools.mqtt.broker import Broker
+from e4_tools.mqtt.broker import BrokerConnection
 
 _NAMED = 10  # failed clients that a person is told by name; --json has them all
 _WORTH_A_BAR = 50  # commands
 
 
-def connect(broker: BrokerChoice) -> Broker:
+def connect(broker: BrokerChoice) -> BrokerConnection:
     """Return a connection with the broker's user and password from the environment, if they are there.
 
     Raises ToolError if the CA certificate is of no use.
     """
     user, password = os.environ.get("E4_BROKER_USER"), os.environ.get("E4_BROKER_PASSWORD")
     authority = broker.authority()
-    return Broker(broker.host, broker.port, user, password, authority.der if authority else None)
+    return BrokerConnection(broker.host, broker.port, user, password, authority.der if authority else None)
 
 
 def change_and_send(
@@ -45,7 +45,7 @@ def change_and_send(
         return deliver(report, store, connection, change(store))
 
 
-def deliver(report: Report, store: KeyStore, connection: Broker, clients: Collection[str] | None) -> int:
+def deliver(report: Report, store: KeyStore, connection: BrokerConnection, clients: Collection[str] | None) -> int:
     """Send what is unsent for these clients (IDs), and return the number of commands.
 
     Raises ToolError if some were not reached.

@@ -16,7 +16,7 @@ from e4_tools.board.deploy import deploy
 from e4_tools.board.raw_repl import Board
 from e4_tools.dev.bench.figures import Figure
 from e4_tools.errors import ToolError
-from e4_tools.mqtt.broker import Broker
+from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST, free_port
 from e4_tools.provisioning.install import provision
 from e4_tools.virtual_board import VirtualBoard
@@ -53,7 +53,7 @@ def _wait_for(port: int) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         try:
-            with Broker(HOST, port):
+            with BrokerConnection(HOST, port):
                 return
         except ToolError:
             time.sleep(0.1)
@@ -85,7 +85,7 @@ def _make_node(device: str, port: int) -> None:
     wifi = {"ssid": _WIFI[0], "password": _WIFI[1]}
     config = {"name": "bench", "wifi": wifi, "broker": {"host": HOST, "port": port}, "topics": []}
     provision(device, config, _KEY)
-    with Broker(HOST, port) as broker:
+    with BrokerConnection(HOST, port) as broker:
         broker.command(e4.id_of("bench"), _KEY, e4.commands.set_topic_key(_KEY, _TOPIC))
 
 
