@@ -18,7 +18,7 @@ from e4_tools.fleet.messages import protect
 from e4_tools.fleet.operations import Fleet
 from e4_tools.keys.files import read_key
 from e4_tools.keystore import KeyStore, engine, open_store
-from e4_tools.keystore.models import SCHEMA, Table, Topic
+from e4_tools.keystore.models import SCHEMA, Table, TopicRow
 from helpers.boards import Mosquitto
 from helpers.members import Member, Operator
 from helpers.postgresql import PASSWORD, PostgreSQL, find_program
@@ -105,7 +105,7 @@ def test_one_that_was_made_before_times_had_64_bits(operator: Operator) -> None:
         process.join(60)
     assert [process.exitcode for process in running] == [0] * 4
     with store.transaction() as session:
-        session.get_one(Topic, e4.topic_hash("lab").hex()).added_at = 1 << 40
+        session.get_one(TopicRow, e4.topic_hash("lab").hex()).added_at = 1 << 40
     assert operator.e4("store", "show")["schema"] == SCHEMA
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from e4_tools.keystore import open_store
-from e4_tools.keystore.models import IdKey, Topic
+from e4_tools.keystore.models import IdKeyRow, TopicRow
 from e4_tools.mqtt.embedded_broker import HOST
 from e4_tools.virtual_board import VirtualBoard
 from helpers.boards import BoardMaker, Mosquitto
@@ -44,8 +44,8 @@ def _keys(tool: E4) -> set[bytes]:
     """All keys that the store has now."""
     store = open_store(str(tool.folder / ".local/share/e4/e4-store.db"), lambda kind: _PASSPHRASE.encode())
     with store.transaction() as session:
-        rows = [(row.key, row.place) for row in session.query(IdKey)]
-        for topic in session.query(Topic):
+        rows = [(row.key, row.place) for row in session.query(IdKeyRow)]
+        for topic in session.query(TopicRow):
             rows.append((topic.key, topic.place("key")))
             if topic.previous_key:
                 rows.append((topic.previous_key, topic.place("previous_key")))

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, selectinload
 import e4
 from e4_tools.errors import BrokerError, ToolError
 from e4_tools.keystore import KeyStore
-from e4_tools.keystore.models import CURRENT, LEAVING, PENDING, Client, Grant, Outgoing
+from e4_tools.keystore.models import CURRENT, LEAVING, PENDING, ClientRow, CommandRow, GrantRow
 from e4_tools.mqtt.broker import BrokerConnection, Message
 
 _BATCH = 100  # commands between two records of what the broker has; a crash sends at most so many once more
@@ -97,14 +97,16 @@ class Delivery:
         wanted = None if client_ids is None else set(client_ids)
         with self._store.transaction() as session:
             rows = session.scalars(
-                select(Outgoing).order_by(Outgoing.seq).options(selectinload(Outgoing.client).selectinload(Client.keys))
+                select(CommandRow)
+                .order_by(CommandRow.seq)
+                .options(selectinload(CommandRow.client).selectinload(ClientRow.keys))
             ).all()
             rows = [row for row in rows if wanted is None or row.client_id in wanted]
             for client in {row.client_id: row.client for row in rows}.values():
                 self._open_keys(client)
             return [_waiting(row) for row in rows]
 
-    def _open_keys(self, client: Client) -> None:
+    def _open_keys(self, client: ClientRow) -> None:
         """Open the ID keys to send under: the one known to work first, as a client that holds both takes it quietly."""
         keys = []
         try:
@@ -159,19 +161,19 @@ class Delivery:
         now = int(time.time())
         with self._store.transaction() as session:
             for command in self._done:
-                session.execute(delete(Outgoing).where(Outgoing.seq == command.seq))
+                session.execute(delete(CommandRow).where(CommandRow.seq == command.seq))
                 if command.opcode == e4.commands.SET_TOPIC_KEY:
-                    mine = (Grant.client_id == command.client_id, Grant.topic_hash == command.topic_hash)
-                    session.execute(update(Grant).where(*mine).values(sent_at=now))
+                    mine = (GrantRow.client_id == command.client_id, GrantRow.topic_hash == command.topic_hash)
+                    session.execute(update(GrantRow).where(*mine).values(sent_at=now))
             for name, failure in self._outcome.failures.items():
-                failed = select(Client.id).where(Client.name == name).scalar_subquery()
+                failed = select(ClientRow.id).where(ClientRow.name == name).scalar_subquery()
                 reason = failure[:_FAILURE_SIZE]
-                session.execute(update(Outgoing).where(Outgoing.client_id == failed).values(failure=reason))
+                session.execute(update(CommandRow).where(CommandRow.client_id == failed).values(failure=reason))
             _forget_departed(session)
         self._done.clear()
 
 
-def _waiting(row: Outgoing) -> Waiting:
+def _waiting(row: CommandRow) -> Waiting:
     client = row.client
     return Waiting(
         row.seq, client.id, client.name, client.receiving_topic, row.opcode, row.topic_hash, row.command, row.place
@@ -180,7 +182,7 @@ def _waiting(row: Outgoing) -> Waiting:
 
 def _forget_departed(session: Session) -> None:
     """Delete removed clients to which nothing is left to send."""
-    for client in session.scalars(select(Client).where(Client.state == LEAVING)):
-        left = select(func.count()).select_from(Outgoing).where(Outgoing.client_id == client.id)
+    for client in session.scalars(select(ClientRow).where(ClientRow.state == LEAVING)):
+        left = select(func.count()).select_from(CommandRow).where(CommandRow.client_id == client.id)
         if not session.scalar(left):
             session.delete(client)

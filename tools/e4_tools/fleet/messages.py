@@ -14,7 +14,7 @@ from e4.copies import Copies
 from e4_tools.errors import UnknownName
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.finding import find_topic
-from e4_tools.keystore.models import Topic
+from e4_tools.keystore.models import TopicRow
 from e4_tools.mqtt.topics import check_publishable
 
 _REMEMBERED = 1024  # messages of which a copy is refused
@@ -38,7 +38,7 @@ class Reader:
         self._store = store
         self._accepted = Copies(_REMEMBERED)
         with store.transaction() as session:
-            names = topics or tuple(session.scalars(select(Topic.name).order_by(Topic.name)))
+            names = topics or tuple(session.scalars(select(TopicRow.name).order_by(TopicRow.name)))
             self._keys = {name: self._load(session, name) for name in names}
         if not names:
             raise UnknownName("the key store has no topics; e4 topic add makes one")

@@ -17,7 +17,7 @@ from e4_tools.errors import NameTaken, UnknownName
 from e4_tools.fleet.rekeying import add_id_key
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.finding import find_client, find_pair, find_topic
-from e4_tools.keystore.models import CURRENT, LEAVING, MEMBER, Client, Grant, Topic
+from e4_tools.keystore.models import CURRENT, LEAVING, MEMBER, ClientRow, GrantRow, TopicRow
 from e4_tools.keystore.outbox import Outbox
 from e4_tools.mqtt.topics import check_publishable
 
@@ -49,10 +49,12 @@ class Fleet:
         check_publishable(topic)
         e4.siv.check_key(key)
         with self._store.transaction() as session:
-            if session.get(Client, client_id) is not None:
+            if session.get(ClientRow, client_id) is not None:
                 raise NameTaken(f"the key store has a client {name} already; nothing was done")
             now = _now()
-            client = Client(id=client_id, name=name, receiving_topic=topic, mode=SYMMETRIC, state=MEMBER, added_at=now)
+            client = ClientRow(
+                id=client_id, name=name, receiving_topic=topic, mode=SYMMETRIC, state=MEMBER, added_at=now
+            )
             session.add(client)
             session.flush()
             add_id_key(session, self._store.vault, client, CURRENT, key)
@@ -101,9 +103,9 @@ class Fleet:
         check_publishable(name)
         secret = e4.siv.check_key(secrets.token_bytes(_KEY_SIZE) if key is None else key)
         with self._store.transaction() as session:
-            if session.get(Topic, hashed) is not None:
+            if session.get(TopicRow, hashed) is not None:
                 raise NameTaken(f"the key store has a topic {name} already; nothing was done")
-            topic = Topic(hash=hashed, name=name, added_at=_now())
+            topic = TopicRow(hash=hashed, name=name, added_at=_now())
             topic.key = self._store.vault.seal(secret, *topic.place("key"))
             session.add(topic)
 
@@ -128,9 +130,9 @@ class Fleet:
             client, topic = find_pair(session, client_name, topic_name)
             if client.state == LEAVING:
                 raise UnknownName(f"{client_name} has been removed; nothing was done. e4 sync ends its removal")
-            grant = session.get(Grant, (client.id, topic.hash))
+            grant = session.get(GrantRow, (client.id, topic.hash))
             if grant is None:
-                grant = Grant(client=client, topic=topic, granted_at=_now())
+                grant = GrantRow(client=client, topic=topic, granted_at=_now())
                 session.add(grant)
             self._queue_key(session, grant)
             return [client.id]
@@ -142,7 +144,7 @@ class Fleet:
         """
         with self._store.transaction() as session:
             client, topic = find_pair(session, client_name, topic_name)
-            grant = session.get(Grant, (client.id, topic.hash))
+            grant = session.get(GrantRow, (client.id, topic.hash))
             if grant is None:
                 raise UnknownName(
                     f"{client_name} has no grant of {topic_name}; nothing was done. e4 topic rotate {topic_name} "
@@ -155,7 +157,7 @@ class Fleet:
 
     # What they are made of
 
-    def _rotate(self, session: Session, topic: Topic) -> list[str]:
+    def _rotate(self, session: Session, topic: TopicRow) -> list[str]:
         vault, key = self._store.vault, secrets.token_bytes(_KEY_SIZE)
         before = vault.open(topic.key, *topic.place("key"))
         topic.previous_key = vault.seal(before, *topic.place("previous_key"))
@@ -168,7 +170,7 @@ class Fleet:
             self._outbox.add(session, grant.client_id, command, topic.hash)
         return [grant.client_id for grant in topic.grants]
 
-    def _queue_key(self, session: Session, grant: Grant) -> None:
+    def _queue_key(self, session: Session, grant: GrantRow) -> None:
         topic = grant.topic
         grant.sent_at = None
         key = self._store.vault.open(topic.key, *topic.place("key"))

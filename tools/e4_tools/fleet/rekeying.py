@@ -16,7 +16,7 @@ import e4
 from e4_tools.errors import ToolError
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.finding import find_client
-from e4_tools.keystore.models import CURRENT, PENDING, PREVIOUS, Client, IdKey, Outgoing
+from e4_tools.keystore.models import CURRENT, PENDING, PREVIOUS, ClientRow, CommandRow, IdKeyRow
 from e4_tools.keystore.outbox import Outbox
 from e4_tools.keystore.vault import Vault
 
@@ -54,8 +54,8 @@ class Rekeying:
             pending = client.key(PENDING)
             if pending is not None:
                 client.keys.remove(pending)
-            mine = (Outgoing.client_id == client.id, Outgoing.opcode == e4.commands.SET_ID_KEY)
-            session.execute(delete(Outgoing).where(*mine))
+            mine = (CommandRow.client_id == client.id, CommandRow.opcode == e4.commands.SET_ID_KEY)
+            session.execute(delete(CommandRow).where(*mine))
             session.flush()
             add_id_key(session, self._store.vault, client, CURRENT, secrets.token_bytes(_KEY_SIZE))
 
@@ -69,8 +69,8 @@ class Rekeying:
             pending, current = client.key(PENDING), client.key(CURRENT)
             if pending is None:
                 raise ToolError(f"{name} has no ID key that waits to be confirmed; nothing was done")
-            mine = (Outgoing.client_id == client.id, Outgoing.opcode == e4.commands.SET_ID_KEY)
-            if session.scalar(select(func.count()).select_from(Outgoing).where(*mine)):
+            mine = (CommandRow.client_id == client.id, CommandRow.opcode == e4.commands.SET_ID_KEY)
+            if session.scalar(select(func.count()).select_from(CommandRow).where(*mine)):
                 raise ToolError(
                     f"the new ID key of {name} has not been sent; nothing was done. e4 client rekey sends it"
                 )
@@ -104,15 +104,15 @@ class Rekeying:
                     if key is not held and key is not pending:
                         client.keys.remove(key)
             if was == PENDING:
-                mine = (Outgoing.client_id == client.id, Outgoing.opcode == e4.commands.SET_ID_KEY)
-                session.execute(delete(Outgoing).where(*mine))
+                mine = (CommandRow.client_id == client.id, CommandRow.opcode == e4.commands.SET_ID_KEY)
+                session.execute(delete(CommandRow).where(*mine))
             held.state = CURRENT
             return was
 
 
-def add_id_key(session: Session, vault: Vault, client: Client, state: str, key: bytes) -> None:
+def add_id_key(session: Session, vault: Vault, client: ClientRow, state: str, key: bytes) -> None:
     """Add an ID key to a client, in the caller's transaction."""
-    row = IdKey(uid=secrets.token_hex(16), client_id=client.id, state=state, since=_now())
+    row = IdKeyRow(uid=secrets.token_hex(16), client_id=client.id, state=state, since=_now())
     row.key = vault.seal(key, *row.place)
     session.add(row)
 
@@ -121,11 +121,11 @@ def _now() -> int:
     return int(time.time())
 
 
-def _change_state(key: IdKey, state: str) -> None:
+def _change_state(key: IdKeyRow, state: str) -> None:
     key.state, key.since = state, _now()
 
 
-def _retire(client: Client, key: IdKey | None) -> None:
+def _retire(client: ClientRow, key: IdKeyRow | None) -> None:
     """Keep a key as the newest of the previous ones."""
     if key is not None:
         before = client.key(PREVIOUS)

@@ -29,7 +29,7 @@ class Table(DeclarativeBase):
     """The base of all tables."""
 
 
-class Meta(Table):
+class StoreRow(Table):
     """One row: the lock of the store, see `vault.Lock`."""
 
     __tablename__ = "meta"
@@ -42,7 +42,7 @@ class Meta(Table):
     wrapped_key: Mapped[bytes]
 
 
-class Client(Table):
+class ClientRow(Table):
     """An E4 client whose ID key is known here."""
 
     __tablename__ = "clients"
@@ -53,15 +53,15 @@ class Client(Table):
     mode: Mapped[str]  # "symmetric"; room for the public-key mode
     state: Mapped[str]
     added_at: Mapped[Long]
-    keys: Mapped[list[IdKey]] = relationship(cascade="all, delete-orphan", passive_deletes=True)
-    grants: Mapped[list[Grant]] = relationship(cascade="all, delete-orphan", back_populates="client")
+    keys: Mapped[list[IdKeyRow]] = relationship(cascade="all, delete-orphan", passive_deletes=True)
+    grants: Mapped[list[GrantRow]] = relationship(cascade="all, delete-orphan", back_populates="client")
 
-    def key(self, state: str) -> IdKey | None:
+    def key(self, state: str) -> IdKeyRow | None:
         """Return the ID key in this state, the newest if there are several."""
         return max((key for key in self.keys if key.state == state), key=lambda key: key.since, default=None)
 
 
-class IdKey(Table):
+class IdKeyRow(Table):
     """An ID key of a client."""
 
     __tablename__ = "id_keys"
@@ -77,7 +77,7 @@ class IdKey(Table):
         return "id_keys", self.client_id, self.uid, "key"
 
 
-class Topic(Table):
+class TopicRow(Table):
     """A topic and its key."""
 
     __tablename__ = "topics"
@@ -88,13 +88,13 @@ class Topic(Table):
     rotated_at: Mapped[Long | None]
     key: Mapped[bytes]  # a secret
     previous_key: Mapped[bytes | None]  # a secret: what `key` replaced
-    grants: Mapped[list[Grant]] = relationship(cascade="all, delete-orphan", back_populates="topic")
+    grants: Mapped[list[GrantRow]] = relationship(cascade="all, delete-orphan", back_populates="topic")
 
     def place(self, column: str) -> tuple[str, ...]:
         return "topics", self.hash, column
 
 
-class Grant(Table):
+class GrantRow(Table):
     """A client may hold the key of a topic."""
 
     __tablename__ = "grants"
@@ -103,11 +103,11 @@ class Grant(Table):
     topic_hash: Mapped[str] = mapped_column(ForeignKey("topics.hash", ondelete="CASCADE"), primary_key=True)
     granted_at: Mapped[Long]
     sent_at: Mapped[Long | None]  # when the broker took the topic's current key for this client
-    client: Mapped[Client] = relationship(back_populates="grants")
-    topic: Mapped[Topic] = relationship(back_populates="grants")
+    client: Mapped[ClientRow] = relationship(back_populates="grants")
+    topic: Mapped[TopicRow] = relationship(back_populates="grants")
 
 
-class Outgoing(Table):
+class CommandRow(Table):
     """A command that the broker has not confirmed. The order of `seq` is the order of sending."""
 
     __tablename__ = "outbox"
@@ -121,7 +121,7 @@ class Outgoing(Table):
     queued_at: Mapped[Long]
     failure: Mapped[str | None]  # why the last attempt failed
     command: Mapped[bytes]  # a secret: the plain command
-    client: Mapped[Client] = relationship()
+    client: Mapped[ClientRow] = relationship()
 
     @property
     def place(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 import e4
-from e4_tools.keystore.models import Client, Outgoing
+from e4_tools.keystore.models import ClientRow, CommandRow
 from e4_tools.keystore.vault import Vault
 
 
@@ -19,15 +19,15 @@ class Outbox:
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
 
-    def queue(self, session: Session, client: Client, command: bytes) -> None:
+    def queue(self, session: Session, client: ClientRow, command: bytes) -> None:
         """Record a command, in place of unsent ones that it makes pointless."""
         opcode, _, hashed = e4.commands.parse(command)
         topic_hash = hashed.hex() if hashed is not None else None
         if opcode == e4.commands.RESET_TOPICS:
-            mine = Outgoing.client_id == client.id
-            session.execute(delete(Outgoing).where(mine, Outgoing.opcode != e4.commands.SET_ID_KEY))
+            mine = CommandRow.client_id == client.id
+            session.execute(delete(CommandRow).where(mine, CommandRow.opcode != e4.commands.SET_ID_KEY))
         elif opcode == e4.commands.SET_ID_KEY:
-            session.execute(delete(Outgoing).where(Outgoing.client_id == client.id, Outgoing.opcode == opcode))
+            session.execute(delete(CommandRow).where(CommandRow.client_id == client.id, CommandRow.opcode == opcode))
         elif topic_hash is not None:
             self.drop(session, topic_hash, [client.id])
         self.add(session, client.id, command, topic_hash)
@@ -35,14 +35,14 @@ class Outbox:
     @staticmethod
     def drop(session: Session, topic_hash: str, client_ids: list[str]) -> None:
         """Delete unsent commands about a topic: a newer one follows."""
-        waiting = select(Outgoing.seq, Outgoing.client_id).where(Outgoing.topic_hash == topic_hash)
+        waiting = select(CommandRow.seq, CommandRow.client_id).where(CommandRow.topic_hash == topic_hash)
         wanted = set(client_ids)
         for seq, client_id in session.execute(waiting).all():
             if client_id in wanted:
-                session.execute(delete(Outgoing).where(Outgoing.seq == seq))
+                session.execute(delete(CommandRow).where(CommandRow.seq == seq))
 
     def add(self, session: Session, client_id: str, command: bytes, topic_hash: str | None) -> None:
-        row = Outgoing(
+        row = CommandRow(
             uid=secrets.token_hex(16),
             client_id=client_id,
             opcode=command[0],

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from e4_tools.errors import KeyStoreError
 from e4_tools.keystore import engine as database
 from e4_tools.keystore import vault
-from e4_tools.keystore.models import Meta
+from e4_tools.keystore.models import StoreRow
 
 LOCK_SECONDS = 60.0
 _LOOK_SECONDS = 0.05  # between two attempts to take the lock
@@ -42,7 +42,7 @@ class KeyStore:
     def unlock(self, secrets: Secrets) -> None:
         """Open the vault. Raises KeyStoreError for a wrong secret."""
         with self.transaction() as session:
-            lock = _read_lock(session.scalars(select(Meta)).one())
+            lock = _read_lock(session.scalars(select(StoreRow)).one())
         self._vault = vault.unlock(lock, secrets(lock.kind))
 
     @contextmanager
@@ -96,7 +96,7 @@ class KeyStore:
         """Have the store opened by another secret from now on. Raises KeyStoreError."""
         lock = self.vault.lock(kind, secret)
         with self.transaction() as session:
-            _write_lock(session.scalars(select(Meta)).one(), lock)
+            _write_lock(session.scalars(select(StoreRow)).one(), lock)
 
 
 def _flock(handle: int) -> bool:
@@ -154,14 +154,14 @@ def make_store(place: str, kind: str, secret: bytes) -> KeyStore:
             raise KeyStoreError(f"there is a key store at {name} already; it was left as it is")
         database.upgrade(connection)
         with Session(connection, join_transaction_mode="create_savepoint") as session, session.begin():
-            session.add(_write_lock(Meta(id=1, made_at=int(time.time())), lock))
+            session.add(_write_lock(StoreRow(id=1, made_at=int(time.time())), lock))
     return KeyStore(name, engine, opened)
 
 
-def _write_lock(meta: Meta, lock: vault.Lock) -> Meta:
+def _write_lock(meta: StoreRow, lock: vault.Lock) -> StoreRow:
     meta.lock_kind, meta.lock_salt, meta.lock_cost, meta.wrapped_key = lock.kind, lock.salt, lock.cost, lock.wrapped
     return meta
 
 
-def _read_lock(meta: Meta) -> vault.Lock:
+def _read_lock(meta: StoreRow) -> vault.Lock:
     return vault.Lock(meta.lock_kind, meta.lock_salt, meta.lock_cost, meta.wrapped_key)

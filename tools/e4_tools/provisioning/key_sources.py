@@ -16,7 +16,7 @@ from e4_tools.fleet.operations import Fleet
 from e4_tools.fleet.rekeying import Rekeying
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.finding import find_client
-from e4_tools.keystore.models import CURRENT, LEAVING, Client
+from e4_tools.keystore.models import CURRENT, LEAVING, ClientRow
 
 _KEY_SIZE = 32
 
@@ -99,7 +99,7 @@ class StoredKeys:
         Raises UnknownName for one that is being removed.
         """
         with self._store.transaction() as session:
-            client = session.scalars(select(Client).where(Client.name == name)).one_or_none()
+            client = session.scalars(select(ClientRow).where(ClientRow.name == name)).one_or_none()
             if client is None:
                 return []
             if client.state == LEAVING:

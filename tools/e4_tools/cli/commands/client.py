@@ -20,7 +20,7 @@ from e4_tools.fleet.operations import Fleet
 from e4_tools.keys.files import read_key
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.finding import find_client
-from e4_tools.keystore.models import CURRENT, PENDING, PREVIOUS, Client, IdKey, Outgoing
+from e4_tools.keystore.models import CURRENT, PENDING, PREVIOUS, ClientRow, CommandRow, IdKeyRow
 
 _ORDER = (CURRENT, PENDING, PREVIOUS)
 
@@ -89,10 +89,10 @@ def list_clients(report: Report, access: StoreAccess) -> None:
     """List the clients, their topics, and what waits to be sent or confirmed. No secret is asked for."""
     store = access.read()
     with store.transaction() as session:
-        counted = session.execute(select(Outgoing.client_id, func.count()).group_by(Outgoing.client_id))
+        counted = session.execute(select(CommandRow.client_id, func.count()).group_by(CommandRow.client_id))
         unsent = {client_id: count for client_id, count in counted}
         report.say(clients=[])
-        for client in session.scalars(select(Client).order_by(Client.name)):
+        for client in session.scalars(select(ClientRow).order_by(ClientRow.name)):
             facts = {**_facts(client), "unsent": unsent.get(client.id, 0)}
             report.add("clients", facts, _line(facts))
 
@@ -116,7 +116,9 @@ def show_client(report: Report, access: StoreAccess, name: str, reveal: bool) ->
             report.say(f"{fact.replace('_', ' ')}: {_shown(value)}", **{fact: value})
         for key in sorted(client.keys, key=lambda key: (_ORDER.index(key.state), -key.since)):
             _show_key(report, store, key, reveal)
-        for row in session.scalars(select(Outgoing).where(Outgoing.client_id == client.id).order_by(Outgoing.seq)):
+        for row in session.scalars(
+            select(CommandRow).where(CommandRow.client_id == client.id).order_by(CommandRow.seq)
+        ):
             item = {"command": row.opcode, "queued_at": row.queued_at, "failure": row.failure}
             report.add("unsent", item, f"unsent: command {row.opcode} of {_time(row.queued_at)} {row.failure or ''}")
 
@@ -169,7 +171,7 @@ def _fingerprint(key: bytes) -> str:
     return e4.sha3.sha3_256(key)[:8].hex()
 
 
-def _facts(client: Client) -> dict[str, Any]:
+def _facts(client: ClientRow) -> dict[str, Any]:
     return {
         "name": client.name,
         "id": client.id,
@@ -191,7 +193,7 @@ def _line(facts: dict[str, Any]) -> str:
     )
 
 
-def _show_key(report: Report, store: KeyStore, key: IdKey, reveal: bool) -> None:
+def _show_key(report: Report, store: KeyStore, key: IdKeyRow, reveal: bool) -> None:
     secret_key = store.vault.open(key.key, *key.place)
     facts = {"state": key.state, "since": key.since, "fingerprint": _fingerprint(secret_key)}
     text = f"{key.state} ID key: fingerprint {facts['fingerprint']}, since {_time(key.since)}"

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from e4_tools.cli.shared.output import Report, reports
 from e4_tools.cli.shared.store_access import StoreAccess, store_options
 from e4_tools.keystore import KEY_FILE, PASSPHRASE
-from e4_tools.keystore.models import SCHEMA, Client, Meta, Outgoing, Topic
+from e4_tools.keystore.models import SCHEMA, ClientRow, CommandRow, StoreRow, TopicRow
 
 
 @click.group("store")
@@ -27,9 +27,9 @@ def show_store(report: Report, access: StoreAccess) -> None:
     with store.transaction() as session:
         count = {
             name: session.scalar(select(func.count()).select_from(table))
-            for name, table in (("clients", Client), ("topics", Topic), ("unsent", Outgoing))
+            for name, table in (("clients", ClientRow), ("topics", TopicRow), ("unsent", CommandRow))
         }
-        kind = session.scalars(select(Meta.lock_kind)).one()
+        kind = session.scalars(select(StoreRow.lock_kind)).one()
     report.say(f"{store.place}, schema {SCHEMA}, opened by a {kind}", place=store.place, schema=SCHEMA, opened_by=kind)
     report.say(", ".join(f"{number} {name}" for name, number in count.items()), **count)
 

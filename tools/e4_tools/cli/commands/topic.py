@@ -15,7 +15,7 @@ from e4_tools.cli.shared.store_access import StoreAccess, store_options, topic_a
 from e4_tools.fleet.operations import Fleet
 from e4_tools.keys.files import read_key
 from e4_tools.keystore.finding import find_topic
-from e4_tools.keystore.models import Grant, Topic
+from e4_tools.keystore.models import GrantRow, TopicRow
 
 
 @click.group("topic")
@@ -49,10 +49,10 @@ def add_topic(report: Report, access: StoreAccess, topic: str, key_file: Path | 
 def list_topics(report: Report, access: StoreAccess) -> None:
     """List the topics and how many clients each has. No secret is asked for."""
     with access.read().transaction() as session:
-        counted = select(Grant.topic_hash, func.count(), func.count(Grant.sent_at)).group_by(Grant.topic_hash)
+        counted = select(GrantRow.topic_hash, func.count(), func.count(GrantRow.sent_at)).group_by(GrantRow.topic_hash)
         clients = {hashed: (granted, sent) for hashed, granted, sent in session.execute(counted)}
         report.say(topics=[])
-        for topic in session.scalars(select(Topic).order_by(Topic.name)):
+        for topic in session.scalars(select(TopicRow).order_by(TopicRow.name)):
             granted, sent = clients.get(topic.hash, (0, 0))
             facts = {"topic": topic.name, "clients": granted, "sent": sent, "rotated_at": topic.rotated_at}
             unsent = f", {granted - sent} of them not sent its key yet" if granted > sent else ""
