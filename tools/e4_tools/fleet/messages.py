@@ -27,7 +27,7 @@ class _Keys:
     rotated_at: int
 
 
-class Reader:
+class TopicReader:
     """Unprotects what arrives on some topics, or on all that the store has when it is made.
 
     Keys are read anew when a message does not verify: another process may have rotated them. Raises UnknownName,

@@ -17,7 +17,7 @@ from e4_tools.cli.shared.output import Report, reports
 from e4_tools.cli.shared.sending import connect
 from e4_tools.cli.shared.store_access import StoreAccess, complete_topics, store_options, topic_argument
 from e4_tools.errors import ToolError, UnknownName
-from e4_tools.fleet.messages import Reader, outlive_its_second, protect
+from e4_tools.fleet.messages import TopicReader, outlive_its_second, protect
 
 _POLL_SECONDS = 0.5  # how long Ctrl-C may wait
 
@@ -77,7 +77,7 @@ def listen(  # noqa: PLR0913 (one parameter for each option)
       e4 listen sensors/lab --broker 192.0.2.10
       e4 listen --count 1 --timeout 30 --json --broker 192.0.2.10
     """
-    reader = Reader(access.open(), topics)
+    reader = TopicReader(access.open(), topics)
     arrived: queue.Queue[tuple[str, bytes]] = queue.Queue()
     deadline = time.monotonic() + timeout if timeout else None
     heard = 0
@@ -96,7 +96,7 @@ def listen(  # noqa: PLR0913 (one parameter for each option)
 
 
 def _next(
-    report: Report, reader: Reader, arrived: queue.Queue[tuple[str, bytes]], deadline: float | None, as_hex: bool
+    report: Report, reader: TopicReader, arrived: queue.Queue[tuple[str, bytes]], deadline: float | None, as_hex: bool
 ) -> int:
     """Print the next message, if one comes soon; return the number of messages unprotected."""
     left = _POLL_SECONDS if deadline is None else min(_POLL_SECONDS, max(0.0, deadline - time.monotonic()))
