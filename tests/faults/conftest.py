@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from e4_tools.mqtt.mosquitto import find_mosquitto
 from e4_tools.virtual_board import VirtualBoardError
 from faults.lanes import Lanes
 from faults.rig import Rig
 from faults.tls_broker import TLSBroker
-from helpers.boards import Mosquitto, find_mosquitto, make_image
+from helpers.boards import Mosquitto, make_image
 from helpers.certificates import Authority
 
 _LANES = 10

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from e4_tools.mqtt.embedded_broker import EmbeddedBroker
+from e4_tools.mqtt.mosquitto import find_mosquitto
 from faults.partner import Failure
 from faults.rig import Rig
-from helpers.boards import Mosquitto, find_mosquitto
+from helpers.boards import Mosquitto
 
 _NAME = "broker.test"
 _PERSISTENT = """persistence true

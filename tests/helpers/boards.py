@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import time
@@ -14,6 +13,7 @@ from e4_tools.board.console import Console
 from e4_tools.board.deploy import deploy
 from e4_tools.board.raw_repl import Board
 from e4_tools.mqtt.embedded_broker import HOST, free_port
+from e4_tools.mqtt.mosquitto import find_mosquitto
 from e4_tools.virtual_board import VirtualBoard, find_micropython
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,10 +21,6 @@ VECTORS = ROOT / "tests" / "vectors" / "e4-reference.json"
 KEY = b"0123456789abcdef0123456789ABCDEF"  # the ID key of the boards under test
 TOPIC_KEY = b"t" * 32
 TOPIC = "/e4go/demo/messages"
-
-
-def find_mosquitto() -> str | None:
-    return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 
 class Mosquitto:

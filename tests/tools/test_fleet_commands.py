@@ -27,8 +27,9 @@ from e4_tools.keys.files import read_key
 from e4_tools.keystore import KeyStore, open_store
 from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST, free_port
+from e4_tools.mqtt.mosquitto import find_mosquitto
 from e4_tools.virtual_board import VirtualBoard
-from helpers.boards import Mosquitto, find_mosquitto
+from helpers.boards import Mosquitto
 from helpers.members import Member, Operator
 
 _TOPIC = "sensors/lab"

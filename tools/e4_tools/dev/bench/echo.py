@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from e4_tools.dev.bench.figures import Figure
 from e4_tools.errors import ToolError
 from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST, free_port
+from e4_tools.mqtt.mosquitto import find_mosquitto
 from e4_tools.provisioning.install import provision
 from e4_tools.virtual_board import VirtualBoard
 from e4_tools.virtual_board.options import DEFAULT_PASSWORD, DEFAULT_SSID
@@ -28,11 +28,6 @@ _WIFI = (DEFAULT_SSID, DEFAULT_PASSWORD)
 _SECONDS = 240.0
 _START_SECONDS = 10.0
 _CASES = Path(__file__).with_name("on_board") / "bench_echo.py"
-
-
-def find_mosquitto() -> str | None:
-    """Return the path of mosquitto, which many systems keep off the path of ordinary users."""
-    return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 
 @contextmanager
