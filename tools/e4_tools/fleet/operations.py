@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 import e4
 from e4_tools.errors import NameTaken, UnknownName
-from e4_tools.fleet.rekeying import add_id_key
+from e4_tools.fleet.rekeying import Rekeying, add_id_key
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.finding import find_client, find_pair, find_topic
 from e4_tools.keystore.models import CURRENT, LEAVING, MEMBER, ClientRow, GrantRow, TopicRow
@@ -33,6 +33,7 @@ class Fleet:
 
     def __init__(self, store: KeyStore) -> None:
         self._store = store
+        self.id_keys = Rekeying(store)
         self._outbox = Outbox(store.vault)
 
     def ids_of(self, names: Iterable[str]) -> list[str]:
@@ -87,13 +88,13 @@ class Fleet:
             self._outbox.queue(session, client, e4.commands.reset_topics())
             return [client.id]
 
-    def resend(self, name: str) -> list[str]:
-        """Send a client the current keys of all its topics again."""
+    def resend(self, names: Iterable[str]) -> list[str]:
+        """Send clients the current keys of all their topics again."""
         with self._store.transaction() as session:
-            client = find_client(session, name)
-            for grant in client.grants:
+            clients = [find_client(session, name) for name in names]
+            for grant in [grant for client in clients for grant in client.grants]:
                 self._queue_key(session, grant)
-            return [client.id]
+            return [client.id for client in clients]
 
     # Topics
 

@@ -14,7 +14,7 @@ import e4
 from e4_tools.cli.commands.rekeying import confirm_client, rekey_client
 from e4_tools.cli.shared.options import BrokerChoice, broker_option, hex_key, password_key, secret
 from e4_tools.cli.shared.output import Report, reports
-from e4_tools.cli.shared.sending import change_and_send
+from e4_tools.cli.shared.sending import deliver, fleet_at_broker
 from e4_tools.cli.shared.store_access import StoreAccess, client_argument, store_options
 from e4_tools.fleet.operations import Fleet
 from e4_tools.keys.files import read_key
@@ -130,7 +130,9 @@ def show_client(report: Report, access: StoreAccess, name: str, reveal: bool) ->
 @reports
 def remove_client(report: Report, access: StoreAccess, name: str, broker: BrokerChoice) -> None:
     """Take all topic keys from a client, rotate its topics for those who stay, and forget it."""
-    change_and_send(report, access, broker, lambda store: Fleet(store).remove_client(name))
+    with fleet_at_broker(access, broker) as (fleet, delivery):
+        clients = fleet.remove_client(name)
+        deliver(report, delivery, clients)
     report.say(f"{name} is gone; its topics have new keys for those who stay.", name=name)
 
 
@@ -156,7 +158,9 @@ def forget_client(report: Report, access: StoreAccess, name: str, yes: bool) -> 
 @reports
 def reset_client(report: Report, access: StoreAccess, name: str, broker: BrokerChoice) -> None:
     """Have a client forget all topic keys, and withdraw its grants. Its topics keep their keys: see e4 topic rotate."""
-    change_and_send(report, access, broker, lambda store: Fleet(store).reset(name))
+    with fleet_at_broker(access, broker) as (fleet, delivery):
+        clients = fleet.reset(name)
+        deliver(report, delivery, clients)
     report.say(f"{name} has been told to forget all topic keys, and has no topics now.", name=name)
 
 

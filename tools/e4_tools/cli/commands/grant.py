@@ -6,7 +6,7 @@ import click
 
 from e4_tools.cli.shared.options import BrokerChoice, broker_option
 from e4_tools.cli.shared.output import Report, reports
-from e4_tools.cli.shared.sending import change_and_send
+from e4_tools.cli.shared.sending import deliver, fleet_at_broker
 from e4_tools.cli.shared.store_access import (
     StoreAccess,
     client_argument,
@@ -14,8 +14,6 @@ from e4_tools.cli.shared.store_access import (
     store_options,
     topic_argument,
 )
-from e4_tools.fleet.operations import Fleet
-from e4_tools.keystore import KeyStore
 
 
 @click.command()
@@ -30,7 +28,9 @@ def grant(report: Report, access: StoreAccess, name: str, topic: str, broker: Br
     \b
       e4 grant alice sensors/lab --broker 192.0.2.10
     """
-    change_and_send(report, access, broker, lambda store: Fleet(store).grant(name, topic))
+    with fleet_at_broker(access, broker) as (fleet, delivery):
+        clients = fleet.grant(name, topic)
+        deliver(report, delivery, clients)
     report.say(f"{name} has been sent the key of {topic}.", client=name, topic=topic)
 
 
@@ -49,7 +49,9 @@ def revoke(report: Report, access: StoreAccess, name: str, topic: str, broker: B
     \b
       e4 revoke eve sensors/lab --broker 192.0.2.10
     """
-    change_and_send(report, access, broker, lambda store: Fleet(store).revoke(name, topic))
+    with fleet_at_broker(access, broker) as (fleet, delivery):
+        clients = fleet.revoke(name, topic)
+        deliver(report, delivery, clients)
     report.say(f"{name} has been told to forget {topic}, which has a new key for those who stay.")
     report.say(client=name, topic=topic)
 
@@ -72,13 +74,13 @@ def sync(report: Report, access: StoreAccess, clients: tuple[str, ...], again: b
     if again and not clients:
         raise click.UsageError("--again needs the clients named")
 
-    def wanted(store: KeyStore) -> list[str] | None:
-        fleet = Fleet(store)
+    with fleet_at_broker(access, broker) as (fleet, delivery):
+        recipients: list[str] | None = None  # all clients
         if again:
-            return [client_id for name in clients for client_id in fleet.resend(name)]
-        return fleet.ids_of(clients) if clients else None
-
-    sent = change_and_send(report, access, broker, wanted)
+            recipients = fleet.resend(clients)
+        elif clients:
+            recipients = fleet.ids_of(clients)
+        sent = deliver(report, delivery, recipients)
     to = f" to {', '.join(clients)}" if clients else ""
     if sent:
         report.say(f"{sent} command{'s' * (sent > 1)} sent{to}{' again' * again}; nothing else waits.")

@@ -13,7 +13,6 @@ import click
 import e4
 from e4_tools.cli.shared.options import BrokerChoice, broker_option, hex_key, password_key, secret
 from e4_tools.cli.shared.output import Report, reports
-from e4_tools.cli.shared.sending import connect
 from e4_tools.errors import BrokerError, ToolError
 from e4_tools.keys.files import TYPES, make_key, write_keys
 from e4_tools.mqtt.topics import check_publishable
@@ -62,7 +61,7 @@ def init_keys(report: Report, topic: str, clients: tuple[str, ...], broker: Brok
     keys = {name: _key_of(name, variable, from_password) for name, variable in variables.items()}
     command = e4.commands.set_topic_key(secrets.token_bytes(32), topic)
     sent: list[str] = []
-    with connect(broker) as connection:
+    with broker.connect() as connection:
         for name, key in keys.items():
             try:
                 connection.command(e4.id_of(name), key, command)

@@ -14,7 +14,6 @@ import click
 import e4
 from e4_tools.cli.shared.options import BrokerChoice, broker_option
 from e4_tools.cli.shared.output import Report, reports
-from e4_tools.cli.shared.sending import connect
 from e4_tools.cli.shared.store_access import StoreAccess, complete_topics, store_options, topic_argument
 from e4_tools.errors import ToolError, UnknownName
 from e4_tools.fleet.messages import TopicReader, outlive_its_second, protect
@@ -42,7 +41,7 @@ def send(  # noqa: PLR0913 (one parameter for each option)
     """
     content = sys.stdin.buffer.read() if message == "-" else message.encode()
     payload = protect(access.open(), content, topic)
-    with connect(broker) as connection:
+    with broker.connect() as connection:
         connection.publish(topic, payload, retain)
     outlive_its_second(payload)
     size = "1 byte has" if len(content) == 1 else f"{len(content)} bytes have"
@@ -81,7 +80,7 @@ def listen(  # noqa: PLR0913 (one parameter for each option)
     arrived: queue.Queue[tuple[str, bytes]] = queue.Queue()
     deadline = time.monotonic() + timeout if timeout else None
     heard = 0
-    with connect(broker) as connection:
+    with broker.connect() as connection:
         connection.listen(reader.topics, lambda topic, payload, _retained: arrived.put((topic, payload)))
         try:
             if not report.as_json:

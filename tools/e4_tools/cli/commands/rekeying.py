@@ -7,7 +7,7 @@ import click
 from e4_tools.board.raw_repl import Board
 from e4_tools.cli.shared.options import BrokerChoice, broker_option
 from e4_tools.cli.shared.output import Report, reports
-from e4_tools.cli.shared.sending import change_and_send
+from e4_tools.cli.shared.sending import deliver, fleet_at_broker
 from e4_tools.cli.shared.store_access import StoreAccess, client_argument, store_options
 from e4_tools.errors import ToolError
 from e4_tools.fleet.rekeying import Rekeying
@@ -32,7 +32,9 @@ def rekey_client(report: Report, access: StoreAccess, name: str, broker: BrokerC
       e4 client rekey alice --broker 192.0.2.10
       e4 client confirm alice --port /dev/ttyUSB0
     """
-    change_and_send(report, access, broker, lambda store: Rekeying(store).rekey(name))
+    with fleet_at_broker(access, broker) as (fleet, delivery):
+        clients = fleet.id_keys.rekey(name)
+        deliver(report, delivery, clients)
     report.say(
         f"{name} has been sent a new ID key. Commands go out under both keys until e4 client confirm {name}.",
         name=name,

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from e4_tools.cli.shared.options import BrokerChoice, broker_option
 from e4_tools.cli.shared.output import Report, reports
-from e4_tools.cli.shared.sending import change_and_send
+from e4_tools.cli.shared.sending import deliver, fleet_at_broker
 from e4_tools.cli.shared.store_access import StoreAccess, store_options, topic_argument
 from e4_tools.fleet.operations import Fleet
 from e4_tools.keys.files import read_key
@@ -85,7 +85,9 @@ def rotate_topic(report: Report, access: StoreAccess, topic: str, broker: Broker
     If some cannot be reached, the exit code is 1, and e4 sync sends to those alone; running this again makes another
     key for everybody.
     """
-    change_and_send(report, access, broker, lambda store: Fleet(store).rotate(topic))
+    with fleet_at_broker(access, broker) as (fleet, delivery):
+        clients = fleet.rotate(topic)
+        deliver(report, delivery, clients)
     report.say(f"{topic} has a new key, and the broker has it for every client.", topic=topic)
 
 
@@ -96,5 +98,7 @@ def rotate_topic(report: Report, access: StoreAccess, topic: str, broker: Broker
 @reports
 def remove_topic(report: Report, access: StoreAccess, topic: str, broker: BrokerChoice) -> None:
     """Forget a topic and its key, and have its clients forget it."""
-    change_and_send(report, access, broker, lambda store: Fleet(store).remove_topic(topic))
+    with fleet_at_broker(access, broker) as (fleet, delivery):
+        clients = fleet.remove_topic(topic)
+        deliver(report, delivery, clients)
     report.say(f"{topic} is gone.", topic=topic)

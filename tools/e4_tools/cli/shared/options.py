@@ -17,7 +17,7 @@ from e4_tools.board.ports import choose
 from e4_tools.errors import ToolError
 from e4_tools.keys.passwords import derive_key
 from e4_tools.mqtt.authority import Authority, read_authority
-from e4_tools.mqtt.broker import parse_address
+from e4_tools.mqtt.broker import BrokerConnection, parse_address
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,15 @@ class BrokerChoice:
     def authority(self) -> Authority | None:
         """Return the certificate. Raises ToolError if the file holds none that is good for this."""
         return None if self.ca is None else read_authority(self.ca)
+
+    def connect(self) -> BrokerConnection:
+        """Return a connection that is made when it is entered, with user and password from the environment, if any.
+
+        Raises ToolError if the file `ca` holds no certificate of an authority.
+        """
+        user, password = os.environ.get("E4_BROKER_USER"), os.environ.get("E4_BROKER_PASSWORD")
+        authority = self.authority()
+        return BrokerConnection(self.host, self.port, user, password, authority.der if authority else None)
 
 
 def broker_option(command: Callable[..., None]) -> Callable[..., None]:

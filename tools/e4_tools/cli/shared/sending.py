@@ -1,8 +1,18 @@
-"""How commands connect to the broker, record what is wanted, send it, and say what became of it."""
+"""How a command that changes the fleet reaches the broker, and how it reports what was sent.
+
+Such a command reads in the order in which things happen:
+
+    with fleet_at_broker(access, broker) as (fleet, delivery):
+        clients = fleet.grant(name, topic)
+        deliver(report, delivery, clients)
+    report.say(...)
+
+The second line records the change, and the MQTT commands that follow from it, in the key store. The third line sends
+them.
+"""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -12,47 +22,33 @@ from e4_tools.cli.shared.output import Report
 from e4_tools.cli.shared.store_access import StoreAccess
 from e4_tools.errors import ToolError
 from e4_tools.fleet.delivery import Delivery
-from e4_tools.keystore import KeyStore
-from e4_tools.mqtt.broker import BrokerConnection
+from e4_tools.fleet.operations import Fleet
 
-_NAMED = 10  # failed clients that a person is told by name; --json has them all
-_WORTH_A_BAR = 50  # commands
-
-
-def connect(broker: BrokerChoice) -> BrokerConnection:
-    """Return a connection with the broker's user and password from the environment, if they are there.
-
-    Raises ToolError if the CA certificate is of no use.
-    """
-    user, password = os.environ.get("E4_BROKER_USER"), os.environ.get("E4_BROKER_PASSWORD")
-    authority = broker.authority()
-    return BrokerConnection(broker.host, broker.port, user, password, authority.der if authority else None)
+_NAMED_CLIENTS = 10  # failed clients that the error message names; --json names all of them
+_LEAST_FOR_A_BAR = 50  # commands; a shorter delivery ends before anybody can read a progress bar
 
 
-def change_and_send(
-    report: Report,
-    access: StoreAccess,
-    broker: BrokerChoice,
-    change: Callable[[KeyStore], Collection[str] | None],
-) -> int:
-    """Connect, record a change in the store, and send what is unsent for its clients; None: for all there are.
+@contextmanager
+def fleet_at_broker(access: StoreAccess, broker: BrokerChoice) -> Iterator[tuple[Fleet, Delivery]]:
+    """Open the key store, take its sending lock, connect to the broker; yield the fleet and a delivery to that broker.
 
-    Return how many commands were sent. The broker comes first: if it cannot be reached, nothing is recorded. Raises
-    ToolError.
+    The broker is connected before anything is recorded: if it cannot be reached, the key store stays as it was. The
+    lock is held until the block ends, so that no other `e4` records or sends between our change and its delivery.
+    Raises KeyStoreError, BrokerError and ToolError.
     """
     store = access.open()
-    with store.sending(), connect(broker) as connection:
-        return deliver(report, store, connection, change(store))
+    with store.sending(), broker.connect() as connection:
+        yield Fleet(store), Delivery(store, connection)
 
 
-def deliver(report: Report, store: KeyStore, connection: BrokerConnection, clients: Collection[str] | None) -> int:
-    """Send what is unsent for these clients (IDs), and return the number of commands.
+def deliver(report: Report, delivery: Delivery, clients: Collection[str] | None) -> int:
+    """Send what is unsent for the clients with these IDs, or for all if `clients` is None.
 
-    Raises ToolError if some were not reached.
+    Report and return the number of commands that the broker has confirmed. Raises ToolError if some clients were not
+    reached, or if the user interrupts. In each case what is unsent stays in the key store.
     """
-    delivery = Delivery(store, connection)
     try:
-        with _progress(report) as progress:
+        with _progress_bar(report) as progress:
             outcome = delivery.send(clients, progress)
     except KeyboardInterrupt:
         raise ToolError(
@@ -61,8 +57,8 @@ def deliver(report: Report, store: KeyStore, connection: BrokerConnection, clien
     failed = outcome.failures
     report.say(sent=outcome.sent, failed=failed)
     if failed:
-        named = "; ".join(f"{name}: {why}" for name, why in list(failed.items())[:_NAMED])
-        more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
+        named = "; ".join(f"{name}: {why}" for name, why in list(failed.items())[:_NAMED_CLIENTS])
+        more = f" and {len(failed) - _NAMED_CLIENTS} more" if len(failed) > _NAMED_CLIENTS else ""
         raise ToolError(
             f"{outcome.sent} commands were sent; not reached: {named}{more}. "
             "What is unsent is kept; e4 sync sends only that"
@@ -71,14 +67,15 @@ def deliver(report: Report, store: KeyStore, connection: BrokerConnection, clien
 
 
 @contextmanager
-def _progress(report: Report) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar for long deliveries, on a terminal."""
+def _progress_bar(report: Report) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that is told of progress. On a terminal it moves a bar; elsewhere it does nothing."""
     if report.as_json or not sys.stderr.isatty():
         yield lambda done, of: None
         return
-    from rich.console import Console  # noqa: PLC0415 (loaded only where there is a terminal)
+    # Imported here because importing rich takes longer than most commands do, and few of them show a bar.
+    from rich.console import Console  # noqa: PLC0415
     from rich.progress import Progress  # noqa: PLC0415
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("Sending", visible=False)
-        yield lambda done, of: bar.update(task, completed=done, total=of, visible=of >= _WORTH_A_BAR)
+        yield lambda done, of: bar.update(task, completed=done, total=of, visible=of >= _LEAST_FOR_A_BAR)
