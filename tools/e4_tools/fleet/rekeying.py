@@ -87,7 +87,7 @@ class Rekeying:
             _change_state(current, PENDING)
             _change_state(previous, CURRENT)
 
-    def proved(self, name: str, uid: str) -> str:
+    def record_proof(self, name: str, uid: str) -> str:
         """Record that the client has proved to hold one of its ID keys; return the state that the key was in.
 
         Older keys are then of no use and deleted. Newer ones stay: the client may be about to learn them.

@@ -123,7 +123,7 @@ class StoredKeys:
                 rows = find_client(session, name).keys
                 uid = next((row.uid for row in rows if self._store.vault.open(row.key, *row.place) == key), None)
             if uid is not None:
-                Rekeying(self._store).proved(name, uid)
+                Rekeying(self._store).record_proof(name, uid)
 
 
 def _write(path: Path, key: bytes) -> None:

@@ -1,28 +1,24 @@
-"""`e4 client`: the clients of the fleet and their ID keys."""
+"""`e4 client`: the clients of the fleet. The commands that change ID keys are in `client_keys`."""
 
 from __future__ import annotations
 
 import secrets
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import click
-from sqlalchemy import func, select
 
 import e4
-from e4_tools.cli.commands.rekeying import confirm_client, rekey_client
+from e4_tools.cli.commands.client_keys import confirm_client, rekey_client
 from e4_tools.cli.shared.options import BrokerChoice, broker_option, hex_key, password_key, secret
 from e4_tools.cli.shared.output import Report, reports
 from e4_tools.cli.shared.sending import deliver, fleet_at_broker
 from e4_tools.cli.shared.store_access import StoreAccess, client_argument, store_options
+from e4_tools.fleet import listing
+from e4_tools.fleet.listing import ClientSummary
 from e4_tools.fleet.operations import Fleet
 from e4_tools.keys.files import read_key
-from e4_tools.keystore import KeyStore
-from e4_tools.keystore.finding import find_client
-from e4_tools.keystore.models import CURRENT, PENDING, PREVIOUS, ClientRow, CommandRow, IdKeyRow
-
-_ORDER = (CURRENT, PENDING, PREVIOUS)
+from e4_tools.keystore.models import MEMBER
 
 
 @click.group("client")
@@ -65,14 +61,16 @@ def add_client(  # noqa: PLR0913 (one parameter for each option)
     if (key_file is not None) + ask + from_password > 1:
         raise click.UsageError("--key-file, --ask and --from-password exclude each other")
     store = access.open_or_make(report)
-    key = _given_key(name, key_file, ask, from_password)
+    key = _ask_for_key(name, key_file, ask, from_password)
     with store.sending():
         client_id = Fleet(store).add_client(name, key, receiving_topic)
-    facts = {"name": name, "id": client_id, "fingerprint": _fingerprint(key)}
-    report.say(f"{name} has been added; its ID key has the fingerprint {facts['fingerprint']}.", **facts)
+    fingerprint = _fingerprint(key)
+    report.say(f"{name} has been added; its ID key has the fingerprint {fingerprint}.", name=name, id=client_id)
+    report.say(fingerprint=fingerprint)
 
 
-def _given_key(name: str, key_file: Path | None, ask: bool, from_password: bool) -> bytes:
+def _ask_for_key(name: str, key_file: Path | None, ask: bool, from_password: bool) -> bytes:
+    """Return the ID key from where the options say it is, or a random one. Raises ToolError."""
     if key_file is not None:
         return read_key(key_file)
     if ask:
@@ -87,14 +85,10 @@ def _given_key(name: str, key_file: Path | None, ask: bool, from_password: bool)
 @reports
 def list_clients(report: Report, access: StoreAccess) -> None:
     """List the clients, their topics, and what waits to be sent or confirmed. No secret is asked for."""
-    store = access.read()
-    with store.transaction() as session:
-        counted = session.execute(select(CommandRow.client_id, func.count()).group_by(CommandRow.client_id))
-        unsent = {client_id: count for client_id, count in counted}
-        report.say(clients=[])
-        for client in session.scalars(select(ClientRow).order_by(ClientRow.name)):
-            facts = {**_facts(client), "unsent": unsent.get(client.id, 0)}
-            report.add("clients", facts, _line(facts))
+    clients = listing.list_clients(access.read())
+    report.say(clients=[])
+    for client in clients:
+        report.add("clients", {**_client_facts(client), "unsent": len(client.unsent)}, _client_line(client))
 
 
 @client_group.command("show")
@@ -110,17 +104,20 @@ def show_client(report: Report, access: StoreAccess, name: str, reveal: bool) ->
       e4 client show alice --reveal --json
     """
     store = access.open()
-    with store.transaction() as session:
-        client = find_client(session, name)
-        for fact, value in _facts(client).items():
-            report.say(f"{fact.replace('_', ' ')}: {_shown(value)}", **{fact: value})
-        for key in sorted(client.keys, key=lambda key: (_ORDER.index(key.state), -key.since)):
-            _show_key(report, store, key, reveal)
-        for row in session.scalars(
-            select(CommandRow).where(CommandRow.client_id == client.id).order_by(CommandRow.seq)
-        ):
-            item = {"command": row.opcode, "queued_at": row.queued_at, "failure": row.failure}
-            report.add("unsent", item, f"unsent: command {row.opcode} of {_time(row.queued_at)} {row.failure or ''}")
+    client = listing.read_client(store, name)
+    for fact, value in _client_facts(client).items():
+        report.say(f"{fact.replace('_', ' ')}: {_format_fact(value)}", **{fact: value})
+    for key in listing.read_id_keys(store, name):
+        facts = {"state": key.state, "since": key.since, "fingerprint": _fingerprint(key.key)}
+        text = f"{key.state} ID key: fingerprint {facts['fingerprint']}, since {_format_time(key.since)}"
+        if reveal:
+            facts["key"] = key.key.hex()
+            text += f", {facts['key']}"
+        report.add("keys", facts, text)
+    for command in client.unsent:
+        item = {"command": command.opcode, "queued_at": command.queued_at, "failure": command.failure}
+        when = _format_time(command.queued_at)
+        report.add("unsent", item, f"unsent: command {command.opcode} of {when} {command.failure or ''}")
 
 
 @client_group.command("remove")
@@ -168,50 +165,39 @@ client_group.add_command(rekey_client)
 client_group.add_command(confirm_client)
 
 
-# What is shown
-
-
 def _fingerprint(key: bytes) -> str:
     return e4.sha3.sha3_256(key)[:8].hex()
 
 
-def _facts(client: ClientRow) -> dict[str, Any]:
+def _client_facts(client: ClientSummary) -> dict[str, str | bool | list[str]]:
+    """Return what a script is told of a client, apart from its keys and its unsent commands."""
     return {
         "name": client.name,
         "id": client.id,
         "receiving_topic": client.receiving_topic,
         "mode": client.mode,
         "state": client.state,
-        "topics": sorted(grant.topic.name for grant in client.grants),
-        "topics_not_sent": sorted(grant.topic.name for grant in client.grants if grant.sent_at is None),
-        "pending": client.key(PENDING) is not None,
+        "topics": client.topics,
+        "topics_not_sent": client.topics_not_sent,
+        "pending": client.pending,
     }
 
 
-def _line(facts: dict[str, Any]) -> str:
-    notes = [f"{facts['unsent']} unsent"] if facts["unsent"] else []
-    notes += ["ID key to be confirmed"] if facts["pending"] else []
-    notes += ["leaving"] if facts["state"] != "member" else []
-    return (
-        f"{facts['name']}  {facts['id']}  {' '.join(facts['topics'])}{'  (' + ', '.join(notes) + ')' if notes else ''}"
-    )
+def _client_line(client: ClientSummary) -> str:
+    notes = [f"{len(client.unsent)} unsent"] if client.unsent else []
+    notes += ["ID key to be confirmed"] if client.pending else []
+    notes += ["leaving"] if client.state != MEMBER else []
+    return f"{client.name}  {client.id}  {' '.join(client.topics)}{'  (' + ', '.join(notes) + ')' if notes else ''}"
 
 
-def _show_key(report: Report, store: KeyStore, key: IdKeyRow, reveal: bool) -> None:
-    secret_key = store.vault.open(key.key, *key.place)
-    facts = {"state": key.state, "since": key.since, "fingerprint": _fingerprint(secret_key)}
-    text = f"{key.state} ID key: fingerprint {facts['fingerprint']}, since {_time(key.since)}"
-    if reveal:
-        facts["key"] = secret_key.hex()
-        text += f", {facts['key']}"
-    report.add("keys", facts, text)
-
-
-def _shown(value: Any) -> str:
+def _format_fact(value: str | bool | list[str]) -> str:
     if isinstance(value, list):
         return ", ".join(value) or "none"
-    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value
 
 
-def _time(seconds: int) -> str:
+def _format_time(seconds: int) -> str:
+    """Return a time, given in Unix seconds, in the time zone of this machine."""
     return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "seconds")

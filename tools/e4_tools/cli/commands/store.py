@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from sqlalchemy import func, select
 
 from e4_tools.cli.shared.output import Report, reports
 from e4_tools.cli.shared.store_access import StoreAccess, store_options
+from e4_tools.fleet.listing import summarize_store
 from e4_tools.keystore import KEY_FILE, PASSPHRASE
-from e4_tools.keystore.models import SCHEMA, ClientRow, CommandRow, StoreRow, TopicRow
+from e4_tools.keystore.models import SCHEMA
 
 
 @click.group("store")
@@ -24,14 +24,15 @@ def store_group() -> None:
 def show_store(report: Report, access: StoreAccess) -> None:
     """Say where the key store is, what opens it, and how much is in it. No secret is asked for."""
     store = access.read()
-    with store.transaction() as session:
-        count = {
-            name: session.scalar(select(func.count()).select_from(table))
-            for name, table in (("clients", ClientRow), ("topics", TopicRow), ("unsent", CommandRow))
-        }
-        kind = session.scalars(select(StoreRow.lock_kind)).one()
-    report.say(f"{store.place}, schema {SCHEMA}, opened by a {kind}", place=store.place, schema=SCHEMA, opened_by=kind)
-    report.say(", ".join(f"{number} {name}" for name, number in count.items()), **count)
+    found = summarize_store(store)
+    report.say(
+        f"{store.place}, schema {SCHEMA}, opened by a {found.opened_by}",
+        place=store.place,
+        schema=SCHEMA,
+        opened_by=found.opened_by,
+    )
+    counts = {"clients": found.clients, "topics": found.topics, "unsent": found.unsent}
+    report.say(", ".join(f"{number} {name}" for name, number in counts.items()), **counts)
 
 
 @store_group.command("relock")

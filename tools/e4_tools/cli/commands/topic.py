@@ -6,16 +6,15 @@ import secrets
 from pathlib import Path
 
 import click
-from sqlalchemy import func, select
 
 from e4_tools.cli.shared.options import BrokerChoice, broker_option
 from e4_tools.cli.shared.output import Report, reports
 from e4_tools.cli.shared.sending import deliver, fleet_at_broker
 from e4_tools.cli.shared.store_access import StoreAccess, store_options, topic_argument
+from e4_tools.fleet import listing
+from e4_tools.fleet.listing import TopicSummary
 from e4_tools.fleet.operations import Fleet
 from e4_tools.keys.files import read_key
-from e4_tools.keystore.finding import find_topic
-from e4_tools.keystore.models import GrantRow, TopicRow
 
 
 @click.group("topic")
@@ -48,15 +47,17 @@ def add_topic(report: Report, access: StoreAccess, topic: str, key_file: Path | 
 @reports
 def list_topics(report: Report, access: StoreAccess) -> None:
     """List the topics and how many clients each has. No secret is asked for."""
-    with access.read().transaction() as session:
-        counted = select(GrantRow.topic_hash, func.count(), func.count(GrantRow.sent_at)).group_by(GrantRow.topic_hash)
-        clients = {hashed: (granted, sent) for hashed, granted, sent in session.execute(counted)}
-        report.say(topics=[])
-        for topic in session.scalars(select(TopicRow).order_by(TopicRow.name)):
-            granted, sent = clients.get(topic.hash, (0, 0))
-            facts = {"topic": topic.name, "clients": granted, "sent": sent, "rotated_at": topic.rotated_at}
-            unsent = f", {granted - sent} of them not sent its key yet" if granted > sent else ""
-            report.add("topics", facts, f"{topic.name}  {granted} client{'' if granted == 1 else 's'}{unsent}")
+    topics = listing.list_topics(access.read())
+    report.say(topics=[])
+    for topic in topics:
+        facts = {"topic": topic.name, "clients": topic.clients, "sent": topic.sent, "rotated_at": topic.rotated_at}
+        report.add("topics", facts, _topic_line(topic))
+
+
+def _topic_line(topic: TopicSummary) -> str:
+    unsent = topic.clients - topic.sent
+    note = f", {unsent} of them not sent its key yet" if unsent else ""
+    return f"{topic.name}  {topic.clients} client{'' if topic.clients == 1 else 's'}{note}"
 
 
 @topic_group.command("show")
@@ -65,13 +66,11 @@ def list_topics(report: Report, access: StoreAccess) -> None:
 @reports
 def show_topic(report: Report, access: StoreAccess, topic: str) -> None:
     """Show a topic and its clients. No secret is asked for, and no key shown."""
-    with access.read().transaction() as session:
-        found = find_topic(session, topic)
-        report.say(f"{topic}  hash {found.hash}", topic=topic, hash=found.hash, rotated_at=found.rotated_at, clients=[])
-        for grant in sorted(found.grants, key=lambda grant: grant.client.name):
-            name = grant.client.name
-            state = "the broker has its key" if grant.sent_at else "its key has not been sent yet"
-            report.add("clients", {"name": name, "sent_at": grant.sent_at}, f"  {name}: {state}")
+    found = listing.read_topic(access.read(), topic)
+    report.say(f"{topic}  hash {found.hash}", topic=topic, hash=found.hash, rotated_at=found.rotated_at, clients=[])
+    for grant in found.grants:
+        state = "the broker has its key" if grant.sent_at else "its key has not been sent yet"
+        report.add("clients", {"name": grant.client, "sent_at": grant.sent_at}, f"  {grant.client}: {state}")
 
 
 @topic_group.command("rotate")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -28,6 +27,7 @@ from e4_tools.keystore import (
     read_store,
     store_exists,
 )
+from e4_tools.keystore.completion import CLIENTS, TOPICS, list_names
 from e4_tools.keystore.engine import has_password
 
 
@@ -122,25 +122,17 @@ def store_options(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def _names(table: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """Return a completion that offers the names in a table. It asks for no secret; a server is not asked at all."""
+def _offer_names(table: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Return a function that completes names from a table of the key store, for `shell_complete` of click."""
 
     def complete(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-        path = Path(context.params.get("store") or os.environ.get("E4_STORE") or default_store())
-        try:
-            connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.2)
-            try:
-                rows = connection.execute(f"SELECT name FROM {table} ORDER BY name").fetchall()  # noqa: S608 (ours)
-            finally:
-                connection.close()
-        except sqlite3.Error:
-            return []
-        return [CompletionItem(name) for (name,) in rows if name.startswith(typed)]
+        place = context.params.get("store") or os.environ.get("E4_STORE") or default_store()
+        return [CompletionItem(name) for name in list_names(place, table, typed)]
 
     return complete
 
 
-complete_clients = _names("clients")
-complete_topics = _names("topics")
+complete_clients = _offer_names(CLIENTS)
+complete_topics = _offer_names(TOPICS)
 client_argument = click.argument("name", metavar="CLIENT", shell_complete=complete_clients)
 topic_argument = click.argument("topic", shell_complete=complete_topics)

@@ -1,20 +1,19 @@
-"""`e4 client rekey` and `e4 client confirm`: a new ID key for a client."""
+"""`e4 client rekey` and `e4 client confirm`: sending a client a new ID key, and recording that it holds that key."""
 
 from __future__ import annotations
 
 import click
 
-from e4_tools.board.raw_repl import Board
 from e4_tools.cli.shared.options import BrokerChoice, broker_option
 from e4_tools.cli.shared.output import Report, reports
 from e4_tools.cli.shared.sending import deliver, fleet_at_broker
 from e4_tools.cli.shared.store_access import StoreAccess, client_argument, store_options
-from e4_tools.errors import ToolError
-from e4_tools.fleet.rekeying import Rekeying
-from e4_tools.keystore import KeyStore
-from e4_tools.keystore.finding import find_client
-from e4_tools.keystore.models import PENDING
-from e4_tools.provisioning.key_proof import which_key
+from e4_tools.fleet import listing
+from e4_tools.fleet.operations import Fleet
+from e4_tools.provisioning.key_confirmation import confirm_by_proof
+
+_STILL_OLD = "still holds an old ID key; e4 client rekey sends the new one again"
+_NEWEST = "holds its newest ID key"
 
 
 @click.command("rekey")
@@ -63,30 +62,14 @@ def confirm_client(report: Report, access: StoreAccess, name: str, port: str | N
     """
     store = access.open()
     with store.sending():
-        keys = Rekeying(store)
+        id_keys = Fleet(store).id_keys
         if port:
-            _confirm_by_proof(report, store, name, port)
+            held = confirm_by_proof(store, name, port)
+            pending = listing.read_client(store, name).pending
+            report.say(f"{name} {_STILL_OLD if pending else _NEWEST}.", name=name, held=held, pending=pending)
         elif undo:
-            keys.unconfirm(name)
+            id_keys.unconfirm(name)
             report.say(f"{name}: the old ID key counts again, and the new one is pending.", pending=True)
         else:
-            keys.confirm(name)
+            id_keys.confirm(name)
             report.say(f"{name}: the new ID key counts from now on.", pending=False)
-
-
-def _confirm_by_proof(report: Report, store: KeyStore, name: str, port: str) -> None:
-    """Ask the board which of the client's keys it holds, and have that one count."""
-    with store.transaction() as session:
-        client = find_client(session, name)
-        keys = {key.uid: store.vault.open(key.key, *key.place) for key in client.keys}
-    with Board(port) as board:
-        uid = which_key(board, keys)
-    if uid is None:
-        raise ToolError(f"the board at {port} holds none of the ID keys known for {name}; nothing was changed")
-    was = Rekeying(store).proved(name, uid)
-    with store.transaction() as session:
-        pending = find_client(session, name).key(PENDING) is not None
-    text = (
-        "still holds an old ID key; e4 client rekey sends the new one again" if pending else "holds its newest ID key"
-    )
-    report.say(f"{name} {text}.", name=name, held=was, pending=pending)
