@@ -1,11 +1,19 @@
-# make demo          the tutorial's story on three virtual boards      (BROKER=host:port, PORT=device for a real alice)
-# make test          everything that can be checked on this machine
-# make powercut      power cuts everywhere in a board's life           (CUTS=n: how many, SEED=n: another life)
-# make soak          messages and faults: is any lost, does the heap stay? (MINUTES=n; BOARDS=n; SEED=n: the same again)
-# make bench         time, heap, flash and size against their budgets             (PORT=device or socket://host:port)
-# make conformance   VECTORS=file.json [PORT=device or socket://host:port]
+# For every day
+#   make setup         install everything that is needed into .venv and build
+#   make check         what to run after every edit: lint, unit tests on CPython and on MicroPython; under a minute
+#   make lint          style, imports, types: what the pre-commit hooks run
+#   make test          everything that can be checked on this machine; about ten minutes
 #
-# Everything is installed into .venv and build, from requirements.txt.
+# To see it work
+#   make demo          the tutorial on three virtual boards                  (BROKER=host:port; PORT=device: a real alice)
+#   make conformance   the library against vectors of the Go client          (VECTORS=file.json; PORT as for bench)
+#
+# Long runs and figures
+#   make powercut      power cuts everywhere in the life of a board          (CUTS=n: how many, SEED=n: another life)
+#   make soak          messages and faults: is any lost, does the heap stay? (MINUTES=n, BOARDS=n, SEED=n)
+#   make bench         time, heap, flash and size against their budgets      (PORT=device or socket://host:port)
+#
+# The other targets are parts of `make test`. docs/testing.md says what each of them shows.
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,14 +21,31 @@ RUN := $(VENV)/bin/python
 STUBS := build/stubs
 WASM := build/wasm
 
-.PHONY: setup demo test unit vm property powercut budgets bench wasm tools boards docs faults soak lint conformance lock clean
+.PHONY: setup check test demo lint style imports types unit vm wasm property budgets tools boards docs faults \
+	powercut soak bench conformance lock clean
 
 setup: $(VENV)/.installed
+
+check: lint unit vm
+
+test: lint unit vm property budgets wasm tools boards docs faults
 
 demo: $(VENV)/.installed
 	$(RUN) -m e4_tools.dev.demo $(if $(BROKER),--broker $(BROKER)) $(if $(PORT),--port $(PORT))
 
-test: lint unit vm property budgets wasm tools boards docs faults
+lint: style imports types
+
+style: $(VENV)/.installed
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+# .importlinter says which part may import which.
+imports: $(VENV)/.installed
+	$(VENV)/bin/lint-imports --no-logo --no-cache
+
+types: $(VENV)/.installed $(STUBS)/.installed
+	$(RUN) -m mypy --config-file mypy-board.ini
+	$(RUN) -m mypy --config-file mypy-host.ini
 
 unit: $(VENV)/.installed
 	$(RUN) -m pytest tests/unit
@@ -28,14 +53,7 @@ unit: $(VENV)/.installed
 vm: $(VENV)/.installed
 	PYTHONPATH=tests $(RUN) -m helpers.on_vm
 
-# Random histories, hostile input, and the short form of `powercut`.
-property: $(VENV)/.installed
-	$(RUN) -m pytest tests/property tests/powercut
-
-powercut: $(VENV)/.installed
-	PYTHONPATH=tests $(RUN) -m powercut $(or $(CUTS),0) $(or $(SEED),1)
-
-# A second MicroPython: small integers of 31 bits as on the board, no machine code, no cryptolib.
+# A second MicroPython: its small integers have 31 bits as on a board. It has no machine code and no cryptolib.
 wasm:
 	@if ! command -v node >/dev/null || ! command -v npm >/dev/null; then \
 		echo "The tests were NOT run on WebAssembly: node and npm are not installed"; \
@@ -53,35 +71,37 @@ $(WASM)/.installed: tests/wasm/package-lock.json
 	npm ci --prefix $(WASM) --silent --no-audit --no-fund --ignore-scripts
 	touch $@
 
-# Boards and brokers mostly wait for each other, so four tests go on at once on any machine.
+# Random histories, hostile input, and the short form of `make powercut`.
+property: $(VENV)/.installed
+	$(RUN) -m pytest tests/property tests/powercut
+
+# Sizes, heap and flash are the same on every machine, so they are part of `make test`. Times depend on what
+# else the machine does, so only `make bench` measures them.
+budgets: $(VENV)/.installed
+	$(RUN) -m e4_tools.dev.bench --exact
+
+# Boards and brokers mostly wait for each other, so four tests run at once, however many cores the machine has.
 tools boards docs: $(VENV)/.installed
 	$(RUN) -m pytest -n 4 --dist worksteal tests/$@
 
 faults: $(VENV)/.installed
 	$(RUN) -m pytest tests/faults
 
+powercut: $(VENV)/.installed
+	PYTHONPATH=tests $(RUN) -m powercut $(or $(CUTS),0) $(or $(SEED),1)
+
 soak: $(VENV)/.installed
 	PYTHONPATH=tests $(RUN) -m faults.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(BOARDS),--boards $(BOARDS)) \
 		$(if $(SEED),--seed $(SEED))
 
-# Sizes, heap and flash are the same on every machine; times are not, and would fail where others work as well.
-budgets: $(VENV)/.installed
-	$(RUN) -m e4_tools.dev.bench --exact
-
 bench: $(VENV)/.installed
 	$(RUN) -m e4_tools.dev.bench $(if $(PORT),--port $(PORT))
-
-lint: $(VENV)/.installed $(STUBS)/.installed
-	$(RUN) -m ruff check .
-	$(RUN) -m ruff format --check .
-	$(RUN) -m mypy --config-file mypy-board.ini
-	$(RUN) -m mypy --config-file mypy-host.ini
 
 conformance: $(VENV)/.installed
 	@test -n "$(VECTORS)" || { echo "Say which: make conformance VECTORS=tests/vectors/e4-reference.json"; exit 2; }
 	$(RUN) -m e4_tools.dev.conformance $(VECTORS) $(if $(PORT),--port $(PORT))
 
-# The stamp comes last: an interrupted installation is done again.
+# The file `.installed` is made last, so that an interrupted installation is done again.
 $(VENV)/.installed: requirements.txt pyproject.toml tools/e4_tools/virtual_board/umqtt.py
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
@@ -90,15 +110,16 @@ $(VENV)/.installed: requirements.txt pyproject.toml tools/e4_tools/virtual_board
 	$(RUN) -m e4_tools.virtual_board.umqtt
 	touch $@
 
-# Apart from .venv: the stubs bear the names of the standard library.
+# The stubs have a folder of their own: they bear the names of modules of the standard library, and would hide those.
 $(STUBS)/.installed: requirements-stubs.txt $(VENV)/.installed
 	rm -rf $(STUBS)
 	$(RUN) -m pip install --quiet --require-hashes --target $(STUBS) -r requirements-stubs.txt
 	touch $@
 
-# Needs pip-tools on the path.
+# Writes requirements.txt from requirements.in. Needs pip-tools on the path. What is pinned keeps its version, unless
+# UPGRADE=1 is given.
 lock:
-	pip-compile --generate-hashes --allow-unsafe --strip-extras --no-header --quiet --upgrade \
+	pip-compile --generate-hashes --allow-unsafe --strip-extras --no-header --quiet $(if $(UPGRADE),--upgrade) \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host requirements.in -o requirements.txt
 
 clean:
