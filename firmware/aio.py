@@ -15,8 +15,8 @@ from asyncio import core  # type: ignore[attr-defined]
 from e4._const import const
 
 from . import node
+from .errors import LinkDown
 from .handlers import report
-from .packets import LinkDown
 from .ticks import Deadline, ticks_diff, ticks_ms
 
 _PAUSE_MS = const(10)  # until tasks that wait for streams of their own have their turn

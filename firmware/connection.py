@@ -7,9 +7,8 @@ from e4 import ClockNotSet
 from e4._const import const
 
 from . import dns, transport, wifi
-from .inbox import described
+from .errors import LinkDown, describe
 from .link import Link
-from .packets import LinkDown
 from .ticks import Deadline
 
 _RETRY_MS = 1000  # before the second attempt to connect; doubled up to the next
@@ -118,7 +117,7 @@ class Connection:
                 try:
                     yield from self._clock.synchronise()
                 except Exception as error:
-                    print("* time:", described(error))
+                    print("* time:", describe(error))
             yield
 
     def _check_time(self) -> None:
@@ -136,7 +135,7 @@ class Connection:
             refusal = secure.refusal(error)
             if refusal:
                 return refusal + (" (" + self._config.host + ")" if "expected CN" in refusal else "")
-        why = described(error)
+        why = describe(error)
         if type(error) is not OSError:
             return why
         if error.errno == ECONNREFUSED:  # described by a number only

@@ -5,7 +5,7 @@ import socket
 
 from e4._const import const
 
-from .packets import LinkDown, at_once
+from .errors import LinkDown, try_once
 from .ticks import Deadline
 
 _PORT = const(53)
@@ -74,7 +74,7 @@ def _ask(query: bytes, server: tuple, patience_ms: int):
         connection.send(query)
         deadline = Deadline(patience_ms)
         while not deadline.passed():
-            found = answer(at_once(connection.recv, _SIZE) or b"", query)
+            found = answer(try_once(connection.recv, _SIZE) or b"", query)
             if found is not None:
                 return found
             yield

@@ -6,9 +6,9 @@ import e4
 from e4._const import const
 
 from . import console
+from .errors import LinkDown, describe
 from .filters import is_valid
-from .inbox import Inbox, described
-from .packets import LinkDown
+from .inbox import Inbox
 from .ticks import ticks_diff, ticks_ms
 
 _MAX_CALLS = const(32)  # until everything else has its turn
@@ -110,7 +110,7 @@ class Handlers:
 
 def report(error) -> None:
     if isinstance(error, (e4.E4Error, LinkDown)):
-        print("* not done:", described(error))
+        print("* not done:", describe(error))
     else:
         print("* a handler failed:")
         sys.print_exception(error)

@@ -6,6 +6,7 @@ import e4
 from e4._const import const
 
 from . import console
+from .errors import describe
 from .filters import matches
 from .ticks import Deadline
 
@@ -66,7 +67,7 @@ class Inbox:
             if topic == self._receiving and isinstance(
                 error, (e4.StoreError, e4.TimestampInFuture, e4.ClockNotSet, MemoryError)
             ):
-                print("* left to the broker, which will send it again:", described(error))
+                print("* left to the broker, which will send it again:", describe(error))
                 self._left = Deadline(_AGAIN_MS)
                 return False
             self._refuse(name, error)
@@ -123,12 +124,4 @@ class Inbox:
 
 
 def _print_refused(name: str, error: Exception) -> None:
-    print("* refused on {}: {}".format(name, described(error)))
-
-
-def described(error) -> str:
-    """Return what is known of an exception; many have no text of their own."""
-    text = str(error)
-    if isinstance(error, e4.E4Error) or (text and type(error) is not OSError and isinstance(error, OSError)):
-        return text or type(error).__name__
-    return "{} {}".format(type(error).__name__, text)
+    print("* refused on {}: {}".format(name, describe(error)))

@@ -9,7 +9,8 @@ from umqtt import simple
 
 from e4._const import const
 
-from .packets import LinkDown, Reader, at_once, subscribe
+from .errors import LinkDown, try_once
+from .packets import Reader, subscribe
 from .ticks import Deadline
 
 # Kinds of packets: the high four bits of their first byte.
@@ -172,7 +173,7 @@ class Link:
     def _flush(self) -> None:
         while self._unsent:
             packet = self._unsent[0]
-            n = at_once(self.stream.write, packet) or 0  # type: ignore[attr-defined]
+            n = try_once(self.stream.write, packet) or 0  # type: ignore[attr-defined]
             if n == len(packet):
                 self._unsent.pop(0)
             elif n:

@@ -23,11 +23,11 @@ from e4._const import const
 from . import config
 from .clock import Clock
 from .connection import Connection
+from .errors import LinkDown, describe
 from .handlers import Handlers
-from .inbox import Inbox, described
+from .inbox import Inbox
 from .link import Link
 from .outbox import Letter, Outbox, no_key
-from .packets import LinkDown
 from .ticks import Deadline
 from .transport import ready
 from .watchdog import Watchdog
@@ -161,7 +161,7 @@ class Node(Handlers):
             self._wait(min(self.step(), most))
         except Exception as error:  # the watchdog was not fed: if it goes on like that, it resets the board
             gc.collect()
-            print("* something failed; connecting again:", described(error))
+            print("* something failed; connecting again:", describe(error))
             if self._link is not None:
                 self._link.close()
             time.sleep_ms(_FAILED_MS)
@@ -224,9 +224,9 @@ class Node(Handlers):
         try:
             refused = self._outbox.step(link, self.clock)
             if refused is not None and not refused.watched:
-                print("* not sent on {}: {}".format(refused.topic, described(refused.error)))
+                print("* not sent on {}: {}".format(refused.topic, describe(refused.error)))
         except Exception as error:  # LinkDown, OSError; MemoryError
-            print("* sending failed:", described(error))
+            print("* sending failed:", describe(error))
             link.close()  # which the next step notices
 
     def _watch(self, stream) -> None:
@@ -269,7 +269,7 @@ class Node(Handlers):
         try:
             return self._store.tidy(1)
         except (e4.StoreError, MemoryError) as error:  # what is left over does not hurt, so it can wait
-            print("* cleaning up failed:", described(error))
+            print("* cleaning up failed:", describe(error))
             self._unchanged = Deadline(_TIDY_AGAIN_MS)
             return False
 

@@ -3,7 +3,7 @@
 from e4 import ClockNotSet, E4Error, TopicKeyNotFound
 from e4._const import const
 
-from .packets import LinkDown
+from .errors import LinkDown
 
 _ATTEMPTS = const(16)  # to send a message: if all ended the connection, the next ones must have their turn
 _RESENT_S = const(300)  # seconds; half of what receivers accept. Later a message is protected anew

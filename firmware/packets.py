@@ -2,29 +2,14 @@
 
 from e4._const import const
 
+from .errors import LinkDown, try_once
 from .ticks import Deadline
 
 _PUBLISH = const(0x30)
 _MAX_TOPIC = const(512)  # bytes of a topic that are kept, as for an E4 topic
 _MALFORMED = const("the broker sent a malformed packet")
-# EAGAIN, EINPROGRESS and ETIMEDOUT, as the board, a PC, and sockets written in Python number them.
-NOT_YET = (11, 110, 115, 116, 119, -11, -110, -116)
 _BODY = const(4)  # bytes that are kept of any other packet
 _IN_TIME_MS = const(20000)  # for a whole packet, and one more for each byte: slower than 1 KB/s is no connection
-
-
-class LinkDown(OSError):
-    """There is no connection to the broker, or no longer one; the text says why."""
-
-
-def at_once(call, argument):
-    """Return what a call of a socket that never waits returns; None if it could do nothing yet. Raises OSError."""
-    try:
-        return call(argument)
-    except OSError as error:
-        if error.errno not in NOT_YET:
-            raise
-        return None
 
 
 class Reader:
@@ -117,7 +102,7 @@ class Reader:
         """Read `n` bytes to the buffer, from `at` on; with a `step` of 0, all to the same place: they are forgotten."""
         read = self._stream.readinto
         while n > 0:
-            got = at_once(read, self._buffer[at : at + n])
+            got = try_once(read, self._buffer[at : at + n])
             if got:
                 n -= got
                 at += got * step

@@ -6,7 +6,7 @@ import tls
 
 from e4._const import const
 
-from .packets import LinkDown
+from .errors import LinkDown
 
 _BEGIN = const(b"-----BEGIN CERTIFICATE-----")
 _END = const(b"-----END CERTIFICATE-----")

@@ -9,7 +9,7 @@ import socket
 from e4._const import const
 
 from . import dns
-from .packets import NOT_YET, LinkDown
+from .errors import LinkDown, try_once
 from .ticks import Deadline
 
 _IPPROTO_TCP = const(6)
@@ -42,12 +42,7 @@ def _connected(address: str, port: int, patience_ms: int):
             stream.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
         except (OSError, ValueError, AttributeError):  # not every port can, nor every socket
             pass
-        try:
-            stream.connect(socket.getaddrinfo(address, port)[0][-1])
-            return stream
-        except OSError as error:
-            if error.errno not in NOT_YET:
-                raise
+        try_once(stream.connect, socket.getaddrinfo(address, port)[0][-1])
         deadline = Deadline(patience_ms)
         while ready(stream, select.POLLOUT) is False:  # where it failed, the first use says why
             if deadline.passed():

@@ -4,7 +4,7 @@ from node_end import KEY, NOW, Broker, Deaf, Mute, World
 
 import e4
 from firmware import aio, connection, dns
-from firmware.packets import LinkDown
+from firmware.errors import LinkDown
 from helpers.portable.support import raises
 
 

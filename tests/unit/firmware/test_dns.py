@@ -1,7 +1,7 @@
 """Looking up hosts: what counts as an answer."""
 
 from firmware import dns
-from firmware.packets import LinkDown
+from firmware.errors import LinkDown
 from helpers.portable.support import Dice, raises
 
 _HOST = "broker.example.org"

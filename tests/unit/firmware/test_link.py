@@ -2,7 +2,7 @@
 
 from umqtt import simple
 
-from firmware.packets import LinkDown
+from firmware.errors import LinkDown
 from helpers.portable.board_end import BoardSocket, Peer, Settings, Time, WouldHang
 from helpers.portable.support import Dice, raises
 

@@ -1,8 +1,8 @@
 """The queue of messages that go out."""
 
 import e4
+from firmware.errors import LinkDown
 from firmware.outbox import Outbox
-from firmware.packets import LinkDown
 from helpers.portable.support import Clock, raises
 
 _TOPIC_KEY = b"t" * 32
