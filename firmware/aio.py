@@ -25,7 +25,7 @@ _MAX_CALLS = const(8)  # of `async def` handlers that have not ended
 _ASKED_MS = const(60000)  # since `async for` has asked: then nobody does, and commands must not wait behind messages
 
 
-class Node(node.Node):
+class AsyncNode(node.Node):
     """The same node, as an asynchronous context manager and iterator over (topic, message).
 
     Raises LinkDown on entering if the board is not ready; `problems` says what is missing. Iteration ends with `stop`.
@@ -71,15 +71,15 @@ class Node(node.Node):
         self, topic: str, message: bytes | str, retain: bool = False, qos: int = 1
     ) -> bool:
         """As `firmware.node.Node.publish`; other tasks run meanwhile."""
-        letter = self.post(topic, message, retain, qos)
-        letter.watched = True
+        outgoing = self.post(topic, message, retain, qos)
+        outgoing.watched = True
         patience = Deadline(self.config.patience * 1000)
         try:
-            while self._waits(letter) and not patience.passed():
+            while self._waits(outgoing) and not patience.passed():
                 await asyncio.sleep_ms(1)
         finally:
-            letter.watched = False
-        return letter.result()
+            outgoing.watched = False
+        return outgoing.result()
 
     def _keep(self, topic: str, message: bytes) -> None:
         if len(self._messages) >= _MAX_MESSAGES:  # nobody has asked for them yet
@@ -120,3 +120,6 @@ class Node(node.Node):
                 await asyncio.sleep_ms(0)
         finally:  # Ctrl-C too comes mostly while it waits
             self.stop()
+
+
+Node = AsyncNode  # Applications write `from firmware.aio import Node`, beside or instead of `firmware.node`.

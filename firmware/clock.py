@@ -23,7 +23,7 @@ import time
 from e4 import ClockNotSet
 from e4._const import const
 
-from .rtc import RTC
+from .rtc import KeptTime
 from .sntp import TOLERANCE_MS, TimeServerError, TimeServers
 
 UNSET = const(0)
@@ -60,7 +60,7 @@ class Clock:
         self._servers = TimeServers(config.time_servers) if servers is None else servers
         self._from_commands = config.time_from_commands
         self._tolerance = config.future_tolerance * 1000 + TOLERANCE_MS  # ms
-        self._rtc = RTC() if rtc is None else rtc
+        self._rtc = KeptTime() if rtc is None else rtc
         self._time = ticks
         self._report = report
         self._problem = "no time server has been asked"

@@ -9,7 +9,7 @@ _SHOWN = const(48)  # bytes of a payload that are shown
 _MAX_LINE = const(512)  # bytes of a line, or up to 3 more for its last character
 
 
-class Console:
+class LineEditor:
     """Collects typed lines, with echo and backspace. Poll `stream` and call `read_line` when it is readable."""
 
     def __init__(self) -> None:

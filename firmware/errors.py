@@ -1,13 +1,12 @@
 """The errors of the board application, and the text that a person reads when something has failed.
 
     OSError
-        LinkDown                 There is no connection to the broker, or it has ended.
-        wifi.WiFiError           The board could not join its WiFi network.
+        LinkDown                 There is no connection: no WiFi, no name server, no broker, or it has ended.
         sntp.TimeServerError     A time server did not answer, or its answer does not tell the time.
             sntp.KissOfDeath     The time server does not want to be asked.
             clock.TimeRefused    The time servers agree on a time that the clock does not believe.
 
-All of them say in their text what went wrong. The last four stay in the module that raises them. What is wrong with
+All of them say in their text what went wrong. The last three stay in the modules that raise them. What is wrong with
 a message, a command or a key is an `e4.E4Error` (see `e4.errors`).
 """
 
@@ -20,7 +19,7 @@ _WOULD_BLOCK = const((11, 110, 115, 116, 119, -11, -110, -116))
 
 
 class LinkDown(OSError):
-    """There is no connection to the broker, or it has ended. The text says why."""
+    """There is no connection to the broker, or it has ended: WiFi and name servers included. The text says why."""
 
 
 def try_once(call, argument):
@@ -36,7 +35,7 @@ def try_once(call, argument):
         return None
 
 
-def describe(error: BaseException) -> str:
+def describe(error: BaseException | None) -> str:
     """Return a text that tells a person what an exception means.
 
     Errors of this project and those of the operating system with a text of their own explain themselves. All other

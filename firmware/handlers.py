@@ -19,7 +19,7 @@ class Handlers:
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
-        self._console = console.Console()
+        self._editor = console.LineEditor()
         self._typed = None
         self._periodic: list = []  # [handler, period in ms, ms left until the next call]
         self._last_tick = ticks_ms()

@@ -10,7 +10,7 @@ from umqtt import simple
 from e4._const import const
 
 from .errors import LinkDown, try_once
-from .packets import Reader, subscribe
+from .packets import PacketReader, subscribe
 from .ticks import Deadline
 
 # Kinds of packets: the high four bits of their first byte.
@@ -66,7 +66,7 @@ class Link:
         self._subscribed = subscribed
         self._patience_ms = config.patience * 1000
         self._idle_ms = config.keepalive * 1000 // 3
-        self._reader = Reader(config.max_message)
+        self._reader = PacketReader(config.max_message)
         self._packet_id = 0
         self._received: list = []  # packet identifiers of QoS 2 deliveries that the broker has not released
         self._quiet = Deadline(0)  # since the broker was last heard

@@ -27,7 +27,7 @@ from .errors import LinkDown, describe
 from .handlers import Handlers
 from .inbox import Inbox
 from .link import Link
-from .outbox import Letter, Outbox, no_key
+from .send_queue import OutgoingMessage, SendQueue, no_key
 from .ticks import Deadline
 from .transport import ready
 from .watchdog import Watchdog
@@ -61,7 +61,7 @@ class Node(Handlers):
         self.topics = self.config.topics
         self.client = None if self.problems else self._load_client()
         super().__init__(Inbox(self.client, self.clock, 2 * self.config.max_message))
-        self._outbox = Outbox(self.client, self.config.queue_messages, self.config.queue_bytes)
+        self._queue = SendQueue(self.client, self.config.queue_messages, self.config.queue_bytes)
 
     def _load_client(self):
         """Return the client that the store knows, or None with a line added to `problems`."""
@@ -97,19 +97,19 @@ class Node(Handlers):
         too many others follow: then the oldest ones give way. Raises E4Error (TopicKeyNotFound, ...) for a message
         that cannot be sent, and LinkDown for one that gave way.
         """
-        letter = self.post(topic, message, retain, qos)
-        letter.watched = True
+        outgoing = self.post(topic, message, retain, qos)
+        outgoing.watched = True
         patience = Deadline(self.config.patience * 1000)
-        while self._waits(letter) and not patience.passed():
+        while self._waits(outgoing) and not patience.passed():
             self._advance(self._link)
             self._watchdog.feed()
-            if self._waits(letter):
+            if self._waits(outgoing):
                 self._wait(self._idle())
-        letter.watched = False
-        return letter.result()
+        outgoing.watched = False
+        return outgoing.result()
 
-    def post(self, topic: str, message: bytes | str, retain: bool = False, qos: int = 1) -> Letter:
-        """Put a message into the queue, and return at once. Raises as `publish`; the letter tells how it fares."""
+    def post(self, topic: str, message: bytes | str, retain: bool = False, qos: int = 1) -> OutgoingMessage:
+        """Put a message into the queue, and return at once. Raises as `publish`; what it returns tells how it fares."""
         if self.client is None:
             raise LinkDown("this board is not ready; nothing was sent")
         if qos not in (0, 1):
@@ -122,14 +122,14 @@ class Node(Handlers):
             raise TypeError("a message is str or bytes; nothing was sent")
         if not message:
             raise e4.TooShort("an empty message cannot be protected; nothing was sent")
-        at_once = self._link is not None and self._link.up and not len(self._outbox)
+        at_once = self._link is not None and self._link.up and not len(self._queue)
         if not at_once and not self.client.holds_key(topic):  # or else sending it will tell
             raise no_key(topic)
-        dropped = self._outbox.dropped
-        letter = self._outbox.add(topic, bytes(message), retain, qos)
-        if self._outbox.dropped != dropped:
-            print("* not sent: the queue is full; messages that gave way so far: {}".format(self._outbox.dropped))
-        return letter
+        dropped = self._queue.dropped
+        outgoing = self._queue.add(topic, bytes(message), retain, qos)
+        if self._queue.dropped != dropped:
+            print("* not sent: the queue is full; messages that gave way so far: {}".format(self._queue.dropped))
+        return outgoing
 
     def _idle(self) -> int:
         """Return for how many ms there is nothing to do for the network if nothing arrives."""
@@ -138,10 +138,10 @@ class Node(Handlers):
             return 0
         if link.up and self._blind:
             return _BLIND_MS
-        return _BUSY_MS if not link.up or self._outbox.ready(link) else _TICK_MS
+        return _BUSY_MS if not link.up or self._queue.ready(link) else _TICK_MS
 
-    def _waits(self, letter: Letter) -> bool:
-        return self._link is not None and self._link.up and not letter.done and letter.error is None
+    def _waits(self, outgoing: OutgoingMessage) -> bool:
+        return self._link is not None and self._link.up and not outgoing.done and outgoing.error is None
 
     # Running
 
@@ -178,15 +178,15 @@ class Node(Handlers):
         client_id = "e4" + binascii.hexlify(self.client.id).decode()[:20]
         link = Link(client_id, self.config, self._inbox.arrived, _subscribed)
         self._poller = select.poll()
-        if not self._console.at_end:
-            self._poller.register(self._console.stream, select.POLLIN)
+        if not self._editor.at_end:
+            self._poller.register(self._editor.stream, select.POLLIN)
         self._watchdog = Watchdog(self.config.watchdog)
         self._connection = Connection(
             self.config,
             self.clock,
             link,
             self._subscriptions,
-            self._outbox.interrupted,
+            self._queue.interrupted,
             self._inbox.wants_more,
         )
         self._link = link
@@ -222,7 +222,7 @@ class Node(Handlers):
             return
         self._watchdog.connected()
         try:
-            refused = self._outbox.step(link, self.clock)
+            refused = self._queue.step(link, self.clock)
             if refused is not None and not refused.watched:
                 print("* not sent on {}: {}".format(refused.topic, describe(refused.error)))
         except Exception as error:  # LinkDown, OSError; MemoryError
@@ -249,9 +249,9 @@ class Node(Handlers):
     def _wait(self, milliseconds: int) -> None:
         """Wait until something arrives or is typed."""
         for stream, _event in self._poller.ipoll(milliseconds):
-            if stream is self._console.stream:
-                line = self._console.read_line()
-                if self._console.at_end:  # nobody will ever type: not on a board, but where input comes from a file
+            if stream is self._editor.stream:
+                line = self._editor.read_line()
+                if self._editor.at_end:  # nobody will ever type: not on a board, but where input comes from a file
                     self._poller.unregister(stream)
                 if line and self._typed is not None:
                     self._inbox.later(self._typed, line)

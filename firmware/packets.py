@@ -12,7 +12,7 @@ _BODY = const(4)  # bytes that are kept of any other packet
 _IN_TIME_MS = const(20000)  # for a whole packet, and one more for each byte: slower than 1 KB/s is no connection
 
 
-class Reader:
+class PacketReader:
     """Takes packets from a stream that never waits, into one buffer that is allocated once.
 
     Whatever a packet announces, no more is kept of it than fits; the rest is read and forgotten. After `step` has

@@ -8,7 +8,7 @@ _MARK = const(b"e4clock1")
 _SIZE = const(8 + 8 + 4 + 1)  # mark, time at which it was set (ms), width of the span (ms), trust
 
 
-class RTC:
+class KeptTime:
     """The board's clock in Unix milliseconds, and its memory, which is lost with the power as the clock is.
 
     The only place that knows that a board counts from 2000 (ESP32) or from 1970.

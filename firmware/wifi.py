@@ -4,6 +4,7 @@ import network
 
 from e4._const import const
 
+from .errors import LinkDown
 from .ticks import Deadline
 
 _PATIENCE_MS = const(15000)
@@ -12,16 +13,12 @@ _ATTEMPTS = const(5)  # that fail before the radio is switched off and on: it ca
 _failed = 0
 
 
-class WiFiError(OSError):
-    """The board could not join; the text says why, as far as the radio knows."""
-
-
 def connected() -> bool:
     return network.WLAN(network.STA_IF).isconnected()
 
 
 def joined(ssid: str, password: str | None):
-    """Join the network and return our address: a generator that yields meanwhile. Raises WiFiError, OSError."""
+    """Join the network and return our address: a generator that yields meanwhile. Raises LinkDown, OSError."""
     global _failed  # noqa: PLW0603 (there is one radio)
     station = network.WLAN(network.STA_IF)
     if _failed >= _ATTEMPTS:
@@ -35,13 +32,13 @@ def joined(ssid: str, password: str | None):
             station.connect(ssid, password)
         except OSError:  # it is trying already
             station.disconnect()
-            raise WiFiError('WiFi "{}": the radio was busy'.format(ssid)) from None
+            raise LinkDown('WiFi "{}": the radio was busy'.format(ssid)) from None
         deadline = Deadline(_PATIENCE_MS)
         while not station.isconnected():
             if deadline.passed():
                 reason = _reason(station.status())
                 station.disconnect()
-                raise WiFiError('WiFi "{}": {}'.format(ssid, reason))
+                raise LinkDown('WiFi "{}": {}'.format(ssid, reason))
             yield
     _failed = 0
     return station.ifconfig()[0]

@@ -212,7 +212,7 @@ class World(_Time):
         for topic in ("in", "out"):
             client.unprotect(e4.protect(e4.commands.set_topic_key(TOPIC_KEY, topic), KEY, NOW), client.receiving_topic)
         self.node = node.Node()
-        self.node._console.at_end = True
+        self.node._editor.at_end = True
         self.node.on("in")(lambda topic, message: self.got.append(message))
         return self
 
@@ -262,5 +262,7 @@ class World(_Time):
             return False
         before = len(self.got)
         self.brokers[-1].publish(b"message %d" % before)
-        letter = self.node.post("out", "answer")
-        return self.until(lambda: len(self.got) > before and letter.done) and b"\x00\x07" in self.brokers[-1].confirmed
+        outgoing = self.node.post("out", "answer")
+        return (
+            self.until(lambda: len(self.got) > before and outgoing.done) and b"\x00\x07" in self.brokers[-1].confirmed
+        )

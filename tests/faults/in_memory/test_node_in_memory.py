@@ -161,12 +161,12 @@ def test_a_message_on_its_way_when_the_node_was_stopped_is_sent_by_the_next_run(
     with World(Deaf) as world:
         world.node.start()
         assert world.until(world.connected)
-        letter = world.node.post("out", "not confirmed")
+        outgoing = world.node.post("out", "not confirmed")
         assert world.until(lambda: world.brokers[0].published)
         world.node.stop()
         world.broker = Broker
         world.node.start()
-        assert world.until(lambda: letter.done)
+        assert world.until(lambda: outgoing.done)
         first, again = world.brokers[0].published[0], world.brokers[1].published[0]
         assert again == (first[0] | 8, first[1])
 
@@ -190,7 +190,7 @@ def test_lack_of_memory_costs_a_connection_at_most():
             if where == "close":
                 world.brokers[-1].socket.ended = True
                 assert world.until(lambda: len(world.brokers) == 2)
-            assert world.works() and len(world.node._outbox) == 0, where
+            assert world.works() and len(world.node._queue) == 0, where
 
 
 def _fail_once(owner, name):

@@ -2,7 +2,7 @@
 
 from e4 import ClockNotSet
 from firmware.clock import COMMANDED, CONFIRMED, NETWORK, UNSET, Clock, TimeRefused
-from firmware.rtc import RTC
+from firmware.rtc import KeptTime
 from firmware.sntp import TimeServerError, TimeServers
 from helpers.portable.support import finish, raises
 from helpers.portable.time_and_network import Calendar, Machine, Network
@@ -33,7 +33,7 @@ class Bench:
         if power:
             self.machine = Machine(self.ticks)
         servers = TimeServers(self.config.time_servers, self.network, self.ticks)
-        rtc = RTC(self.machine, self.calendar)
+        rtc = KeptTime(self.machine, self.calendar)
         self.clock = Clock(self.config, servers, rtc, self.ticks, self.reported.append)
 
     def now(self):
@@ -199,7 +199,7 @@ def test_what_passes_after_an_answer_is_not_lost():
 
     bench = Bench()
     servers = Interrupted(("a", "b"), bench.network, bench.ticks)
-    bench.clock = Clock(bench.config, servers, RTC(bench.machine, bench.calendar), bench.ticks)
+    bench.clock = Clock(bench.config, servers, KeptTime(bench.machine, bench.calendar), bench.ticks)
     assert bench.synchronised().is_right()
 
 
@@ -500,7 +500,7 @@ def test_it_asks_later_whatever_fails():
             raise MemoryError
 
     bench = Bench()
-    bench.clock = Clock(bench.config, Exhausted(()), RTC(bench.machine, bench.calendar), bench.ticks)
+    bench.clock = Clock(bench.config, Exhausted(()), KeptTime(bench.machine, bench.calendar), bench.ticks)
     raises(MemoryError, finish, bench.clock.synchronise())
     bench.wait(14000)
     assert not bench.clock.due()

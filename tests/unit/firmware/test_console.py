@@ -1,11 +1,11 @@
 """Lines typed on the serial console, byte by byte, and what is printed to it."""
 
-from firmware.console import Console, shown, text
+from firmware.console import LineEditor, shown, text
 
 
 def _type(data):
-    console = Console()
-    return [line for line in (console.take(byte) for byte in data) if line is not None]
+    editor = LineEditor()
+    return [line for line in (editor.take(byte) for byte in data) if line is not None]
 
 
 def test_every_kind_of_line_end_ends_one_line():

@@ -2,7 +2,7 @@
 
 import gc
 
-from firmware.packets import Reader
+from firmware.packets import PacketReader
 from helpers.portable.board_end import BoardSocket
 
 
@@ -38,7 +38,7 @@ def _allocated(reader, size):
 
 
 def test_receiving_allocates_the_same_for_all_sizes():
-    reader = Reader(4096)
+    reader = PacketReader(4096)
     _allocated(reader, 200)
     small = _allocated(reader, 200)
     assert _allocated(reader, 4000) == small < 3000

@@ -9,7 +9,7 @@ _ATTEMPTS = const(16)  # to send a message: if all ended the connection, the nex
 _RESENT_S = const(300)  # seconds; half of what receivers accept. Later a message is protected anew
 
 
-class Letter:
+class OutgoingMessage:
     """A message to be sent. `done` once the broker has it (QoS 0: once the network has it), or `error` says why not."""
 
     payload: bytes | None = None  # as protected, once it was sent
@@ -37,7 +37,7 @@ def no_key(topic: str) -> TopicKeyNotFound:
     return TopicKeyNotFound("topic key not found: " + topic)
 
 
-class Outbox:
+class SendQueue:
     """A queue of limited length and size; where a message finds no room, the oldest ones give way.
 
     A message is protected when it is sent, so that its timestamp is fresh. With QoS 1 the same bytes are sent again
@@ -49,74 +49,74 @@ class Outbox:
         self._client = client
         self._max_messages = max_messages
         self._max_bytes = max_bytes
-        self._letters: list = []
+        self._messages: list = []
         self._bytes = 0
         self._sending = False  # the first one is on its way
         self.dropped = 0  # messages that gave way, since the start
 
     def __len__(self) -> int:
-        return len(self._letters)
+        return len(self._messages)
 
-    def add(self, topic: str, message: bytes, retain: bool, qos: int) -> Letter:
+    def add(self, topic: str, message: bytes, retain: bool, qos: int) -> OutgoingMessage:
         """Append a message; return what will tell how it fares. Raises LinkDown if others would all give way."""
-        if self._letters and len(message) > self._max_bytes:
+        if self._messages and len(message) > self._max_bytes:
             raise LinkDown("larger than the queue, where others wait; not sent")
-        letter = Letter(topic, message, retain, qos)
+        outgoing = OutgoingMessage(topic, message, retain, qos)
         kept = 1 if self._sending else 0  # the one on its way does not give way
-        while len(self._letters) > kept and (
-            len(self._letters) >= self._max_messages or self._bytes + len(message) > self._max_bytes
+        while len(self._messages) > kept and (
+            len(self._messages) >= self._max_messages or self._bytes + len(message) > self._max_bytes
         ):
-            oldest = self._letters.pop(kept)
+            oldest = self._messages.pop(kept)
             self._bytes -= len(oldest.message)
             oldest.error = LinkDown("it gave way to later messages: the queue was full")
             self.dropped += 1
-        self._letters.append(letter)
+        self._messages.append(outgoing)
         self._bytes += len(message)
-        return letter
+        return outgoing
 
     def ready(self, link) -> bool:
         """Tell whether `step` has something to do."""
-        return bool(self._letters) and link.up and not link.publishing
+        return bool(self._messages) and link.up and not link.publishing
 
     def interrupted(self) -> None:
         """Note that the connection is gone."""
         self._sending = False
 
-    def step(self, link, now) -> Letter | None:
+    def step(self, link, now) -> OutgoingMessage | None:
         """See the last message confirmed, and send the next. Return one that can never be sent, or None.
 
         `now` is called for the time in Unix seconds. Raises LinkDown, OSError.
         """
         while self.ready(link):
-            letter = self._letters[0]
+            outgoing = self._messages[0]
             if self._sending:
                 self._sending = False
-                letter.done = True
+                outgoing.done = True
                 self._remove_first()
                 continue
             try:
-                if letter.attempts >= _ATTEMPTS:
+                if outgoing.attempts >= _ATTEMPTS:
                     raise LinkDown("the connection has ended with it {} times; given up".format(_ATTEMPTS))
-                self._protect(letter, now())
-                letter.attempts += 1
+                self._protect(outgoing, now())
+                outgoing.attempts += 1
             except ClockNotSet:
                 return None
             except (E4Error, LinkDown, MemoryError) as error:
-                letter.error = error
+                outgoing.error = error
                 self._remove_first()
-                return letter
-            letter.packet_id = link.publish(
-                letter.topic.encode(), letter.payload, letter.retain, letter.qos, letter.packet_id
+                return outgoing
+            outgoing.packet_id = link.publish(
+                outgoing.topic.encode(), outgoing.payload, outgoing.retain, outgoing.qos, outgoing.packet_id
             )
             self._sending = True
         return None
 
-    def _protect(self, letter: Letter, now: int) -> None:
+    def _protect(self, outgoing: OutgoingMessage, now: int) -> None:
         """Have the payload ready: the one that was sent before, or a fresh one, which is another message."""
-        if letter.payload is None or not letter.qos or not 0 <= now - letter.sent_at <= _RESENT_S:
-            letter.packet_id = 0
-            letter.payload = self._client.protect_message(letter.message, letter.topic)
-            letter.sent_at = now
+        if outgoing.payload is None or not outgoing.qos or not 0 <= now - outgoing.sent_at <= _RESENT_S:
+            outgoing.packet_id = 0
+            outgoing.payload = self._client.protect_message(outgoing.message, outgoing.topic)
+            outgoing.sent_at = now
 
     def _remove_first(self) -> None:
-        self._bytes -= len(self._letters.pop(0).message)
+        self._bytes -= len(self._messages.pop(0).message)
