@@ -12,11 +12,12 @@ import e4
 from e4_tools.board.console import Console
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
+from e4_tools.keys.fingerprint import fingerprint
 from e4_tools.keystore import KEY_FILE, make_store
 from e4_tools.provisioning.factory import read_fleet
 from e4_tools.provisioning.key_proof import which_key
 from e4_tools.provisioning.key_sources import KeyFolder, StoredKeys
-from e4_tools.provisioning.ledger import BEGUN, ISSUED, Ledger, fingerprint
+from e4_tools.provisioning.ledger import BEGUN, ISSUED, Ledger
 from e4_tools.virtual_board import VirtualBoard
 from helpers.boards import BoardMaker, Mosquitto
 from helpers.interruptions import E4, WIFI_PASSWORD, moments, on_board

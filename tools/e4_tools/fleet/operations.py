@@ -6,7 +6,6 @@ sends what is recorded, and whatever a crash leaves unsent is sent by the next c
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Iterable
 
@@ -15,6 +14,7 @@ from sqlalchemy.orm import Session
 import e4
 from e4_tools.errors import NameTaken, UnknownName
 from e4_tools.fleet.rekeying import Rekeying, add_id_key
+from e4_tools.keys.symmetric import new_key
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.finding import find_client, find_pair, find_topic
 from e4_tools.keystore.models import CURRENT, LEAVING, MEMBER, ClientRow, GrantRow, TopicRow
@@ -22,7 +22,6 @@ from e4_tools.keystore.outbox import Outbox
 from e4_tools.mqtt.topics import check_publishable
 
 SYMMETRIC = "symmetric"
-_KEY_SIZE = 32
 
 
 class Fleet:
@@ -102,7 +101,7 @@ class Fleet:
         """Add a topic with the 32-byte key `key`, or a random one."""
         hashed = e4.topic_hash(name).hex()
         check_publishable(name)
-        secret = e4.siv.check_key(secrets.token_bytes(_KEY_SIZE) if key is None else key)
+        secret = e4.siv.check_key(new_key() if key is None else key)
         with self._store.transaction() as session:
             if session.get(TopicRow, hashed) is not None:
                 raise NameTaken(f"the key store has a topic {name} already; nothing was done")
@@ -159,7 +158,7 @@ class Fleet:
     # What they are made of
 
     def _rotate(self, session: Session, topic: TopicRow) -> list[str]:
-        vault, key = self._store.vault, secrets.token_bytes(_KEY_SIZE)
+        vault, key = self._store.vault, new_key()
         before = vault.open(topic.key, *topic.place("key"))
         topic.previous_key = vault.seal(before, *topic.place("previous_key"))
         topic.key = vault.seal(key, *topic.place("key"))

@@ -14,13 +14,12 @@ from sqlalchemy.orm import Session
 
 import e4
 from e4_tools.errors import ToolError
+from e4_tools.keys.symmetric import new_key
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.finding import find_client
 from e4_tools.keystore.models import CURRENT, PENDING, PREVIOUS, ClientRow, CommandRow, IdKeyRow
 from e4_tools.keystore.outbox import Outbox
 from e4_tools.keystore.vault import Vault
-
-_KEY_SIZE = 32
 
 
 class Rekeying:
@@ -36,7 +35,7 @@ class Rekeying:
             client = find_client(session, name)
             pending = client.key(PENDING)
             if pending is None:
-                key = secrets.token_bytes(_KEY_SIZE)
+                key = new_key()
                 add_id_key(session, vault, client, PENDING, key)
             else:
                 key = vault.open(pending.key, *pending.place)
@@ -57,7 +56,7 @@ class Rekeying:
             mine = (CommandRow.client_id == client.id, CommandRow.opcode == e4.commands.SET_ID_KEY)
             session.execute(delete(CommandRow).where(*mine))
             session.flush()
-            add_id_key(session, self._store.vault, client, CURRENT, secrets.token_bytes(_KEY_SIZE))
+            add_id_key(session, self._store.vault, client, CURRENT, new_key())
 
     def confirm(self, name: str) -> None:
         """Have the pending ID key be the one, on the operator's word; the one before it is kept as previous.

@@ -1,1 +1,1 @@
-"""Keys outside the key store: in files, and derived from passwords."""
+"""Keys outside the key store: their size, random ones, key files, passwords, fingerprints."""

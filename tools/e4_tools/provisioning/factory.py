@@ -15,9 +15,10 @@ import e4
 from e4_tools.board.inspection import about
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
+from e4_tools.keys.fingerprint import fingerprint
 from e4_tools.provisioning.install import install
 from e4_tools.provisioning.key_sources import KeySource
-from e4_tools.provisioning.ledger import BEGUN, ISSUED, Ledger, fingerprint
+from e4_tools.provisioning.ledger import BEGUN, ISSUED, Ledger
 
 _COLUMNS = {"name", "topics"}
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -14,11 +12,11 @@ import e4
 from e4_tools.errors import ToolError, UnknownName
 from e4_tools.fleet.operations import Fleet
 from e4_tools.fleet.rekeying import Rekeying
+from e4_tools.keys.secret_files import write_file
+from e4_tools.keys.symmetric import KEY_SIZE, check_size, new_key
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.finding import find_client
 from e4_tools.keystore.models import CURRENT, LEAVING, ClientRow
-
-_KEY_SIZE = 32
 
 
 class KeySource(Protocol):
@@ -58,13 +56,12 @@ class KeyFolder:
         path = self.path_of(name)
         try:
             if renew or not path.exists():
-                _write(path, secrets.token_bytes(_KEY_SIZE))
+                write_file(path, new_key(), overwrite=True)
             key = path.read_bytes()
         except OSError as error:
             raise ToolError(f"the key file {path} cannot be used ({error.strerror}); nothing was done") from None
-        if len(key) != _KEY_SIZE:
-            raise ToolError(f"{path} has not the {_KEY_SIZE} bytes of a key; it was left as it is, nothing was done")
-        return key
+        complaint = f"{path} has not the {KEY_SIZE} bytes of a key; it was left as it is, nothing was done"
+        return check_size(key, complaint)
 
     def settings_of(self, name: str) -> dict[str, Any]:
         return {}
@@ -88,7 +85,7 @@ class StoredKeys:
         with self._store.sending():
             known = self.known_keys(name)
             if not known:
-                Fleet(self._store).add_client(name, secrets.token_bytes(_KEY_SIZE))
+                Fleet(self._store).add_client(name, new_key())
             elif renew:
                 keys.renew(name)
             return self.known_keys(name)[0]
@@ -124,20 +121,3 @@ class StoredKeys:
                 uid = next((row.uid for row in rows if self._store.vault.open(row.key, *row.place) == key), None)
             if uid is not None:
                 Rekeying(self._store).record_proof(name, uid)
-
-
-def _write(path: Path, key: bytes) -> None:
-    """Write a file that is there with all its bytes or not at all, whatever happens."""
-    following = path.with_name(path.name + ".new")
-    following.unlink(missing_ok=True)
-    descriptor = os.open(following, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-    following.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -15,6 +15,7 @@ from types import TracebackType
 
 import e4
 from e4_tools.errors import ToolError
+from e4_tools.keys.fingerprint import fingerprint
 
 BEGUN = "begun"
 ISSUED = "issued"
@@ -31,11 +32,6 @@ class Entry:
     mac: str
     firmware: str
     key_fingerprint: str
-
-
-def fingerprint(key: bytes) -> str:
-    """Return 16 digits by which a key is recognised, and that tell nothing else of a random key."""
-    return e4.sha3.sha3_256(key)[:8].hex()
 
 
 class Ledger:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import datetime
 from pathlib import Path
 
 import click
 
-import e4
 from e4_tools.cli.commands.client_keys import confirm_client, rekey_client
-from e4_tools.cli.shared.options import BrokerChoice, broker_option, hex_key, password_key, secret
+from e4_tools.cli.shared.options import BrokerChoice, broker_option, password_key, secret
 from e4_tools.cli.shared.output import Report, reports
 from e4_tools.cli.shared.sending import deliver, fleet_at_broker
 from e4_tools.cli.shared.store_access import StoreAccess, client_argument, store_options
@@ -18,6 +16,8 @@ from e4_tools.fleet import listing
 from e4_tools.fleet.listing import ClientSummary
 from e4_tools.fleet.operations import Fleet
 from e4_tools.keys.files import read_key
+from e4_tools.keys.fingerprint import fingerprint
+from e4_tools.keys.symmetric import new_key, parse_hex_key
 from e4_tools.keystore.models import MEMBER
 
 
@@ -64,9 +64,9 @@ def add_client(  # noqa: PLR0913 (one parameter for each option)
     key = _ask_for_key(name, key_file, ask, from_password)
     with store.sending():
         client_id = Fleet(store).add_client(name, key, receiving_topic)
-    fingerprint = _fingerprint(key)
-    report.say(f"{name} has been added; its ID key has the fingerprint {fingerprint}.", name=name, id=client_id)
-    report.say(fingerprint=fingerprint)
+    digits = fingerprint(key)
+    report.say(f"{name} has been added; its ID key has the fingerprint {digits}.", name=name, id=client_id)
+    report.say(fingerprint=digits)
 
 
 def _ask_for_key(name: str, key_file: Path | None, ask: bool, from_password: bool) -> bytes:
@@ -74,10 +74,10 @@ def _ask_for_key(name: str, key_file: Path | None, ask: bool, from_password: boo
     if key_file is not None:
         return read_key(key_file)
     if ask:
-        return hex_key(secret("E4_KEY", f"ID key of {name} in hexadecimal"), name)
+        return parse_hex_key(secret("E4_KEY", f"ID key of {name} in hexadecimal"), name)
     if from_password:
         return password_key(secret("E4_PASSWORD", f"Password of {name}"))
-    return secrets.token_bytes(32)
+    return new_key()
 
 
 @client_group.command("list")
@@ -108,7 +108,7 @@ def show_client(report: Report, access: StoreAccess, name: str, reveal: bool) ->
     for fact, value in _client_facts(client).items():
         report.say(f"{fact.replace('_', ' ')}: {_format_fact(value)}", **{fact: value})
     for key in listing.read_id_keys(store, name):
-        facts = {"state": key.state, "since": key.since, "fingerprint": _fingerprint(key.key)}
+        facts = {"state": key.state, "since": key.since, "fingerprint": fingerprint(key.key)}
         text = f"{key.state} ID key: fingerprint {facts['fingerprint']}, since {_format_time(key.since)}"
         if reveal:
             facts["key"] = key.key.hex()
@@ -163,10 +163,6 @@ def reset_client(report: Report, access: StoreAccess, name: str, broker: BrokerC
 
 client_group.add_command(rekey_client)
 client_group.add_command(confirm_client)
-
-
-def _fingerprint(key: bytes) -> str:
-    return e4.sha3.sha3_256(key)[:8].hex()
 
 
 def _client_facts(client: ClientSummary) -> dict[str, str | bool | list[str]]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from collections import Counter
 from pathlib import Path
 
 import click
 
 import e4
-from e4_tools.cli.shared.options import BrokerChoice, broker_option, hex_key, password_key, secret
+from e4_tools.cli.shared.options import BrokerChoice, broker_option, password_key, secret
 from e4_tools.cli.shared.output import Report, reports
 from e4_tools.errors import BrokerError, ToolError
 from e4_tools.keys.files import TYPES, make_key, write_keys
+from e4_tools.keys.symmetric import new_key, parse_hex_key
 from e4_tools.mqtt.topics import check_publishable
 
 
@@ -59,7 +59,7 @@ def init_keys(report: Report, topic: str, clients: tuple[str, ...], broker: Brok
         e4.id_of(name)  # raises for a name that cannot be
     variables = _variables("E4_PASSWORD" if from_password else "E4_KEY", clients)
     keys = {name: _key_of(name, variable, from_password) for name, variable in variables.items()}
-    command = e4.commands.set_topic_key(secrets.token_bytes(32), topic)
+    command = e4.commands.set_topic_key(new_key(), topic)
     sent: list[str] = []
     with broker.connect() as connection:
         for name, key in keys.items():
@@ -94,7 +94,7 @@ def _variables(prefix: str, names: tuple[str, ...]) -> dict[str, str]:
 def _key_of(name: str, variable: str, from_password: bool) -> bytes:
     if from_password:
         return password_key(secret(variable, f"Password of {name}"))
-    return hex_key(secret(variable, f"ID key of {name} in hexadecimal"), name)
+    return parse_hex_key(secret(variable, f"ID key of {name} in hexadecimal"), name)
 
 
 key_commands = [keygen, init_keys]

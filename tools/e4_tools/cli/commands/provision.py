@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,12 @@ from e4_tools.board.deploy import Options, carry_out, plan_for
 from e4_tools.board.ports import choose
 from e4_tools.board.raw_repl import Board
 from e4_tools.cli.commands.factory import FactoryRun
-from e4_tools.cli.shared.options import hex_key, password_key, secret
+from e4_tools.cli.shared.options import password_key, secret
 from e4_tools.cli.shared.output import Report, reports
 from e4_tools.cli.shared.settings import Settings, settings_options
 from e4_tools.cli.shared.store_access import StoreAccess, store_options
 from e4_tools.errors import ToolError
+from e4_tools.keys.symmetric import new_key, parse_hex_key
 from e4_tools.provisioning import install as provisioning
 from e4_tools.provisioning.key_proof import which_key
 from e4_tools.provisioning.key_sources import KeyFolder, KeySource, StoredKeys
@@ -169,7 +169,7 @@ def _random_key(report: Report) -> bytes:
             "a random key would be in the answer only, and lost if this is interrupted; nothing was done. "
             "--in-store or --keys keeps it first"
         )
-    return secrets.token_bytes(32)
+    return new_key()
 
 
 def _given_key(name: str, wished: _Wishes) -> bytes | None:
@@ -177,7 +177,7 @@ def _given_key(name: str, wished: _Wishes) -> bytes | None:
     if wished.from_password:
         return password_key(secret("E4_PASSWORD", f"Password of {name}"))
     given = secret("E4_KEY", f"ID key of {name} in hexadecimal (empty: keep it, or make one)")
-    return hex_key(given, name) if given else None
+    return parse_hex_key(given, name) if given else None
 
 
 def _show(report: Report, made: bytes | None) -> None:

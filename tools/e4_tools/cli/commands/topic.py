@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 
 import click
@@ -36,7 +35,7 @@ def topic_group() -> None:
 def add_topic(report: Report, access: StoreAccess, topic: str, key_file: Path | None) -> None:
     """Add a topic with a random key, or with one that exists already. Nothing is sent."""
     store = access.open_or_make(report)
-    key = read_key(key_file) if key_file else secrets.token_bytes(32)
+    key = read_key(key_file) if key_file else None
     with store.sending():
         Fleet(store).add_topic(topic, key)
     report.say(f"{topic} has been added.", topic=topic)

@@ -106,17 +106,6 @@ def secret(variable: str, prompt: str, may_be_empty: bool = True) -> str:
         raise ToolError(f"{prompt}: no answer, and {variable} is not set; nothing was done") from None
 
 
-def hex_key(text: str, whose: str) -> bytes:
-    """Return the 32 bytes of a key in hexadecimal. Raises ToolError."""
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        key = b""
-    if len(key) != 32:
-        raise ToolError(f"the ID key of {whose} is not 64 hexadecimal digits; nothing was done")
-    return key
-
-
 def password_key(password: str) -> bytes:
     """Return the key of a password. Takes 20 seconds."""
     click.echo("Deriving the key from the password takes about 20 seconds ...", err=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -15,6 +14,7 @@ import click
 from e4_tools.cli.shared.options import BrokerChoice, broker_option, secret
 from e4_tools.cli.shared.output import Report
 from e4_tools.errors import ToolError
+from e4_tools.keys.secret_files import read_private_file
 
 _OWN_OPTIONS = (
     "name", "wifi", "topics", "broker", "broker.host", "broker.port", "broker.user", "broker.password", "broker.ca",
@@ -69,15 +69,9 @@ class Settings:
 def _first_line(path: Path) -> str:
     """Return the first line of a file that nobody else may read. Raises ToolError."""
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ToolError(f"the password file {path} cannot be read: {why}; nothing was done") from None
-    if mode & 0o077:
-        raise ToolError(
-            f"the password file {path} is open to others (mode {mode:o}); nothing was done. chmod 600 {path}"
-        )
+        lines = read_private_file(path, "password file").decode("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise ToolError(f"the password file {path} cannot be read: not UTF-8; nothing was done") from None
     return lines[0] if lines else ""
 
 
