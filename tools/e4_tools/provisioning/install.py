@@ -1,4 +1,8 @@
-"""Making a board a member of a fleet, over its serial port."""
+"""Writing a configuration and an ID key to a board over its serial port, and having the board prove the key.
+
+The functions that run on the board are in the folder `on_board`. A call sends the whole file that the function is in,
+about five kilobytes or half a second at 115200 baud, because the board keeps none of it.
+"""
 
 from __future__ import annotations
 
@@ -13,28 +17,16 @@ import e4
 from e4_tools.board.raw_repl import Board, BoardError
 from e4_tools.errors import ToolError
 
-_ON_BOARD = Path(__file__).with_name("on_board") / "provision.py"  # what all of this is done with there
-_CA_PATH = "/e4.ca"  # how the names of certificates on a board begin
-_DROP = """
-import os
-for entry in os.ilistdir('/'):
-    if entry[0].startswith({prefix!r}) and '/' + entry[0] != {keep!r}:
-        os.remove('/' + entry[0])
-"""
-
-
-class NotDeployedError(ToolError):
-    """The board has not our files, or those of another version."""
+_ON_BOARD = Path(__file__).with_name("on_board")
+_PROVISION = _ON_BOARD / "provision.py"
+_CERTIFICATES = _ON_BOARD / "certificates.py"
+_CA_PATH = "/e4.ca"  # how the paths of certificates on a board begin
+_NONCE_SIZE = 16  # bytes
+_NO_SPACE = "OSError: 28"  # how MicroPython reports ENOSPC
 
 
 def provision(port: str, config: dict[str, Any], key: bytes, replace: bool = False) -> None:
-    """Write configuration and ID key to a board that has our files, and have it prove that it holds the key.
-
-    `config` is as `firmware/config.py` describes it, but `broker.ca` may be the certificate itself (bytes of DER): it
-    is then written to the board, under a name of its own, before the configuration that names it. Running it again
-    with the same key changes nothing that the board has learnt since. The board is reset afterwards. Raises ToolError:
-    then what the board held, it holds.
-    """
+    """Do what `install` does with the board at a serial port, and reset the board. Raises ToolError."""
     with Board(port) as board:
         install(board, config, key, replace)
         board.reset()
@@ -43,82 +35,98 @@ def provision(port: str, config: dict[str, Any], key: bytes, replace: bool = Fal
 def install(
     board: Board, config: dict[str, Any], key: bytes, replace: bool = False, proved: Callable[[], None] | None = None
 ) -> None:
-    """Do what `provision` does, on an open board that is not reset.
+    """Write a configuration and a 32-byte ID key to a board that has our files, and have it prove that it has the key.
 
-    `proved` is called when the board has proved the key, and before the key is final: it tells the user the key, or
-    notes it. If it does not return, running all of this again may bring another key, and nobody has to say
-    `replace`. Raises ToolError.
+    `config` is as `firmware/config.py` describes it, but `broker.ca` may be the certificate itself (bytes of DER). The
+    certificate is then written to the board, under a name of its own, before the configuration that names it.
+
+    Installing the same key again changes nothing that the board has learnt since. A board that holds another key or
+    another name refuses, unless `replace` is set.
+
+    `proved` is called when the board has proved the key and before the key is final. It tells the user the key, or
+    notes it. If it raises, the board gives the key up for another one the next time, without `replace`.
+
+    Raises ToolError. A board that refuses holds the keys and the configuration that it held before.
     """
-    nonce = secrets.token_bytes(16)
-    config = _with_certificate(board, config)
-    wanted = (json.dumps(config), key.hex(), replace)
-    _call(board, "install({!r}, {!r}, {!r})".format(*wanted), "provisioning")
-    if not secrets.compare_digest(proof(board, nonce), e4.proof_of_key(key, nonce)):
+    config = _write_certificate(board, config)
+    _call_provision(board, f"install({json.dumps(config)!r}, {key.hex()!r}, {replace!r})", "provisioning")
+    nonce = secrets.token_bytes(_NONCE_SIZE)
+    if not secrets.compare_digest(ask_proof(board, nonce), e4.proof_of_key(key, nonce)):
         raise ToolError("the board holds another ID key than the one just written; was it replaced by C2 before?")
     if proved is not None:
         proved()
-    _call(board, "confirm()", "making the key final")
-    _drop_certificates(board, config)
+    _call_provision(board, "confirm()", "making the key final")
+    _drop_old_certificates(board, config)
 
 
 def reconfigure(board: Board, config: dict[str, Any]) -> None:
-    """Write a configuration of the same name, and leave the ID key as it is. Raises ToolError."""
-    config = _with_certificate(board, config)
-    _call(board, f"install({json.dumps(config)!r}, None)", "configuring")
-    _drop_certificates(board, config)
+    """Write a configuration with the name that the board has, and leave its ID key as it is. Raises ToolError."""
+    config = _write_certificate(board, config)
+    _call_provision(board, f"install({json.dumps(config)!r}, None)", "configuring")
+    _drop_old_certificates(board, config)
 
 
-def holds(board: Board, name: str) -> bool:
-    """Tell whether a board holds an ID key of the client `name` that was proved before. Raises ToolError."""
-    return _call(board, f"print(holds({name!r}))", "asking whose key the board holds").strip() == "True"
+def holds_key_of(board: Board, name: str) -> bool:
+    """Tell whether a board holds an ID key of the client `name` that is final. Raises ToolError."""
+    return _call_provision(board, f"print(holds({name!r}))", "asking whose key the board holds").strip() == "True"
 
 
-def proof(board: Board, nonce: bytes) -> bytes:
-    """Return `e4.proof_of_key` of the ID key that a board holds, which moves no key. Raises ToolError."""
+def ask_proof(board: Board, nonce: bytes) -> bytes:
+    """Return `e4.proof_of_key` of the ID key that a board holds. The key does not leave the board. Raises ToolError."""
+    printed = _call_provision(board, f"print(prove({nonce.hex()!r}))", "asking for a proof of the key")
     try:
-        return bytes.fromhex(_call(board, f"print(prove({nonce.hex()!r}))", "asking for a proof of the key"))
+        return bytes.fromhex(printed)
     except ValueError:
         raise ToolError("the board's proof of its key is garbled; run the command again") from None
 
 
-def _with_certificate(board: Board, config: dict[str, Any]) -> dict[str, Any]:
+def _write_certificate(board: Board, config: dict[str, Any]) -> dict[str, Any]:
     """Write the certificate, if there is one, and return the configuration with its path.
 
-    Its name is made from its contents: until the new configuration is in place, the old one has its certificate.
+    Its path is made from its contents, so that the configuration in place does not lose its certificate before the
+    new configuration takes its place.
     """
     ca = config["broker"].get("ca")
     if not isinstance(ca, bytes):
         return config
     path = f"{_CA_PATH}.{hashlib.sha256(ca).hexdigest()[:8]}"
-    board.write_file(path + ".new", ca)
-    board.run(f"import os\nos.rename({path + '.new'!r}, {path!r})", "keeping the CA certificate")
+    written = path + ".new"
+    board.write_file(written, ca)
+    _call_certificates(board, f"keep({written!r}, {path!r})", "keeping the CA certificate")
     return {**config, "broker": {**config["broker"], "ca": path}}
 
 
-def _drop_certificates(board: Board, config: dict[str, Any]) -> None:
+def _drop_old_certificates(board: Board, config: dict[str, Any]) -> None:
     """Remove the certificates that the configuration in place does not name."""
-    board.run(_DROP.format(prefix=_CA_PATH[1:], keep=config["broker"].get("ca") or ""), "removing old CA certificates")
+    prefix, path = _CA_PATH.removeprefix("/"), config["broker"].get("ca") or ""
+    _call_certificates(board, f"drop_others({prefix!r}, {path!r})", "removing old CA certificates")
 
 
-def _call(board: Board, code: str, doing: str) -> str:
+def _call_certificates(board: Board, call: str, doing: str) -> None:
+    board.run(_CERTIFICATES.read_text() + call, doing)
+
+
+def _call_provision(board: Board, call: str, doing: str) -> str:
+    """Run a call of a function of `on_board/provision.py`; return what it printed. Raises ToolError."""
     try:
-        return board.run(_ON_BOARD.read_text() + code, doing)
+        return board.run(_PROVISION.read_text() + call, doing)
     except BoardError as error:
-        raise _explained(error) from None
+        raise _explain(error) from None
 
 
-def _explained(error: BoardError) -> ToolError:
+def _explain(error: BoardError) -> ToolError:
+    """Return what a user can make of an exception that code on the board raised."""
     if error.reply.startswith(("ImportError", "AttributeError")):
-        return NotDeployedError(
+        return ToolError(
             "our files are not on this board, or those of another version; deploy them first (e4 deploy). "
             "Its keys are as they were."
         )
     if error.reply.startswith("ValueError") and "is not a known entry" in error.reply:
-        return NotDeployedError(f"{error}. Misspelt, or our files on the board are older: then e4 deploy first")
+        return ToolError(f"{error}. Misspelt, or our files on the board are older: then e4 deploy first")
     if error.reply.startswith(("InvalidKey", "StoreError", "StoreCorrupt")):
         return ToolError(
             f"{error}. Its keys were left as they are; --replace gives it this identity and forgets the old one."
         )
-    if error.reply.startswith("OSError: 28"):
+    if error.reply.startswith(_NO_SPACE):
         return ToolError("the board's flash is full; its keys are as they were. Remove files that it does not need.")
     return ToolError(str(error))

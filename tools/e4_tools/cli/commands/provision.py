@@ -122,7 +122,7 @@ def _one(report: Report, port: str, config: dict[str, Any], source: KeySource | 
         _deploy(report, board, wished)
         if source is not None:
             _from_source(report, board, config, source, wished.replace)
-        elif key is None and not wished.replace and provisioning.holds(board, name):
+        elif key is None and not wished.replace and provisioning.holds_key_of(board, name):
             provisioning.reconfigure(board, config)
             report.say(f"{name} keeps the ID key that it has. (--replace gives it another one.)", kept_key=True)
         else:
@@ -137,7 +137,7 @@ def _from_source(report: Report, board: Board, config: dict[str, Any], source: K
     """Give the board the key that is kept for it; or leave it the one of the store's that it holds already."""
     name = config["name"]
     held = None
-    if isinstance(source, StoredKeys) and provisioning.holds(board, name):
+    if isinstance(source, StoredKeys) and provisioning.holds_key_of(board, name):
         known = {str(number): key for number, key in enumerate(source.known_keys(name))}
         held = which_key(board, known)
         if held is None and not replace:

@@ -1,8 +1,11 @@
-"""What makes a board a member of a fleet. The host sends it over the serial port: it is needed once, and not kept.
+"""What makes a board a member of a fleet. The host sends this code over the serial port for each call of a function.
 
-Nothing here reads a key back.
-A key is pending from when it is written until the host has had it proved and calls `confirm`. A host that was killed
-before may have lost it, so that a pending key, and only that, gives way to another one without being asked twice.
+The board does not keep the code, because it is needed only while the board is being provisioned. No function here
+returns a key.
+
+A key is pending from the moment it is written until the host has had it proved and calls `confirm`. A host that was
+killed in between may have lost the key. So a pending key gives way to another one without `replace`, and no other key
+does.
 """
 
 import binascii
@@ -14,8 +17,8 @@ import e4
 from e4.siv import check_key
 from firmware import config
 
-_PENDING_PATH = "/e4.pending"  # a proof of the key that is pending
-_NONCE = b"pending"
+_PENDING_PATH = "/e4.pending"  # holds a proof of the pending key; there is no such file when no key is pending
+_NONCE = b"pending"  # for that proof
 _FOREIGN, _PENDING, _CONFIRMED = range(3)
 
 
@@ -28,11 +31,12 @@ def _client(store: e4.FileStore, wanted: config.Config, key: bytes | None = None
 
 
 def install(entries: str, key: str | None, replace: bool = False) -> None:
-    """Write configuration (JSON text, see `firmware.config`) and ID key (32 bytes in hexadecimal; None: as it is).
+    """Write the configuration and the ID key.
 
-    A store that holds this client with this key is kept, topic keys and all. Any other store is kept too and
-    refused, unless `replace` is set or its key is pending. Raises ValueError, OSError, E4Error; then the old state
-    stands.
+    `entries` is JSON text, see `firmware.config`. `key` is 32 bytes in hexadecimal, or None: then the board keeps its
+    key. A store that holds this client with this key is kept with all its topic keys. A store that holds anything else
+    is refused and kept too, unless `replace` is set or the key in it is pending. Raises ValueError, OSError, E4Error;
+    then the board holds what it held before.
     """
     wanted = json.loads(entries)
     checked = config.Config(wanted)
@@ -64,13 +68,13 @@ def _install_key(wanted: config.Config, key: bytes, replace: bool) -> None:
 
 
 def prove(nonce: str) -> str:
-    """Return a digest that shows which ID key this board holds, for a nonce (hexadecimal) of the host's choice."""
+    """Return a digest that shows which ID key this board holds, for a nonce of the host. Both are in hexadecimal."""
     client = _client(e4.FileStore(config.KEYS_PATH), config.load())
     return binascii.hexlify(client.prove_key(binascii.unhexlify(nonce))).decode()
 
 
 def confirm() -> None:
-    """Note that the host has had the key proved and keeps it. From now on only `replace` gives it up."""
+    """Note that the host has had the key proved and keeps it. From now on the board gives it up only for `replace`."""
     _remove(_PENDING_PATH)
 
 
@@ -80,10 +84,10 @@ def holds(name: str) -> bool:
 
 
 def _state(name: str) -> int:
-    """Tell whose key the store holds, without touching it."""
+    """Tell whose key the store holds. Nothing is written."""
     try:
         client = e4.Client(e4.id_of(name), None, e4.FileStore(config.KEYS_PATH), _clock)
-    except (e4.InvalidKey, e4.StoreError):  # there is none, or it belongs to another client
+    except (e4.InvalidKey, e4.StoreError):  # There is no store, or it belongs to another client.
         return _FOREIGN
     try:
         with open(_PENDING_PATH, "rb") as file:

@@ -1,0 +1,20 @@
+"""The files of CA certificates on a board. The host sends this code over the serial port for each call of a function.
+
+The certificate that a configuration names must stay until another configuration is in place. So a new certificate is
+written under a name of its own, and those that nobody names are removed afterwards.
+"""
+
+import os
+
+
+def keep(written: str, path: str) -> None:
+    """Give a certificate that was written completely its name, at once and in place of an older file."""
+    os.rename(written, path)
+
+
+def drop_others(prefix: str, path: str) -> None:
+    """Remove the files of the root folder whose names begin with `prefix`, but for the file `path` ("" keeps none)."""
+    for entry in os.ilistdir("/"):
+        name = entry[0]
+        if name.startswith(prefix) and "/" + name != path:
+            os.remove("/" + name)
