@@ -1,0 +1,38 @@
+"""Files with secrets appear whole or not at all, and with the right permissions."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from e4_tools.keys.secret_files import write_file
+
+
+def test_an_old_file_gives_way_only_when_it_may(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    write_file(path, b"first")
+    with pytest.raises(FileExistsError):
+        write_file(path, b"second")
+    assert path.read_bytes() == b"first"
+    write_file(path, b"third", overwrite=True)
+    assert path.read_bytes() == b"third" and path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_disk_that_fails_leaves_the_folder_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    path = tmp_path / "key"
+    if overwrite:
+        write_file(path, b"first")
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def fail(descriptor: int) -> None:
+        raise OSError("the disk has failed")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="the disk has failed"):
+        write_file(path, b"second", overwrite=overwrite)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
