@@ -1,4 +1,4 @@
-"""What `e4 provision` tells a board besides its name and ID key: WiFi, broker, topics."""
+"""The options that say what goes into a board's configuration besides its name: WiFi, broker, topics and the rest."""
 
 from __future__ import annotations
 
@@ -16,27 +16,35 @@ from e4_tools.cli.shared.output import Report
 from e4_tools.errors import ToolError
 from e4_tools.keys.secret_files import read_private_file
 
+# Entries of the configuration that --set refuses, because other options of the command line give their values. The
+# first three are refused with everything that is in them; "broker" has entries that --set may give a value.
+_OWN_WITH_ALL_BELOW = ("name", "wifi", "topics")
 _OWN_OPTIONS = (
-    "name", "wifi", "topics", "broker", "broker.host", "broker.port", "broker.user", "broker.password", "broker.ca",
+    *_OWN_WITH_ALL_BELOW, "broker", "broker.host", "broker.port", "broker.user", "broker.password", "broker.ca",
 )  # fmt: skip
+_MAX_DEPTH = 2  # An entry is at the top of the configuration, or in a group that is.
 _FILE = click.Path(path_type=Path, dir_okay=False)
+
+# Further entries of the configuration: for each the names that lead to it, such as ("broker", "keepalive"), and its
+# value, which is whatever JSON can express.
+_Entries = tuple[tuple[tuple[str, ...], Any], ...]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The options of a command line. The broker's user and password are those of the boards."""
+    """The options that a user has given. The broker's user and password are those of the boards, not of the host."""
 
     ssid: str
     topics: tuple[str, ...]
     broker: BrokerChoice
     user: str | None
     password_file: Path | None
-    further: tuple[tuple[tuple[str, ...], Any], ...]  # the path of an entry in the configuration, and its value
+    entries: _Entries
 
     def ask(self, report: Report) -> dict[str, Any]:
-        """Return a configuration without its name, as `provisioning.install` takes it; asks for its secrets.
+        """Ask for the secrets, and return a configuration without its name, as `provisioning.install` takes it.
 
-        Raises ToolError; nothing has been done then.
+        Raises ToolError before anything is done to a board.
         """
         authority = self.broker.authority()
         broker: dict[str, Any] = {"host": self.broker.host, "port": self.broker.port}
@@ -49,7 +57,7 @@ class Settings:
             broker.update(user=self.user, password=self._broker_password(self.user))
         wifi = {"ssid": self.ssid, **({"password": wifi_password} if wifi_password else {})}
         config: dict[str, Any] = {"wifi": wifi, "broker": broker, "topics": list(self.topics)}
-        for (*groups, entry), value in self.further:
+        for (*groups, entry), value in self.entries:
             group = config
             for name in groups:
                 group = group.setdefault(name, {})
@@ -67,7 +75,7 @@ class Settings:
 
 
 def _first_line(path: Path) -> str:
-    """Return the first line of a file that nobody else may read. Raises ToolError."""
+    """Return the first line of a file, or "" if the file is empty. Raises ToolError also if others may read it."""
     try:
         lines = read_private_file(path, "password file").decode("utf-8").splitlines()
     except UnicodeDecodeError:
@@ -75,17 +83,18 @@ def _first_line(path: Path) -> str:
     return lines[0] if lines else ""
 
 
-def _parse_further(
-    _context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]
-) -> tuple[tuple[tuple[str, ...], Any], ...]:
-    """Split ENTRY=VALUE; a value that is no JSON is text. Whether the board knows the entry is for the board to say."""
+def _parse_entries(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> _Entries:
+    """Split each ENTRY=VALUE into path and value. A value that is not JSON is text.
+
+    Entries that no configuration has are not found out here: the board knows its own version of the configuration.
+    """
     found: dict[tuple[str, ...], Any] = {}
     for text in given:
         entry, equals, value = text.partition("=")
         path = tuple(entry.split("."))
-        if not equals or not all(path) or len(path) > 2:
+        if not equals or not all(path) or len(path) > _MAX_DEPTH:
             raise click.BadParameter(f"{entry} is not ENTRY=VALUE, with ENTRY like time_servers or broker.keepalive")
-        if entry in _OWN_OPTIONS or path[0] in _OWN_OPTIONS[:3]:
+        if entry in _OWN_OPTIONS or path[0] in _OWN_WITH_ALL_BELOW:
             part = "; entries in it can be set one by one, such as broker.keepalive" if entry == "broker" else ""
             raise click.BadParameter(f"{entry} has an option of its own: see --help{part}")
         try:
@@ -96,7 +105,7 @@ def _parse_further(
 
 
 def settings_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that make a `Settings`, and the argument `settings`."""
+    """Give a command the options that say what goes into the configuration, and the argument `settings`."""
 
     @broker_option
     @click.option("--topic", "topics", multiple=True, help="Topic filter to subscribe to; repeatable.")
@@ -105,9 +114,9 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--broker-password-file", type=_FILE, help="That password is the first line of this file.")
     @click.option(
         "--set",
-        "further",
+        "entries",
         multiple=True,
-        callback=_parse_further,
+        callback=_parse_entries,
         metavar="ENTRY=VALUE",
         help="Another entry of the board's configuration (see firmware/config.py), such as broker.keepalive=30, its "
         "value in JSON; repeatable.",
@@ -120,12 +129,12 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
         ssid: str,
         broker_user: str | None,
         broker_password_file: Path | None,
-        further: tuple[tuple[tuple[str, ...], Any], ...],
+        entries: _Entries,
         **options: Any,
     ) -> None:
         if broker_password_file is not None and broker_user is None:
             raise click.UsageError("--broker-password-file goes with --broker-user")
-        settings = Settings(ssid, topics, broker, broker_user, broker_password_file, further)
+        settings = Settings(ssid, topics, broker, broker_user, broker_password_file, entries)
         command(*arguments, settings=settings, **options)
 
     return wrapped
