@@ -14,7 +14,7 @@ from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
 from e4_tools.keys.fingerprint import fingerprint
 from e4_tools.keystore import KEY_FILE, make_store
-from e4_tools.provisioning.factory import read_fleet
+from e4_tools.provisioning.factory import read_table
 from e4_tools.provisioning.key_proof import which_key
 from e4_tools.provisioning.key_sources import KeyFolder, StoredKeys
 from e4_tools.provisioning.ledger import BEGUN, ISSUED, Ledger
@@ -136,7 +136,7 @@ def test_a_ledger_line_that_a_crash_cut_short_is_dropped_and_a_damaged_one_refus
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
     with Ledger(path) as ledger:
-        assert ledger.issued() == set()
+        assert ledger.issued_names() == set()
         ledger.note(ISSUED, "one", "mac", "1", b"k" * 32)
     assert path.read_bytes().count(b"\n") == 2
     path.write_bytes(b"{}\n" + whole)
@@ -159,7 +159,7 @@ def test_tables_that_are_wrong(tmp_path: Path, table: str, complaint: str) -> No
     path = tmp_path / "fleet.csv"
     path.write_text(table)
     with pytest.raises(ToolError, match=complaint):
-        read_fleet(path)
+        read_table(path)
 
 
 def test_names_that_files_cannot_have_stay_in_their_folder(tmp_path: Path) -> None:
@@ -204,5 +204,5 @@ def test_a_name_begun_with_another_board_gets_another_key_in_the_store_too(tmp_p
     assert keys.key_of("one") == first
     second = keys.key_of("one", renew=True)
     assert second != first and set(keys.known_keys("one")) == {first, second}
-    keys.proved("one", second)
+    keys.note_proof("one", second)
     assert keys.known_keys("one") == [second]

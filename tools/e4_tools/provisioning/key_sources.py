@@ -1,9 +1,19 @@
-"""Where the ID keys of boards to be provisioned are kept: a folder with a file for each, or the key store."""
+"""Where the ID key of a board comes from, and where it is kept. There is one class for each way.
+
+KeySource
+    StoredKeys   the key is in the key store, or is made there
+    KeyFolder    the key is in a file of a folder, or is made there
+    GivenKey     the user has typed the key, or the password that it is derived from
+    RandomKey    nobody keeps the key: the board keeps the one that it has, or gets a random one that is shown once
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from enum import Enum, auto
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import select
@@ -19,26 +29,103 @@ from e4_tools.keystore.finding import find_client
 from e4_tools.keystore.models import CURRENT, LEAVING, ClientRow
 
 
-class KeySource(Protocol):
-    """Where the key of a client comes from. The same name gives the same key, also after a crash."""
+class HeldKey(Enum):
+    """What happens to a final ID key that a board holds already, if it is a key of the client that the board is to be.
 
+    With `replace`, no key stays but one that the key source knows.
+    """
+
+    COMPARED = auto()  # The board compares it with the key of the source, and refuses a key that differs.
+    KNOWN_STAYS = auto()  # It stays if the source knows it, even if it is not the source's current key.
+    STAYS = auto()  # It stays, and nobody but the board knows it.
+
+
+class KeySource(ABC):
+    """One way in which the ID key of a client comes about. The same name gives the same key, also after a crash."""
+
+    held_key = HeldKey.COMPARED
+
+    @abstractmethod
     def key_of(self, name: str, renew: bool = False) -> bytes:
-        """Return the ID key of `name`, made now or, unless `renew`, before; it is safe from crashes then."""
+        """Return the ID key of a client. A key that has to be made is kept before this returns, if it is kept at all.
+
+        With `renew` a new key is made although there is one: another board may hold the one that there is.
+        """
+
+    def known_keys(self, name: str) -> list[bytes]:
+        """Return all ID keys that the client may hold. Only a source whose `held_key` is KNOWN_STAYS has to know."""
+        return []
 
     def settings_of(self, name: str) -> dict[str, Any]:
-        """Return what else of a board's configuration is known here. `key_of` was called before."""
+        """Return entries of the board's configuration that are kept with the key. `key_of` was called before."""
+        return {}
 
-    def proved(self, name: str, key: bytes) -> None:
-        """Note that a board has proved to hold this key."""
+    def topics_of(self, name: str) -> list[str] | None:
+        """Return the topics that were granted to the client, or None if the key is not in a key store."""
+        return None
+
+    def note_proof(self, name: str, key: bytes) -> None:  # noqa: B027 (some sources have nothing to note)
+        """Note that a board has proved to hold this key. The key is not final on the board before this returns."""
 
 
-def file_name(name: str, ending: str) -> str:
-    """Return the file name of a client. Characters that file names cannot have are written as %XX."""
-    return quote(name, safe="") + ending
+class StoredKeys(KeySource):
+    """ID keys in the key store, with which C2 can command the boards. The methods raise ToolError."""
+
+    held_key = HeldKey.KNOWN_STAYS
+
+    def __init__(self, store: KeyStore) -> None:
+        self._store = store
+
+    def key_of(self, name: str, renew: bool = False) -> bytes:
+        """Return the client's current ID key. With `renew` that is a new one, and the one before is kept as previous.
+
+        A client that the store does not have is added with a random key.
+        """
+        with self._store.sending():
+            known = self.known_keys(name)
+            if not known:
+                Fleet(self._store).add_client(name, new_key())
+            elif renew:
+                Rekeying(self._store).renew(name)
+            return self.known_keys(name)[0]
+
+    def known_keys(self, name: str) -> list[bytes]:
+        """Return the ID keys that the client may hold, the current one first. A client that is not known has none.
+
+        Raises UnknownName for a client that is being removed.
+        """
+        with self._store.transaction() as session:
+            client = session.scalars(select(ClientRow).where(ClientRow.name == name)).one_or_none()
+            if client is None:
+                return []
+            if client.state == LEAVING:
+                raise UnknownName(f"{name} has been removed; nothing was done. e4 sync ends its removal")
+            rows = sorted(client.keys, key=lambda row: row.state != CURRENT)
+            return [self._store.vault.open(row.key, *row.place) for row in rows]
+
+    def settings_of(self, name: str) -> dict[str, Any]:
+        """Return the client's receiving topic if it is another one than clients usually have."""
+        with self._store.transaction() as session:
+            topic = find_client(session, name).receiving_topic
+        return {} if topic == e4.receiving_topic(e4.id_of(name)) else {"receiving_topic": topic}
+
+    def topics_of(self, name: str) -> list[str]:
+        """Return the topics that the client has been granted."""
+        with self._store.transaction() as session:
+            return sorted(grant.topic.name for grant in find_client(session, name).grants)
+
+    def note_proof(self, name: str, key: bytes) -> None:
+        """Make the key that the board has proved the current one, as `Rekeying.record_proof` describes it."""
+        with self._store.sending():
+            with self._store.transaction() as session:
+                rows = find_client(session, name).keys
+                uid = next((row.uid for row in rows if self._store.vault.open(row.key, *row.place) == key), None)
+            if uid is not None:
+                Rekeying(self._store).record_proof(name, uid)
 
 
-class KeyFolder:
-    """Keys in files `NAME.key` (0600) in a folder (0700). Raises ToolError."""
+class KeyFolder(KeySource):
+    """ID keys in files `NAME.key` (mode 0600) of a folder (mode 0700, if it is made here). Raises ToolError."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -48,11 +135,11 @@ class KeyFolder:
             raise ToolError(f"the folder for keys, {folder}, cannot be made: {error.strerror}") from None
 
     def path_of(self, name: str) -> Path:
-        """Return the file of a client."""
-        return self._folder / file_name(name, ".key")
+        """Return the path of a client's key file, whether there is one or not."""
+        return self._folder / file_name_of(name, ".key")
 
     def key_of(self, name: str, renew: bool = False) -> bytes:
-        """Return the key in the file of `name`; a new one if there is no file, or if it is to be renewed."""
+        """Return the key in the client's file. A random one is written if there is no file, or if `renew` is set."""
         path = self.path_of(name)
         try:
             if renew or not path.exists():
@@ -63,61 +150,45 @@ class KeyFolder:
         complaint = f"{path} has not the {KEY_SIZE} bytes of a key; it was left as it is, nothing was done"
         return check_size(key, complaint)
 
-    def settings_of(self, name: str) -> dict[str, Any]:
-        return {}
 
-    def proved(self, name: str, key: bytes) -> None:
-        pass  # a file holds one key only
+class GivenKey(KeySource):
+    """An ID key that the user has and keeps."""
 
-
-class StoredKeys:
-    """Keys in the key store, so that C2 can command the boards. Raises ToolError."""
-
-    def __init__(self, store: KeyStore) -> None:
-        self._store = store
+    def __init__(self, key: bytes) -> None:
+        self._key = key
 
     def key_of(self, name: str, renew: bool = False) -> bytes:
-        """Return the client's current ID key; with `renew` a new one, and the one before is kept as previous.
+        """Return the key that was given. It cannot be renewed."""
+        return self._key
 
-        A client that the store does not have is added with a random key.
-        """
-        keys = Rekeying(self._store)
-        with self._store.sending():
-            known = self.known_keys(name)
-            if not known:
-                Fleet(self._store).add_client(name, new_key())
-            elif renew:
-                keys.renew(name)
-            return self.known_keys(name)[0]
 
-    def known_keys(self, name: str) -> list[bytes]:
-        """Return the ID keys that the client may hold, the current one first; none for a client that is not known.
+class RandomKey(KeySource):
+    """A random ID key that is kept nowhere but on the board, and shown to the user once.
 
-        Raises UnknownName for one that is being removed.
-        """
-        with self._store.transaction() as session:
-            client = session.scalars(select(ClientRow).where(ClientRow.name == name)).one_or_none()
-            if client is None:
-                return []
-            if client.state == LEAVING:
-                raise UnknownName(f"{name} has been removed; nothing was done. e4 sync ends its removal")
-            rows = sorted(client.keys, key=lambda key: key.state != CURRENT)
-            return [self._store.vault.open(row.key, *row.place) for row in rows]
+    `show` is called with the key when the board has proved it. Without it nobody could tell the user the key, so no
+    key is made: a board that holds a key keeps it, and another board is refused.
+    """
 
-    def topics_of(self, name: str) -> list[str]:
-        """Return the topics that the client has been granted."""
-        with self._store.transaction() as session:
-            return sorted(grant.topic.name for grant in find_client(session, name).grants)
+    held_key = HeldKey.STAYS
 
-    def settings_of(self, name: str) -> dict[str, Any]:
-        with self._store.transaction() as session:
-            topic = find_client(session, name).receiving_topic
-        return {} if topic == e4.receiving_topic(e4.id_of(name)) else {"receiving_topic": topic}
+    def __init__(self, show: Callable[[bytes], None] | None) -> None:
+        self._show = show
 
-    def proved(self, name: str, key: bytes) -> None:
-        with self._store.sending():
-            with self._store.transaction() as session:
-                rows = find_client(session, name).keys
-                uid = next((row.uid for row in rows if self._store.vault.open(row.key, *row.place) == key), None)
-            if uid is not None:
-                Rekeying(self._store).record_proof(name, uid)
+    def key_of(self, name: str, renew: bool = False) -> bytes:
+        """Return a new key each time. Raises ToolError if it could not be shown."""
+        if self._show is None:
+            raise ToolError(
+                "a random key would be in the answer only, and lost if this is interrupted; nothing was done. "
+                "--in-store or --keys keeps it first"
+            )
+        return new_key()
+
+    def note_proof(self, name: str, key: bytes) -> None:
+        """Show the key. If that fails, the key is still pending on the board, and gives way to the next one."""
+        if self._show is not None:
+            self._show(key)
+
+
+def file_name_of(client_name: str, extension: str) -> str:
+    """Return the file name for something of a client. Characters that file names cannot have are written as %XX."""
+    return quote(client_name, safe="") + extension

@@ -1,4 +1,4 @@
-"""The command that makes boards members of a fleet, one or a whole factory's."""
+"""`e4 provision`: makes boards members of a fleet, one board or all of a factory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import click
 from click.core import ParameterSource
 
 import e4
-from e4_tools.board.deploy import Options, carry_out, plan_for
 from e4_tools.board.ports import choose
 from e4_tools.board.raw_repl import Board
 from e4_tools.cli.commands.factory import FactoryRun
@@ -18,12 +17,11 @@ from e4_tools.cli.shared.options import password_key, secret
 from e4_tools.cli.shared.output import Report, reports
 from e4_tools.cli.shared.settings import Settings, settings_options
 from e4_tools.cli.shared.store_access import StoreAccess, store_options
-from e4_tools.errors import ToolError
-from e4_tools.keys.symmetric import new_key, parse_hex_key
-from e4_tools.provisioning import install as provisioning
-from e4_tools.provisioning.key_proof import which_key
-from e4_tools.provisioning.key_sources import KeyFolder, KeySource, StoredKeys
+from e4_tools.keys.symmetric import parse_hex_key
+from e4_tools.provisioning.factory import Factory
+from e4_tools.provisioning.key_sources import GivenKey, KeyFolder, KeySource, RandomKey, StoredKeys
 from e4_tools.provisioning.label import write_label
+from e4_tools.provisioning.provision_board import ProvisionedBoard, provision_board, update_files
 
 _PATH = click.Path(path_type=Path)
 _EXAMPLES = """\b
@@ -49,11 +47,19 @@ class _Wishes:
     ledger: Path
     deploy: bool
 
-    def source(self, report: Report) -> KeySource | None:
-        """Return where the keys come from and stay, if that is anywhere. Raises ToolError."""
+    def key_source(self, report: Report, name: str) -> KeySource:
+        """Return the source of ID keys that the options name; ask for what it needs. Raises ToolError."""
         if self.in_store:
             return StoredKeys(self.access.open_or_make(report))
-        return KeyFolder(self.keys) if self.keys is not None else None
+        if self.keys is not None:
+            return KeyFolder(self.keys)
+        if self.from_password:
+            return GivenKey(password_key(secret("E4_PASSWORD", f"Password of {name}")))
+        given = secret("E4_KEY", f"ID key of {name} in hexadecimal (empty: keep it, or make one)")
+        if given:
+            return GivenKey(parse_hex_key(given, name))
+        # A JSON answer is printed when all is over, and would come too late to show a key before it is final.
+        return RandomKey(None if report.as_json else lambda key: _show_key(report, key))
 
 
 @click.command(epilog=_EXAMPLES)
@@ -92,15 +98,15 @@ def provision(report: Report, name: str | None, ports: tuple[str, ...], settings
     wished = _Wishes(**wishes)
     _check_usage(name, ports, settings, wished)
     if name is not None:
-        e4.id_of(name)  # raises for a name that cannot be
+        e4.id_of(name)  # raises for a name that no client can have
     port = choose(ports[0] if ports else None) if wished.factory is None else ""
     config = settings.ask(report)
-    source = wished.source(report)
-    if wished.factory is not None and source is not None:
-        run = FactoryRun(wished.factory, source, wished.ledger, wished.label, wished.replace, wished.deploy)
-        run.issue_all(report, name, ports, config)
-    elif name is not None:
-        _one(report, port, {"name": name, **config}, source, wished)
+    source = wished.key_source(report, name or "")  # A factory's keys are kept, so nobody is asked for one by name.
+    if wished.factory is not None:
+        factory = Factory(config, source, wished.replace, wished.deploy, wished.label)
+        FactoryRun(wished.factory, wished.ledger, name, ports).issue_all(report, factory)
+    else:
+        _provision_one(report, port, {"name": name, **config}, source, wished)
 
 
 def _check_usage(name: str | None, ports: tuple[str, ...], settings: Settings, wished: _Wishes) -> None:
@@ -115,89 +121,41 @@ def _check_usage(name: str | None, ports: tuple[str, ...], settings: Settings, w
         raise click.UsageError("--factory needs --in-store or --keys")
 
 
-def _one(report: Report, port: str, config: dict[str, Any], source: KeySource | None, wished: _Wishes) -> None:
-    name = config["name"]
-    key = None if source else _given_key(name, wished)
+def _provision_one(report: Report, port: str, config: dict[str, Any], source: KeySource, wished: _Wishes) -> None:
     with Board(port) as board:
-        _deploy(report, board, wished)
-        if source is not None:
-            _from_source(report, board, config, source, wished.replace)
-        elif key is None and not wished.replace and provisioning.holds_key_of(board, name):
-            provisioning.reconfigure(board, config)
-            report.say(f"{name} keeps the ID key that it has. (--replace gives it another one.)", kept_key=True)
-        else:
-            made = None if key else _random_key(report)
-            provisioning.install(board, config, key or made or b"", wished.replace, lambda: _show(report, made))
-            report.say(f"{name} has proved that it holds its ID key.", proved=True)
+        if wished.deploy:
+            plan = update_files(board)
+            report.say(f"{len(plan.write)} of our {len(plan.files)} files were changed.", deployed=len(plan.write))
+        provisioned = provision_board(board, config, source, wished.replace)
+        _report_key(report, provisioned)
         board.reset()
-    _finish(report, name, wished.label)
-
-
-def _from_source(report: Report, board: Board, config: dict[str, Any], source: KeySource, replace: bool) -> None:
-    """Give the board the key that is kept for it; or leave it the one of the store's that it holds already."""
-    name = config["name"]
-    held = None
-    if isinstance(source, StoredKeys) and provisioning.holds_key_of(board, name):
-        known = {str(number): key for number, key in enumerate(source.known_keys(name))}
-        held = which_key(board, known)
-        if held is None and not replace:
-            raise ToolError(
-                f"this board holds an ID key of {name} that the key store does not know; nothing was done. "
-                f"e4 client add {name} adds that key, if you have it; --replace forgets it"
-            )
-    key = known[held] if held is not None else source.key_of(name)
-    config = {**config, **source.settings_of(name)}
-    provisioning.install(board, config, key, replace, lambda: source.proved(name, key))
-    report.say(f"{name} has proved that it holds its ID key.", proved=True)
-    if isinstance(source, StoredKeys):
-        _tell_stored(report, name, source.topics_of(name), kept=held is not None)
-
-
-def _tell_stored(report: Report, name: str, topics: list[str], kept: bool) -> None:
-    report.say(in_store=True, kept_key=kept, topics_granted=topics)
-    if kept:
-        report.say("It is the one that the board had; topic keys on it are still there.")
-    elif topics:
-        report.say(f"It is in the key store. e4 sync {name} --again sends its topic keys.")
-    else:
-        report.say(f"It is in the key store. Next: e4 grant {name} TOPIC")
-
-
-def _random_key(report: Report) -> bytes:
-    if report.as_json:
-        raise ToolError(
-            "a random key would be in the answer only, and lost if this is interrupted; nothing was done. "
-            "--in-store or --keys keeps it first"
-        )
-    return new_key()
-
-
-def _given_key(name: str, wished: _Wishes) -> bytes | None:
-    """Return the key that the user wants, or None if any will do."""
-    if wished.from_password:
-        return password_key(secret("E4_PASSWORD", f"Password of {name}"))
-    given = secret("E4_KEY", f"ID key of {name} in hexadecimal (empty: keep it, or make one)")
-    return parse_hex_key(given, name) if given else None
-
-
-def _show(report: Report, made: bytes | None) -> None:
-    if made is not None:
-        report.say(f"Its ID key, which C2 needs and nobody else may have: {made.hex()}", id_key=made.hex())
-
-
-def _deploy(report: Report, board: Board, wished: _Wishes) -> None:
-    if wished.deploy:
-        plan = plan_for(board, Options(keep_main=True))
-        carry_out(board, plan)
-        report.say(f"{len(plan.write)} of our {len(plan.files)} files were changed.", deployed=len(plan.write))
-
-
-def _finish(report: Report, name: str, label: Path | None) -> None:
-    receiving = e4.receiving_topic(e4.id_of(name))
+    name, receiving = provisioned.name, provisioned.receiving_topic
     report.say(f"{name} listens on {receiving}.", name=name, receiving_topic=receiving)
-    if label is not None:
-        write_label(label, name)
-        report.say(f"Its label is {label}.", label=str(label))
+    if wished.label is not None:
+        write_label(wished.label, name)
+        report.say(f"Its label is {wished.label}.", label=str(wished.label))
+
+
+def _show_key(report: Report, key: bytes) -> None:
+    report.say(f"Its ID key, which C2 needs and nobody else may have: {key.hex()}", id_key=key.hex())
+
+
+def _report_key(report: Report, board: ProvisionedBoard) -> None:
+    """Say which ID key the board holds now, and what to do next with a key that is in the key store."""
+    name, topics = board.name, board.topics_granted
+    if not board.proved:
+        report.say(f"{name} keeps the ID key that it has. (--replace gives it another one.)", kept_key=True)
+        return
+    report.say(f"{name} has proved that it holds its ID key.", proved=True)
+    if topics is None:
+        return
+    if board.kept_key:
+        text = "It is the one that the board had; topic keys on it are still there."
+    elif topics:
+        text = f"It is in the key store. e4 sync {name} --again sends its topic keys."
+    else:
+        text = f"It is in the key store. Next: e4 grant {name} TOPIC"
+    report.say(text, in_store=True, kept_key=board.kept_key, topics_granted=topics)
 
 
 provision_commands = [provision]

@@ -1,0 +1,85 @@
+"""Making one board a member of a fleet. Which ID key the board will hold is decided here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import e4
+from e4_tools.board.deploy import Options, Plan, carry_out, plan_for
+from e4_tools.board.raw_repl import Board
+from e4_tools.errors import ToolError
+from e4_tools.provisioning.install import holds_key_of, install, reconfigure
+from e4_tools.provisioning.key_proof import which_key
+from e4_tools.provisioning.key_sources import HeldKey, KeySource
+
+
+@dataclass(frozen=True)
+class ProvisionedBoard:
+    """What has become of a board."""
+
+    name: str
+    receiving_topic: str  # the MQTT topic on which the board gets its commands
+    kept_key: bool  # The board was left the ID key that it held, and with it the topic keys that it has learnt.
+    proved: bool  # The board has proved its ID key. This is false only for a kept key that nobody else knows.
+    topics_granted: list[str] | None  # what C2 lets it read; None if its ID key is not in a key store
+
+
+def update_files(board: Board) -> Plan:
+    """Bring our files on a board up to date, leave a `main.py` that is there alone, and return what was done.
+
+    Raises ToolError.
+    """
+    plan = plan_for(board, Options(keep_main=True))
+    carry_out(board, plan)
+    return plan
+
+
+def provision_board(board: Board, config: dict[str, Any], source: KeySource, replace: bool = False) -> ProvisionedBoard:
+    """Give a board its configuration and its ID key, and have it prove the key. The board is not reset.
+
+    `config` is as `install` takes it, with the client's name. With `replace` the board gives up the identity that it
+    has for another one. If this is interrupted, doing it again finishes it. Raises ToolError.
+    """
+    name = config["name"]
+    key, kept = _decide_key(board, name, source, replace)
+    if key is None:
+        reconfigure(board, config)
+    else:
+        config = give_key(board, config, key, source, replace)
+    receiving_topic = config.get("receiving_topic") or e4.receiving_topic(e4.id_of(name))
+    return ProvisionedBoard(name, receiving_topic, kept, key is not None, source.topics_of(name))
+
+
+def _decide_key(board: Board, name: str, source: KeySource, replace: bool) -> tuple[bytes | None, bool]:
+    """Return the ID key for the board, and whether the board holds it already.
+
+    The key is None where the board keeps one that is not known here. Raises ToolError.
+    """
+    if source.held_key is HeldKey.STAYS and not replace and holds_key_of(board, name):
+        return None, True
+    if source.held_key is HeldKey.KNOWN_STAYS and holds_key_of(board, name):
+        known = dict(enumerate(source.known_keys(name)))
+        held = which_key(board, known)
+        if held is not None:
+            return known[held], True
+        if not replace:
+            raise ToolError(
+                f"this board holds an ID key of {name} that the key store does not know; nothing was done. "
+                f"e4 client add {name} adds that key, if you have it; --replace forgets it"
+            )
+    return source.key_of(name), False
+
+
+def give_key(
+    board: Board, config: dict[str, Any], key: bytes, source: KeySource, replace: bool = False
+) -> dict[str, Any]:
+    """Install a key that has been decided on; return the configuration that the board has got.
+
+    The configuration is completed by what the source keeps with the key. The source hears that the board has proved
+    the key before the key is final on the board. Raises ToolError.
+    """
+    name = config["name"]
+    config = {**config, **source.settings_of(name)}
+    install(board, config, key, replace, proved=lambda: source.note_proof(name, key))
+    return config
