@@ -1,4 +1,4 @@
-"""A label for a board: a QR code, and its name and ID to read."""
+"""A label for a board: a QR code with the board's name and ID, and the same as text below it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import segno
 import e4
 from e4_tools.errors import ToolError
 
-_MODULE = 4  # pixels
-_TEXT_HEIGHT = 30
-_MIN_WIDTH = 240  # the ID, 32 digits of 10 pixels, fits
+_MODULE = 4  # pixels, for one square of the QR code
+_TEXT_HEIGHT = 30  # pixels, for both lines of text
+_MIN_WIDTH = 240  # pixels; the 32 digits of the ID fit into it
 
 
 def label_text(name: str) -> str:
-    """Return what the QR code says: name and ID (32 hexadecimal digits), a line each."""
+    """Return what the QR code says: the name on one line, and the ID (32 hexadecimal digits) on the next."""
     return f"{name}\n{e4.id_of(name).hex()}"
 
 
 def write_label(path: Path, name: str) -> None:
-    """Write the label as SVG. Raises ToolError."""
+    """Write the label of the client `name` as SVG, and make the folder for it. Raises ToolError."""
     code = segno.make_qr(label_text(name), error="m")
     side = code.symbol_size(scale=_MODULE)[0]
     width = max(side, _MIN_WIDTH)
