@@ -295,7 +295,7 @@ def test_a_board_keeps_whichever_key_of_the_store_it_holds(make_board: BoardMake
 def test_a_receiving_topic_of_its_own_reaches_the_board(make_board: BoardMaker, tmp_path: Path) -> None:
     board, tool = make_board(), _store(E4(tmp_path / "e4"))
     tool.run("client", "add", "alice", "--receiving-topic", "own/alice")
-    tool.run(*_sends(board), "--in-store")
+    assert "alice listens on own/alice." in tool.run(*_sends(board), "--in-store")
     assert on_board(board, "from firmware import config; print(config.load().receiving_topic)") == "own/alice"
 
 
