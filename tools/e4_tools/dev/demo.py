@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import sys
 import threading
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from e4_tools.board.console import Console
 from e4_tools.board.deploy import deploy
 from e4_tools.errors import BrokerError, ToolError
 from e4_tools.keys.passwords import derive_keys
+from e4_tools.keys.symmetric import new_key
 from e4_tools.mqtt.broker import BrokerConnection, parse_address
 from e4_tools.mqtt.embedded_broker import HOST, EmbeddedBroker
 from e4_tools.provisioning.install import provision
@@ -140,7 +140,7 @@ class Story:
 
     def _init_keys(self) -> bytes:
         with self._step(f"C2 makes a key for {TOPIC} and sends it to alice and bob, encrypted for each"):
-            topic_key = secrets.token_bytes(32)
+            topic_key = new_key()
             self._set_topic_key(topic_key, "alice", "bob")
         return topic_key
 
@@ -170,7 +170,7 @@ class Story:
 
     def _rotate(self) -> None:
         with self._step("C2 rotates the key for alice and bob; eve, left out, no longer reads"):
-            self._set_topic_key(secrets.token_bytes(32), "alice", "bob")
+            self._set_topic_key(new_key(), "alice", "bob")
             self._say("This one is not for eve.", "bob")
             self._consoles["eve"].expect("failed to unprotect message: not authentic")
 
