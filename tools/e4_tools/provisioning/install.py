@@ -1,5 +1,8 @@
 """Writing a configuration and an ID key to a board over its serial port, and having the board prove the key.
 
+A key is pending on the board until the board has proved it and the host has stored it or shown it to the user. Then the
+host makes it final. A pending key gives way to another key, a final key does so only if the user wants it replaced.
+
 The functions that run on the board are in the folder `on_board`. A call sends the whole file that the function is in,
 about five kilobytes or half a second at 115200 baud, because the board keeps none of it.
 """

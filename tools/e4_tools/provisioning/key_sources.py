@@ -16,23 +16,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import select
-
 import e4
 from e4_tools.errors import ToolError, UnknownName
+from e4_tools.fleet import listing
 from e4_tools.fleet.operations import Fleet
 from e4_tools.fleet.rekeying import Rekeying
 from e4_tools.keys.secret_files import write_file
 from e4_tools.keys.symmetric import KEY_SIZE, check_size, new_key
 from e4_tools.keystore import KeyStore
-from e4_tools.keystore.finding import find_client
-from e4_tools.keystore.models import CURRENT, LEAVING, ClientRow
+from e4_tools.keystore.models import LEAVING
 
 
 class HeldKey(Enum):
-    """What happens to a final ID key that a board holds already, if it is a key of the client that the board is to be.
+    """What becomes of a final ID key of the same client that a board holds before it is provisioned.
 
-    With `replace`, no key stays but one that the key source knows.
+    `replace` overrules this: then no key stays but one that the key source knows.
     """
 
     COMPARED = auto()  # The board compares it with the key of the source, and refuses a key that differs.
@@ -41,15 +39,17 @@ class HeldKey(Enum):
 
 
 class KeySource(ABC):
-    """One way in which the ID key of a client comes about. The same name gives the same key, also after a crash."""
+    """One way in which the ID key of a client comes about."""
 
+    # What becomes of the key that a board holds already. Each class says it for its boards.
     held_key = HeldKey.COMPARED
 
     @abstractmethod
     def key_of(self, name: str, renew: bool = False) -> bytes:
-        """Return the ID key of a client. A key that has to be made is kept before this returns, if it is kept at all.
+        """Return the ID key of a client; make the key if there is none.
 
-        With `renew` a new key is made although there is one: another board may hold the one that there is.
+        A source that keeps keys has stored the key when this returns, and gives the same key after a crash. With
+        `renew` it makes a new key although there is one, because another board may hold that one.
         """
 
     def known_keys(self, name: str) -> list[bytes]:
@@ -57,7 +57,7 @@ class KeySource(ABC):
         return []
 
     def settings_of(self, name: str) -> dict[str, Any]:
-        """Return entries of the board's configuration that are kept with the key. `key_of` was called before."""
+        """Return entries of the board's configuration that are kept with the key of a client that is known here."""
         return {}
 
     def topics_of(self, name: str) -> list[str] | None:
@@ -94,32 +94,28 @@ class StoredKeys(KeySource):
 
         Raises UnknownName for a client that is being removed.
         """
-        with self._store.transaction() as session:
-            client = session.scalars(select(ClientRow).where(ClientRow.name == name)).one_or_none()
-            if client is None:
-                return []
-            if client.state == LEAVING:
-                raise UnknownName(f"{name} has been removed; nothing was done. e4 sync ends its removal")
-            rows = sorted(client.keys, key=lambda row: row.state != CURRENT)
-            return [self._store.vault.open(row.key, *row.place) for row in rows]
+        try:
+            client = listing.read_client(self._store, name)
+        except UnknownName:
+            return []
+        if client.state == LEAVING:
+            raise UnknownName(f"{name} has been removed; nothing was done. e4 sync ends its removal")
+        return [id_key.key for id_key in listing.read_id_keys(self._store, name)]
 
     def settings_of(self, name: str) -> dict[str, Any]:
         """Return the client's receiving topic if it is another one than clients usually have."""
-        with self._store.transaction() as session:
-            topic = find_client(session, name).receiving_topic
+        topic = listing.read_client(self._store, name).receiving_topic
         return {} if topic == e4.receiving_topic(e4.id_of(name)) else {"receiving_topic": topic}
 
     def topics_of(self, name: str) -> list[str]:
         """Return the topics that the client has been granted."""
-        with self._store.transaction() as session:
-            return sorted(grant.topic.name for grant in find_client(session, name).grants)
+        return listing.read_client(self._store, name).topics
 
     def note_proof(self, name: str, key: bytes) -> None:
         """Make the key that the board has proved the current one, as `Rekeying.record_proof` describes it."""
         with self._store.sending():
-            with self._store.transaction() as session:
-                rows = find_client(session, name).keys
-                uid = next((row.uid for row in rows if self._store.vault.open(row.key, *row.place) == key), None)
+            id_keys = listing.read_id_keys(self._store, name)
+            uid = next((id_key.uid for id_key in id_keys if id_key.key == key), None)
             if uid is not None:
                 Rekeying(self._store).record_proof(name, uid)
 
