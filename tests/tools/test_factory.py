@@ -15,7 +15,7 @@ from e4_tools.errors import ToolError
 from e4_tools.keys.fingerprint import fingerprint
 from e4_tools.keystore import KEY_FILE, make_store
 from e4_tools.provisioning.factory import read_table
-from e4_tools.provisioning.key_proof import which_key
+from e4_tools.provisioning.key_proof import find_held_key
 from e4_tools.provisioning.key_sources import KeyFolder, StoredKeys
 from e4_tools.provisioning.ledger import BEGUN, ISSUED, Ledger
 from e4_tools.virtual_board import VirtualBoard
@@ -44,7 +44,7 @@ def _ledger(tool: E4) -> list[dict[str, Any]]:
 
 def _holds(board: VirtualBoard, key: bytes) -> bool:
     with Board(board.device, restart=False) as serial:
-        return which_key(serial, {"the key": key}) is not None
+        return find_held_key(serial, {"the key": key}) is not None
 
 
 def test_boards_get_names_in_turn_and_the_ledger_tells(make_board: BoardMaker, tool: E4) -> None:

@@ -19,7 +19,7 @@ from e4_tools.errors import ToolError
 from e4_tools.fleet.rekeying import Rekeying
 from e4_tools.keystore import open_store
 from e4_tools.provisioning.install import install, provision
-from e4_tools.provisioning.key_proof import which_key
+from e4_tools.provisioning.key_proof import find_held_key
 from e4_tools.virtual_board import VirtualBoard
 from helpers.boards import BoardMaker, config_for
 from helpers.interruptions import E4, WIFI_PASSWORD, command_lines, moments, on_board
@@ -136,7 +136,7 @@ def _sends(board: VirtualBoard, name: str = "alice") -> tuple[str, ...]:
 
 def _holds(board: VirtualBoard, key: bytes) -> bool:
     with Board(board.device, restart=False) as serial:
-        return which_key(serial, {"the key": key}) is not None
+        return find_held_key(serial, {"the key": key}) is not None
 
 
 def _shown(printed: str) -> bytes:

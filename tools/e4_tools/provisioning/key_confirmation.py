@@ -7,7 +7,7 @@ from e4_tools.errors import ToolError
 from e4_tools.fleet.listing import read_id_keys
 from e4_tools.fleet.rekeying import Rekeying
 from e4_tools.keystore import KeyStore
-from e4_tools.provisioning.key_proof import which_key
+from e4_tools.provisioning.key_proof import find_held_key
 
 
 def confirm_by_proof(store: KeyStore, name: str, port: str) -> str:
@@ -19,7 +19,7 @@ def confirm_by_proof(store: KeyStore, name: str, port: str) -> str:
     """
     keys = {key.uid: key.key for key in read_id_keys(store, name)}
     with Board(port) as board:
-        uid = which_key(board, keys)
+        uid = find_held_key(board, keys)
     if uid is None:
         raise ToolError(f"the board at {port} holds none of the ID keys known for {name}; nothing was changed")
     return Rekeying(store).record_proof(name, uid)

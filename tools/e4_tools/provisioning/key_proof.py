@@ -15,7 +15,7 @@ _Label = TypeVar("_Label")
 _NONCE_SIZE = 16  # bytes
 
 
-def which_key(board: Board, keys: Mapping[_Label, bytes]) -> _Label | None:
+def find_held_key(board: Board, keys: Mapping[_Label, bytes]) -> _Label | None:
     """Return the label of that one of `keys` which the board proves to hold, or None. Raises ToolError."""
     nonce = secrets.token_bytes(_NONCE_SIZE)
     proof = ask_proof(board, nonce)

@@ -10,7 +10,7 @@ from e4_tools.board.deploy import Options, Plan, carry_out, plan_for
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
 from e4_tools.provisioning.install import holds_key_of, install, reconfigure
-from e4_tools.provisioning.key_proof import which_key
+from e4_tools.provisioning.key_proof import find_held_key
 from e4_tools.provisioning.key_sources import HeldKey, KeySource
 
 
@@ -60,7 +60,7 @@ def _decide_key(board: Board, name: str, source: KeySource, replace: bool) -> tu
         return None, True
     if source.held_key is HeldKey.KNOWN_STAYS and holds_key_of(board, name):
         known = dict(enumerate(source.known_keys(name)))
-        held = which_key(board, known)
+        held = find_held_key(board, known)
         if held is not None:
             return known[held], True
         if not replace:
