@@ -219,7 +219,7 @@ def test_a_pending_key_gives_way_and_a_confirmed_one_does_not(make_board: BoardM
 
     with Board(board.device) as serial:
         with pytest.raises(KeyboardInterrupt):
-            install(serial, config, _KEY, proved=killed)
+            install(serial, config, _KEY, on_proof=killed)
         install(serial, config, _OTHER)
         with pytest.raises(ToolError, match="--replace"):
             install(serial, config, _KEY)

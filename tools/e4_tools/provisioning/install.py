@@ -36,7 +36,7 @@ def provision(port: str, config: dict[str, Any], key: bytes, replace: bool = Fal
 
 
 def install(
-    board: Board, config: dict[str, Any], key: bytes, replace: bool = False, proved: Callable[[], None] | None = None
+    board: Board, config: dict[str, Any], key: bytes, replace: bool = False, on_proof: Callable[[], None] | None = None
 ) -> None:
     """Write a configuration and a 32-byte ID key to a board that has our files, and have it prove that it has the key.
 
@@ -46,7 +46,7 @@ def install(
     Installing the same key again changes nothing that the board has learnt since. A board that holds another key or
     another name refuses, unless `replace` is set.
 
-    `proved` is called when the board has proved the key and before the key is final. It tells the user the key, or
+    `on_proof` is called when the board has proved the key and before the key is final. It tells the user the key, or
     notes it. If it raises, the board gives the key up for another one the next time, without `replace`.
 
     Raises ToolError. A board that refuses holds the keys and the configuration that it held before.
@@ -56,8 +56,8 @@ def install(
     nonce = secrets.token_bytes(_NONCE_SIZE)
     if not secrets.compare_digest(ask_proof(board, nonce), e4.proof_of_key(key, nonce)):
         raise ToolError("the board holds another ID key than the one just written; was it replaced by C2 before?")
-    if proved is not None:
-        proved()
+    if on_proof is not None:
+        on_proof()
     _call_provision(board, "confirm()", "making the key final")
     _drop_old_certificates(board, config)
 

@@ -81,5 +81,5 @@ def give_key(
     """
     name = config["name"]
     config = {**config, **source.settings_of(name)}
-    install(board, config, key, replace, proved=lambda: source.note_proof(name, key))
+    install(board, config, key, replace, on_proof=lambda: source.note_proof(name, key))
     return config
