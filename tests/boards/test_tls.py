@@ -16,8 +16,8 @@ from e4_tools.board.console import Console
 from e4_tools.board.raw_repl import Board
 from e4_tools.mqtt.embedded_broker import HOST
 from e4_tools.provisioning.install import install
+from helpers.authority import Authority, mosquitto_lines
 from helpers.boards import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, config_for
-from helpers.certificates import Authority
 
 _REFUSED = "connection lost or not made: .*certificate"
 Start = Callable[..., Console]
@@ -39,7 +39,7 @@ def start(make_board: BoardMaker, mosquitto: Mosquitto, tmp_path: Path, authorit
         certified: str = "localhost",
         expired: bool = False,
     ) -> Console:
-        mosquitto.configure(issuer.issue(tmp_path, certified, expired))
+        mosquitto.configure(mosquitto_lines(issuer.issue(tmp_path, certified, expired)))
         board = make_board("alice")
         broker = {"host": "localhost", "port": mosquitto.port, "ca": "/ca.crt"}
         with Board(board.device) as serial:

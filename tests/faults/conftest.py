@@ -19,8 +19,8 @@ from e4_tools.virtual_board import VirtualBoardError
 from faults.lanes import Lanes
 from faults.rig import Rig
 from faults.tls_broker import TLSBroker
+from helpers.authority import Authority
 from helpers.boards import Mosquitto, make_image
-from helpers.certificates import Authority
 
 _LANES = 10
 _TLS_LANES = 4

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from faults.network_cases import CASES, survives
 from faults.rig import Rig
-from faults.test_proxy import CASES, survives
 from helpers.boards import Mosquitto
 
-__all__ = ["survives"]
+__all__ = ["survives"]  # The fixture `outcome` finds it in this module.
 
 LANES = "asynchronous_lanes"
 

@@ -2,67 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from faults import kinds
+from faults.network_cases import CASES, survives
 from faults.partner import Failure
-from faults.proxy import TO_BOARD, TO_BROKER, Fault
 from faults.rig import Rig
 from helpers.boards import Mosquitto
 
+__all__ = ["survives"]  # The fixture `outcome` finds it in this module.
+
 LANES = "lanes"
-
-# Each made anew for each connection, as it counts bytes.
-_FAULTS: dict[str, Callable[[], Fault]] = {
-    "delay": lambda: kinds.delay(0.7),
-    "drop 1 byte": lambda: kinds.drop(1),
-    "drop 50 bytes": lambda: kinds.drop(50),
-    "stall at once": lambda: kinds.stall(0),
-    "stall after 3 bytes": lambda: kinds.stall(3),
-    "stall in a payload": lambda: kinds.stall(60),
-    "truncate after 3 bytes": lambda: kinds.truncate(3),
-    "truncate in a payload": lambda: kinds.truncate(60),
-    "duplicate packets": kinds.duplicate,
-    "duplicate bytes": lambda: kinds.stutter,
-    "garbage": lambda: kinds.garbage(7),
-    "trickle": lambda: kinds.trickle(0.9),
-}
-# Changed bytes can acknowledge anything, and a broker that gets a second CONNECT forgets the session.
-_ALTERING = ("drop 1 byte", "drop 50 bytes", "duplicate bytes", "garbage")
-CASES = {
-    f"{name}, {when}, {direction}": (name, when, direction)
-    for name in _FAULTS
-    for when in ("in a session", "from the start")
-    for direction in (TO_BOARD, TO_BROKER)
-}
-
-
-def survives(case: str, rig: Rig) -> None:
-    """Have messages in both directions while a fault happens."""
-    name, when, direction = CASES[case]
-    lossless = name not in _ALTERING and (name, direction) != ("duplicate packets", TO_BROKER)
-    starts = rig.starts
-    rig.check()
-    if when == "in a session":
-        if not rig.proxy.apply(name, _FAULTS[name](), direction):
-            raise Failure("the board is not connected")
-    else:
-        rig.proxy.with_next[direction] = _FAULTS[name]()
-        rig.proxy.reset()
-    for _ in range(3):
-        rig.ask()
-        rig.send()
-    rig.check(lossless=lossless)
-    rig.proxy.reset(count=False)  # some faults do not end a connection
-    if not lossless:
-        rig.forgive()
-    rig.check()
-    if rig.starts != starts:
-        raise Failure(f"the board restarted; it said last: {rig.last_words()}")
 
 
 @pytest.mark.parametrize("case", CASES)

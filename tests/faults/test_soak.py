@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from e4_tools.dev.bench.__main__ import _say_soak
+from e4_tools.dev.bench.__main__ import print_last_soak
 from faults.soak import print_curve, soak, write
 from helpers.boards import Mosquitto
 
@@ -21,7 +21,7 @@ def test_nothing_is_lost_and_the_heap_stays(
     assert result.faults.total() > 10
     assert result.reconnects > 5
     write(result, tmp_path / "soak.json")
-    _say_soak(tmp_path / "soak.json")
+    print_last_soak(tmp_path / "soak.json")
     assert result.line() in capsys.readouterr().out
 
 

@@ -13,7 +13,7 @@ from faults.partner import Failure
 from faults.proxy import TO_BOARD, TO_BROKER, Fault
 from faults.rig import Rig
 from faults.tls_broker import NAME, TLSBroker
-from helpers.certificates import Authority
+from helpers.authority import Authority
 
 LANES = "tls_lanes"
 _HANDSHAKE = b"\x16\x03"  # how a TLS connection begins (RFC 8446 section 5.1)

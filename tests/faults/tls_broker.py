@@ -6,8 +6,8 @@ from pathlib import Path
 
 from e4_tools.mqtt.embedded_broker import HOST, free_port
 from faults.rig import Rig
+from helpers.authority import Authority, mosquitto_lines
 from helpers.boards import Mosquitto
-from helpers.certificates import Authority
 
 NAME = "localhost"
 _CA = "ca.der"
@@ -19,7 +19,7 @@ class TLSBroker:
     def __init__(self, folder: Path, issuer: Authority, host: str = NAME, expired: bool = False) -> None:
         self.plain = Mosquitto(folder)
         self.port = free_port()
-        self.plain.configure(f"listener {self.port} {HOST}\n{issuer.issue(folder, host, expired)}")
+        self.plain.configure(f"listener {self.port} {HOST}\n{mosquitto_lines(issuer.issue(folder, host, expired))}")
 
     def rig(self, name: str, image: Path, folder: Path, ca: bytes) -> Rig:
         """A rig for this broker whose board trusts `ca`; what it sends is recorded."""

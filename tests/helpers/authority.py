@@ -1,4 +1,4 @@
-"""A certificate authority of the tests' own, and the certificates of its broker."""
+"""A certificate authority of the tests' own, with certificates for brokers: right ones, and each way to be wrong."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ _DAY = timedelta(days=1)
 
 
 class Authority:
-    """Signs certificates; `days` is how long its own is good from now, negative for an expired one."""
+    """An authority that signs certificates for brokers. Its own certificate is `certificate`, `der` and `pem`.
+
+    That certificate is good for `days` from now; a negative number makes an expired one. `ca` and `signs` say whether
+    it is the certificate of an authority, and whether that may sign certificates.
+    """
 
     def __init__(self, name: str = "test CA", days: int = 30, ca: bool = True, signs: bool = True) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _named(name)
+        self._name = _common_name(name)
         usage = x509.KeyUsage(True, False, False, False, False, signs, True, False, False)
         self.certificate = self._sign(
             self._key.public_key(), self._name, days, [x509.BasicConstraints(ca, None), usage]
@@ -44,21 +48,37 @@ class Authority:
             builder = builder.add_extension(extension, isinstance(extension, x509.BasicConstraints))
         return builder.sign(self._key, SHA256())
 
-    def issue(self, folder: Path, host: str = HOST) -> tuple[Path, Path]:
-        """Write a certificate and its private key for a broker at an IP address; return both files."""
+    def issue(self, folder: Path, host: str = HOST, expired: bool = False) -> tuple[Path, Path]:
+        """Write a certificate and its private key for a broker at an IP address or host name; return both files."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))])
-        certificate = self._sign(key.public_key(), _named("broker"), 30, [names])
-        files = folder / "broker.pem", folder / "broker.key"
+        names = x509.SubjectAlternativeName([_general_name(host)])
+        certificate = self._sign(key.public_key(), _common_name(host), -1 if expired else 30, [names])
+        files = folder / "broker.crt", folder / "broker.key"
         files[0].write_bytes(certificate.public_bytes(Encoding.PEM))
+        files[1].touch(0o600)
         files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return files
 
     def issue_ca_with_other_key(self) -> bytes:
         """Return a CA certificate (PEM) whose key is an Ed25519 one."""
         key = ed25519.Ed25519PrivateKey.generate().public_key()
-        return self._sign(key, _named("other"), 30, [x509.BasicConstraints(True, None)]).public_bytes(Encoding.PEM)
+        return self._sign(key, _common_name("other"), 30, [x509.BasicConstraints(True, None)]).public_bytes(
+            Encoding.PEM
+        )
 
 
-def _named(name: str) -> x509.Name:
+def _common_name(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def mosquitto_lines(files: tuple[Path, Path]) -> str:
+    """Return the lines of mosquitto's configuration that name a certificate and its private key."""
+    certificate, key = files
+    return f"certfile {certificate}\nkeyfile {key}"

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from e4_tools.virtual_board import find_micropython
+from helpers.vm import run_program
 
-_HERE = Path(__file__).resolve().parent
-_ROOT = _HERE.parent.parent
-_HEAP = "64m"  # for the images of the flash, not for the board's work
+_HEAP = "64m"  # The images of the flash need it, not the board.
 LAST_LINE = re.compile(r"(\d+) cuts, (\d+) restarts, (\d+) losses")
 
 
 def run_on_vm(program: str, *arguments: str) -> str:
     """Run a program of this folder on MicroPython; return what it printed. Raises VirtualBoardError without a VM."""
-    return subprocess.run(
-        [*find_micropython(), "-X", f"heapsize={_HEAP}", str(_HERE / program), *arguments],
-        env={**os.environ, "MICROPYPATH": f"{_ROOT / 'lib'}:{_ROOT}:{_HERE.parent}:.frozen"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    ).stdout
+    return run_program(Path(__file__).with_name(program), *arguments, heap=_HEAP)
 
 
 def prove(cuts: int, seed: int, processes: int, store: str = "") -> tuple[str, list[int]]:

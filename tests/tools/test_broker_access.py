@@ -13,7 +13,7 @@ from e4_tools.errors import ToolError
 from e4_tools.mqtt.embedded_broker import HOST, free_port
 from e4_tools.provisioning.install import install
 from e4_tools.virtual_board import VirtualBoard
-from helpers.authority import Authority
+from helpers.authority import Authority, mosquitto_lines
 from helpers.boards import BoardMaker, Mosquitto
 from helpers.interruptions import E4, WIFI_PASSWORD, on_board
 from helpers.members import Operator
@@ -128,11 +128,11 @@ def test_user_and_password_reach_the_board_and_nothing_else(make_board: BoardMak
 
 def test_commands_go_over_tls_and_trust_that_ca_only(tmp_path: Path, mosquitto: Mosquitto) -> None:
     ca, other = Authority(), Authority("another")
-    certificate, key = ca.issue(tmp_path)
+    certified = mosquitto_lines(ca.issue(tmp_path))
     for name, authority in (("ca.pem", ca), ("other.pem", other)):
         (tmp_path / name).write_bytes(authority.pem)
     port = free_port()
-    mosquitto.configure(f"listener {port} {HOST}\ncertfile {certificate}\nkeyfile {key}")
+    mosquitto.configure(f"listener {port} {HOST}\n{certified}")
     operator = Operator(tmp_path, port)
     operator.e4("topic", "add", "lab")
     operator.e4("client", "add", "alice")

@@ -117,7 +117,7 @@ def _draw(rows: list[Row], where: str, path: Path) -> None:
         path.write_text(draw(bars, f"Time of AES-SIV and of a whole client call, on the {where}"))
 
 
-def _say_soak(path: Path = _SOAK) -> None:
+def print_last_soak(path: Path = _SOAK) -> None:
     """Print the line with which the last `make soak` has ended."""
     line = json.loads(path.read_text()).get("line") if path.exists() else None
     click.echo(f"The last soak: {line}" if line else "No soak was run here yet: make soak MINUTES=10")
@@ -164,7 +164,7 @@ def main(port: str | None, exact: bool) -> None:
     _print(rows, place.name)
     if not exact:
         _record(rows, place.name)
-        _say_soak()
+        print_last_soak()
     good = _print_verdict(rows)
     if not exact:  # The picture in the documents only shows figures that keep their budgets.
         _draw(rows, place.name, _SVG if good and isinstance(place, Vm) else _BUILD_SVG)
