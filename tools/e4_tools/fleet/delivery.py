@@ -1,11 +1,13 @@
-"""Sending what the key store has recorded.
+"""Sending the commands that the key store has recorded.
 
-The commands of a client go out in the order of their recording, QoS 2, retained, stamped when they leave. A broker
-keeps one retained message for a topic: a client without a session there finds the last one.
+The commands of a client are sent in the order in which they were recorded, with QoS 2 and retained. Each gets the
+timestamp of the moment when it is sent. A broker keeps one retained message for each topic, so a client that has no
+session at the broker finds only the last command there.
 
-While an ID key is pending, nobody knows which of two keys the client holds, so every command goes out under both; the
-client refuses the one that it cannot read, and nothing changes for it. The one under the key that was known to work
-is the retained one: a client that was not there when SetIDKey was sent still holds that key.
+While a client's new ID key is pending, nobody knows whether the client holds the old key or the new one. Every command
+is therefore sent twice, once under each key. The client refuses the message that it cannot decrypt, and its state does
+not change. Only the message under the old key, which is known to work, is retained: a client that was offline when
+SetIDKey was sent still holds the old key, and finds a command there that it can read.
 """
 
 from __future__ import annotations
@@ -23,64 +25,80 @@ from e4_tools.keystore import KeyStore
 from e4_tools.keystore.models import CURRENT, LEAVING, PENDING, ClientRow, CommandRow, GrantRow
 from e4_tools.mqtt.broker import BrokerConnection, Message
 
-_BATCH = 100  # commands between two records of what the broker has; a crash sends at most so many once more
-_FAILURE_SIZE = 255
-_MOMENT = 0.02  # seconds
+# After so many confirmed commands the key store records that they were sent. If the process is killed, at most so many
+# commands are sent a second time.
+_BATCH_SIZE = 100
+_FAILURE_SIZE = 255  # characters, the width of the column `failure`
+_RETRY_SECONDS = 0.02  # between two attempts to protect a command with a timestamp of its own
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """A command that waits, with all that is needed to send it. Its secrets are still encrypted."""
+class CommandToSend:
+    """A recorded command, with all that is needed to send it. The command itself is still encrypted."""
 
     seq: int
     client_id: str
-    client: str
+    client_name: str
     receiving_topic: str
     opcode: int
     topic_hash: str | None
     sealed: bytes
-    place: tuple[str, ...]
+    place: tuple[str, ...]  # what `sealed` is bound to, see vault.Vault.seal
 
 
 @dataclass
 class Outcome:
-    """What became of a delivery: the number of commands the broker has, and clients (names) with why not."""
+    """The outcome of a delivery."""
 
-    sent: int = 0
-    failures: dict[str, str] = field(default_factory=dict)
+    sent: int = 0  # commands that the broker has confirmed
+    failures: dict[str, str] = field(default_factory=dict)  # why a client was not reached, by the name of the client
+
+
+@dataclass(frozen=True)
+class _SendingKey:
+    """An ID key under which the commands of a client are sent."""
+
+    key: bytes = field(repr=False)
+    retain: bool  # whether the broker keeps what is sent under this key
 
 
 class Delivery:
-    """Sends the unsent commands of some clients, or of all. `progress` is called with the number settled, of how many.
-
-    Whoever calls holds the store's `sending` lock.
-    """
+    """One delivery of unsent commands to a broker. The caller holds the store's sending lock."""
 
     def __init__(self, store: KeyStore, broker: BrokerConnection) -> None:
         self._store = store
         self._broker = broker
         self._outcome = Outcome()
-        self._keys: dict[str, list[tuple[bytes, bool]]] = {}  # client ID: its ID keys, whether to retain
-        self._parts: dict[int, int] = {}  # seq: messages of it that are not settled
-        self._done: list[Waiting] = []
+        # The ID keys of each client, by client ID. Filled by `_load`.
+        self._keys: dict[str, list[_SendingKey]] = {}
+        # How many messages of each command the broker has still to confirm, by `seq`. A command has two messages while
+        # an ID key is pending.
+        self._messages_left: dict[int, int] = {}
+        # Commands that the broker has confirmed and the key store has not recorded yet.
+        self._confirmed: list[CommandToSend] = []
+        # All that this delivery has sent, so that no two messages are equal; see `_protect`.
         self._protected: set[bytes] = set()
 
     def send(
         self, client_ids: Collection[str] | None = None, progress: Callable[[int, int], None] = lambda done, of: None
     ) -> Outcome:
-        """Send, and record what the broker has. Raises BrokerError, KeyStoreError: what is unsent stays recorded."""
-        waiting = self._load(client_ids)
-        settled = 0
+        """Send the unsent commands of these clients, or of all clients, and record what the broker has confirmed.
 
-        def settle(command: Waiting, failure: str | None) -> None:
-            nonlocal settled
-            settled += self._settled(command, failure)
-            progress(settled, len(waiting))
+        `progress` is called after each command with the number of commands that are done and the number of all. Raises
+        BrokerError if the connection is lost, and KeyStoreError. Whatever was not confirmed stays recorded as unsent.
+        """
+        commands = self._load(client_ids)
+        done = 0
+
+        def settle(command: CommandToSend, failure: str | None) -> None:
+            nonlocal done
+            done += self._note_result(command, failure)
+            progress(done, len(commands))
 
         try:
-            self._broker.publish_all(self._messages(waiting), settle)
+            self._broker.publish_all(self._messages(commands), settle)
         except BrokerError as error:
-            left = len(waiting) - self._outcome.sent
+            left = len(commands) - self._outcome.sent
             raise BrokerError(
                 f"{error}; {self._outcome.sent} commands were sent, {left} wait in the key store for e4 sync"
             ) from None
@@ -93,7 +111,8 @@ class Delivery:
         """How many commands the broker has confirmed so far."""
         return self._outcome.sent
 
-    def _load(self, client_ids: Collection[str] | None) -> list[Waiting]:
+    def _load(self, client_ids: Collection[str] | None) -> list[CommandToSend]:
+        """Return the unsent commands in the order of sending, and decrypt the ID keys of their clients."""
         wanted = None if client_ids is None else set(client_ids)
         with self._store.transaction() as session:
             rows = session.scalars(
@@ -104,85 +123,96 @@ class Delivery:
             rows = [row for row in rows if wanted is None or row.client_id in wanted]
             for client in {row.client_id: row.client for row in rows}.values():
                 self._open_keys(client)
-            return [_waiting(row) for row in rows]
+            return [_command_to_send(row) for row in rows]
 
     def _open_keys(self, client: ClientRow) -> None:
-        """Open the ID keys to send under: the one known to work first, as a client that holds both takes it quietly."""
+        """Decrypt the ID keys to send under, the current key first.
+
+        The order matters to a client that holds both keys. It drops the old key as soon as a command arrives under the
+        new one, and would then refuse the message under the old key.
+        """
         keys = []
         try:
             for state in (CURRENT, PENDING):
-                key = client.key(state)
-                if key is not None:
-                    keys.append((self._store.vault.open(key.key, *key.place), state == CURRENT))
+                row = client.key(state)
+                if row is not None:
+                    keys.append(_SendingKey(self._store.vault.open(row.key, *row.place), retain=state == CURRENT))
         except ToolError as error:
             self._outcome.failures[client.name] = str(error)
         self._keys[client.id] = keys
 
-    def _messages(self, waiting: list[Waiting]) -> Iterator[tuple[Waiting, Message]]:
-        for command in waiting:
-            if command.client in self._outcome.failures:  # what follows must not overtake what failed
-                continue
+    def _messages(self, commands: list[CommandToSend]) -> Iterator[tuple[CommandToSend, Message]]:
+        """Yield the messages of all commands. They are protected only now, so that their timestamps are right."""
+        for command in commands:
+            if command.client_name in self._outcome.failures:
+                continue  # the order would change if a later command of this client were sent and an earlier one not
             try:
                 plain = self._store.vault.open(command.sealed, *command.place)
                 keys = self._keys[command.client_id]
                 if command.opcode == e4.commands.SET_ID_KEY:
-                    keys = [(key, retain) for key, retain in keys if retain]  # whoever holds the new key has it
-                payloads = [(self._protect(plain, key), retain) for key, retain in keys]
+                    # Under the current key only: a client that reads commands under the pending key holds that key
+                    # already, and this command would tell it nothing.
+                    keys = [key for key in keys if key.retain]
+                payloads = [(self._protect(plain, key.key), key.retain) for key in keys]
             except (ToolError, e4.E4Error) as error:
-                self._outcome.failures[command.client] = str(error)
+                self._outcome.failures[command.client_name] = str(error)
                 continue
-            self._parts[command.seq] = len(payloads)
+            self._messages_left[command.seq] = len(payloads)
             for payload, retain in payloads:
                 yield command, Message(command.receiving_topic, payload, retain)
 
     def _protect(self, plain: bytes, key: bytes) -> bytes:
-        """Protect a command so that it is like none sent before: an equal one would be taken for a copy."""
+        """Protect a command so that it differs from all that were sent before.
+
+        Two equal commands that are protected in the same second are equal, and the client would take the second one for
+        a copy of the first. So this waits for the next second.
+        """
         while (payload := e4.protect(plain, key, int(time.time()))) in self._protected:
-            time.sleep(_MOMENT)
+            time.sleep(_RETRY_SECONDS)
         self._protected.add(payload)
         return payload
 
-    def _settled(self, command: Waiting, failure: str | None) -> int:
-        """Note what became of one message; return 1 if its command needs no further one."""
+    def _note_result(self, command: CommandToSend, failure: str | None) -> int:
+        """Note what became of one message. Return 1 if it was the last message of its command, and 0 otherwise."""
         if failure:
-            self._outcome.failures[command.client] = failure
-        self._parts[command.seq] -= 1
-        if self._parts[command.seq]:
+            self._outcome.failures[command.client_name] = failure
+        self._messages_left[command.seq] -= 1
+        if self._messages_left[command.seq]:
             return 0
-        if command.client not in self._outcome.failures:
+        if command.client_name not in self._outcome.failures:
             self._outcome.sent += 1
-            self._done.append(command)
-            if len(self._done) >= _BATCH:
+            self._confirmed.append(command)
+            if len(self._confirmed) >= _BATCH_SIZE:
                 self._record()
         return 1
 
     def _record(self) -> None:
-        """Record what the broker has, and what failed."""
+        """Record in the key store what the broker has confirmed and what has failed."""
         now = int(time.time())
         with self._store.transaction() as session:
-            for command in self._done:
+            for command in self._confirmed:
                 session.execute(delete(CommandRow).where(CommandRow.seq == command.seq))
                 if command.opcode == e4.commands.SET_TOPIC_KEY:
-                    mine = (GrantRow.client_id == command.client_id, GrantRow.topic_hash == command.topic_hash)
-                    session.execute(update(GrantRow).where(*mine).values(sent_at=now))
+                    its_grant = (GrantRow.client_id == command.client_id, GrantRow.topic_hash == command.topic_hash)
+                    session.execute(update(GrantRow).where(*its_grant).values(sent_at=now))
             for name, failure in self._outcome.failures.items():
                 failed = select(ClientRow.id).where(ClientRow.name == name).scalar_subquery()
                 reason = failure[:_FAILURE_SIZE]
                 session.execute(update(CommandRow).where(CommandRow.client_id == failed).values(failure=reason))
-            _forget_departed(session)
-        self._done.clear()
+            _delete_departed(session)
+        self._confirmed.clear()
 
 
-def _waiting(row: CommandRow) -> Waiting:
+def _command_to_send(row: CommandRow) -> CommandToSend:
     client = row.client
-    return Waiting(
+    return CommandToSend(
         row.seq, client.id, client.name, client.receiving_topic, row.opcode, row.topic_hash, row.command, row.place
     )
 
 
-def _forget_departed(session: Session) -> None:
-    """Delete removed clients to which nothing is left to send."""
+def _delete_departed(session: Session) -> None:
+    """Delete the clients that have been removed and have no unsent command any more."""
     for client in session.scalars(select(ClientRow).where(ClientRow.state == LEAVING)):
-        left = select(func.count()).select_from(CommandRow).where(CommandRow.client_id == client.id)
-        if not session.scalar(left):
+        unsent = select(func.count()).select_from(CommandRow).where(CommandRow.client_id == client.id)
+        if not session.scalar(unsent):
             session.delete(client)

@@ -1,7 +1,8 @@
-"""What an operator wants of a fleet, written into the key store: who exists, who may read what, what is to be sent.
+"""The operations on a fleet: adding and removing clients and topics, granting topics, changing their keys.
 
-Nothing here sends: a change and the commands that follow from it are recorded in one transaction, `delivery.Delivery`
-sends what is recorded, and whatever a crash leaves unsent is sent by the next command for that client.
+Nothing here sends. A change, and the MQTT commands that follow from it, are recorded in the key store in one
+transaction, and `delivery.Delivery` sends what is recorded. If a crash comes in between, the commands stay recorded as
+unsent, and the next delivery to that client sends them.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ SYMMETRIC = "symmetric"
 
 
 class Fleet:
-    """The operations. Each takes names, is one transaction, and returns the IDs of the clients with something to send.
+    """The operations on the clients and topics of a key store; `id_keys` has those on ID keys.
 
-    All raise UnknownName, NameTaken, E4Error (a bad name, topic or key) and KeyStoreError; then nothing has changed.
+    Each operation takes names and is one transaction. Where commands follow from it, it returns the IDs of the clients
+    that have something to be sent. All raise UnknownName, NameTaken, E4Error (for a bad name, topic or key) and
+    KeyStoreError; then nothing has changed.
     """
 
     def __init__(self, store: KeyStore) -> None:
@@ -36,14 +39,17 @@ class Fleet:
         self._outbox = Outbox(store.vault)
 
     def ids_of(self, names: Iterable[str]) -> list[str]:
-        """Return the IDs of clients."""
+        """Return the IDs of the clients with these names."""
         with self._store.transaction() as session:
             return [find_client(session, name).id for name in names]
 
     # Clients
 
     def add_client(self, name: str, key: bytes, receiving_topic: str | None = None) -> str:
-        """Add a client that holds the 32-byte ID key `key`; return its ID."""
+        """Add a client that holds the ID key `key` (32 bytes). Return its ID (32 hexadecimal digits).
+
+        `receiving_topic` is where the client gets its commands, if that is not the standard topic made from its ID.
+        """
         client_id = e4.id_of(name).hex()
         topic = receiving_topic or e4.receiving_topic(bytes.fromhex(client_id))
         check_publishable(topic)
@@ -61,9 +67,9 @@ class Fleet:
         return client_id
 
     def remove_client(self, name: str) -> list[str]:
-        """Take everything from a client: ResetTopics to it, new keys for those who shared a topic with it.
+        """Take all topic keys from a client, and give a new key to all other clients of its topics.
 
-        The client is forgotten once its last command is with the broker.
+        The client gets ResetTopics. It is deleted from the key store once the broker has confirmed that command.
         """
         with self._store.transaction() as session:
             client = find_client(session, name)
@@ -75,12 +81,12 @@ class Fleet:
             return [client.id, *(stayed for topic in topics for stayed in self._rotate(session, topic))]
 
     def forget_client(self, name: str) -> None:
-        """Delete a client, its keys and what has not been sent to it, and send nothing."""
+        """Delete a client, its keys and its unsent commands. Nothing is sent to it."""
         with self._store.transaction() as session:
             session.delete(find_client(session, name))
 
     def reset(self, name: str) -> list[str]:
-        """Have a client forget all topic keys, and withdraw its grants; the topics keep their keys."""
+        """Have a client forget all topic keys, and withdraw its grants. The topics keep their keys."""
         with self._store.transaction() as session:
             client = find_client(session, name)
             client.grants.clear()
@@ -98,7 +104,7 @@ class Fleet:
     # Topics
 
     def add_topic(self, name: str, key: bytes | None = None) -> None:
-        """Add a topic with the 32-byte key `key`, or a random one."""
+        """Add a topic with the key `key` (32 bytes), or with a random key."""
         hashed = e4.topic_hash(name).hex()
         check_publishable(name)
         secret = e4.siv.check_key(new_key() if key is None else key)
@@ -110,7 +116,7 @@ class Fleet:
             session.add(topic)
 
     def rotate(self, name: str) -> list[str]:
-        """Give a topic a new key, and all its clients that key."""
+        """Give a topic a new key, and send that key to all clients of the topic."""
         with self._store.transaction() as session:
             return self._rotate(session, find_topic(session, name))
 
@@ -125,7 +131,7 @@ class Fleet:
             return [client.id for client in clients]
 
     def grant(self, client_name: str, topic_name: str) -> list[str]:
-        """Let a client have a topic's key, or send it again."""
+        """Let a client have the key of a topic. If it has that grant already, the key is sent again."""
         with self._store.transaction() as session:
             client, topic = find_pair(session, client_name, topic_name)
             if client.state == LEAVING:
@@ -138,9 +144,10 @@ class Fleet:
             return [client.id]
 
     def revoke(self, client_name: str, topic_name: str) -> list[str]:
-        """Have a client forget a topic, and give those who stay a new key: a thief ignores RemoveTopic.
+        """Have a client forget a topic, and give a new key to the clients that keep it.
 
-        Raises UnknownName too if the client has no grant.
+        The new key is what really shuts the client out: a stolen client may ignore the command RemoveTopic. Raises
+        UnknownName also if the client has no grant of the topic.
         """
         with self._store.transaction() as session:
             client, topic = find_pair(session, client_name, topic_name)
@@ -155,12 +162,13 @@ class Fleet:
             session.flush()
             return [client.id, *self._rotate(session, topic)]
 
-    # What they are made of
+    # Steps of the operations
 
     def _rotate(self, session: Session, topic: TopicRow) -> list[str]:
+        """Give a topic a new key, and queue that key for all its clients. Return the IDs of the clients."""
         vault, key = self._store.vault, new_key()
-        before = vault.open(topic.key, *topic.place("key"))
-        topic.previous_key = vault.seal(before, *topic.place("previous_key"))
+        replaced = vault.open(topic.key, *topic.place("key"))
+        topic.previous_key = vault.seal(replaced, *topic.place("previous_key"))
         topic.key = vault.seal(key, *topic.place("key"))
         topic.rotated_at = _now()
         command = e4.commands.set_topic_key(key, topic.name)
@@ -171,6 +179,7 @@ class Fleet:
         return [grant.client_id for grant in topic.grants]
 
     def _queue_key(self, session: Session, grant: GrantRow) -> None:
+        """Queue the current key of a granted topic for the client of the grant."""
         topic = grant.topic
         grant.sent_at = None
         key = self._store.vault.open(topic.key, *topic.place("key"))

@@ -1,7 +1,7 @@
-"""Changing ID keys so that no failure leaves a client that nobody can reach.
+"""Changing the ID keys of clients so that no failure leaves a client that nobody can reach.
 
-SetIDKey takes effect at once, and nothing tells that it did. So the new key is recorded as pending before anything is
-sent, and neither key is lost until the new one is known to work.
+SetIDKey takes effect in the client at once, and no answer says that it arrived. So the new key is recorded as pending
+before it is sent, and the old key stays in the key store until somebody knows that the client holds the new one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
 import e4
@@ -23,13 +23,19 @@ from e4_tools.keystore.vault import Vault
 
 
 class Rekeying:
-    """The operations. Each is one transaction, and raises UnknownName and KeyStoreError; then nothing has changed."""
+    """The operations on ID keys.
+
+    Each operation is one transaction. All raise UnknownName and KeyStoreError; then nothing has changed.
+    """
 
     def __init__(self, store: KeyStore) -> None:
         self._store = store
 
     def rekey(self, name: str) -> list[str]:
-        """Give a client a new ID key, pending until `confirm`; while one is pending, send that one again."""
+        """Record a new ID key for a client, pending until `confirm`, and the command SetIDKey that brings it.
+
+        If the client has a pending key already, that key is sent again. Return the ID of the client, in a list.
+        """
         vault = self._store.vault
         with self._store.transaction() as session:
             client = find_client(session, name)
@@ -43,41 +49,42 @@ class Rekeying:
             return [client.id]
 
     def renew(self, name: str) -> None:
-        """Give a client another ID key that it is to get over its serial port; the one before is kept as previous.
+        """Give a client another ID key, which a board will get over its serial port. The old key is kept as previous.
 
-        A pending key is dropped, sent or not: the board that is to get this one has not heard of it.
+        A pending key is dropped, whether it was sent or not: the board that will get the new key never had it.
         """
         with self._store.transaction() as session:
             client = find_client(session, name)
-            _retire(client, client.key(CURRENT))
+            _make_previous(client, client.key(CURRENT))
             pending = client.key(PENDING)
             if pending is not None:
                 client.keys.remove(pending)
-            mine = (CommandRow.client_id == client.id, CommandRow.opcode == e4.commands.SET_ID_KEY)
-            session.execute(delete(CommandRow).where(*mine))
+            session.execute(delete(CommandRow).where(*_set_id_key_for(client)))
             session.flush()
             add_id_key(session, self._store.vault, client, CURRENT, new_key())
 
     def confirm(self, name: str) -> None:
-        """Have the pending ID key be the one, on the operator's word; the one before it is kept as previous.
+        """Make the pending ID key the current one, on the operator's word. The old key is kept as previous.
 
-        Raises ToolError if none is pending, or if it has never been sent.
+        Raises ToolError if no key is pending, or if the pending key has never been sent.
         """
         with self._store.transaction() as session:
             client = find_client(session, name)
             pending, current = client.key(PENDING), client.key(CURRENT)
             if pending is None:
                 raise ToolError(f"{name} has no ID key that waits to be confirmed; nothing was done")
-            mine = (CommandRow.client_id == client.id, CommandRow.opcode == e4.commands.SET_ID_KEY)
-            if session.scalar(select(func.count()).select_from(CommandRow).where(*mine)):
+            if session.scalar(select(func.count()).select_from(CommandRow).where(*_set_id_key_for(client))):
                 raise ToolError(
                     f"the new ID key of {name} has not been sent; nothing was done. e4 client rekey sends it"
                 )
-            _retire(client, current)
+            _make_previous(client, current)
             _change_state(pending, CURRENT)
 
     def unconfirm(self, name: str) -> None:
-        """Take the last `confirm` back: the previous key is the current one again, and the other pending."""
+        """Undo the last `confirm`: the previous key is the current one again, and the current one is pending.
+
+        Raises ToolError if there is no `confirm` to undo.
+        """
         with self._store.transaction() as session:
             client = find_client(session, name)
             current, previous = client.key(CURRENT), client.key(PREVIOUS)
@@ -87,33 +94,38 @@ class Rekeying:
             _change_state(previous, CURRENT)
 
     def record_proof(self, name: str, uid: str) -> str:
-        """Record that the client has proved to hold one of its ID keys; return the state that the key was in.
+        """Record that the client has proved to hold the ID key `uid`. Return the state in which that key was before.
 
-        Older keys are then of no use and deleted. Newer ones stay: the client may be about to learn them.
+        Keys that are older than the proved one are of no use any more, and are deleted. Newer keys stay, because the
+        command that brings the newer key may still be on its way to the client.
         """
         with self._store.transaction() as session:
             client = find_client(session, name)
             held = next(key for key in client.keys if key.uid == uid)
-            was = held.state
+            state_before = held.state
             current, pending = client.key(CURRENT), client.key(PENDING)
-            if was == PREVIOUS and current is not None:
-                _change_state(current, PENDING) if pending is None else _retire(client, current)
+            if state_before == PREVIOUS and current is not None:
+                _change_state(current, PENDING) if pending is None else _make_previous(client, current)
             else:
                 for key in list(client.keys):
                     if key is not held and key is not pending:
                         client.keys.remove(key)
-            if was == PENDING:
-                mine = (CommandRow.client_id == client.id, CommandRow.opcode == e4.commands.SET_ID_KEY)
-                session.execute(delete(CommandRow).where(*mine))
+            if state_before == PENDING:
+                session.execute(delete(CommandRow).where(*_set_id_key_for(client)))
             held.state = CURRENT
-            return was
+            return state_before
 
 
 def add_id_key(session: Session, vault: Vault, client: ClientRow, state: str, key: bytes) -> None:
-    """Add an ID key to a client, in the caller's transaction."""
+    """Add an ID key to a client, in the transaction of the caller."""
     row = IdKeyRow(uid=secrets.token_hex(16), client_id=client.id, state=state, since=_now())
     row.key = vault.seal(key, *row.place)
     session.add(row)
+
+
+def _set_id_key_for(client: ClientRow) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Return the conditions that select the unsent SetIDKey of a client."""
+    return CommandRow.client_id == client.id, CommandRow.opcode == e4.commands.SET_ID_KEY
 
 
 def _now() -> int:
@@ -124,8 +136,12 @@ def _change_state(key: IdKeyRow, state: str) -> None:
     key.state, key.since = state, _now()
 
 
-def _retire(client: ClientRow, key: IdKeyRow | None) -> None:
-    """Keep a key as the newest of the previous ones."""
+def _make_previous(client: ClientRow, key: IdKeyRow | None) -> None:
+    """Keep a key as the newest of the client's previous keys.
+
+    Its `since` is later than that of every other previous key, even within one second: `ClientRow.key` takes the newest
+    one, and `unconfirm` would otherwise bring the wrong key back.
+    """
     if key is not None:
         before = client.key(PREVIOUS)
         key.since = max(_now(), before.since + 1 if before is not None else 0)
