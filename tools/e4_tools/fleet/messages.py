@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -21,17 +21,18 @@ _REMEMBERED = 1024  # messages of which a copy is refused
 
 
 @dataclass(frozen=True)
-class _Keys:
-    current: bytes
-    previous: bytes | None
-    rotated_at: int
+class _TopicKeys:
+    """The keys of a topic, decrypted. They are kept out of the representation, which may end in a log."""
+
+    current: bytes = field(repr=False)
+    previous: bytes | None = field(repr=False)
+    rotated_at: int  # Unix seconds when `current` replaced `previous`; 0 if it never did
 
 
 class TopicReader:
-    """Unprotects what arrives on some topics, or on all that the store has when it is made.
+    """Unprotects what arrives on some topics, or on all topics that the key store has when the reader is made.
 
-    Keys are read anew when a message does not verify: another process may have rotated them. Raises UnknownName,
-    KeyStoreError.
+    Raises UnknownName for a topic that the store does not have, or if it has none at all, and KeyStoreError.
     """
 
     def __init__(self, store: KeyStore, topics: tuple[str, ...] = ()) -> None:
@@ -39,39 +40,49 @@ class TopicReader:
         self._accepted = Copies(_REMEMBERED)
         with store.transaction() as session:
             names = topics or tuple(session.scalars(select(TopicRow.name).order_by(TopicRow.name)))
-            self._keys = {name: self._load(session, name) for name in names}
+            self._keys = {name: self._load_keys(session, name) for name in names}
         if not names:
             raise UnknownName("the key store has no topics; e4 topic add makes one")
 
     @property
     def topics(self) -> list[str]:
+        """The names of the topics that this reader can read."""
         return list(self._keys)
 
-    def _load(self, session: Session, name: str) -> _Keys:
-        topic, vault = find_topic(session, name), self._store.vault
-        before = vault.open(topic.previous_key, *topic.place("previous_key")) if topic.previous_key else None
-        return _Keys(vault.open(topic.key, *topic.place("key")), before, topic.rotated_at or 0)
-
     def unprotect(self, payload: bytes, topic: str) -> bytes:
-        """Return the message. Raises E4Error; UnknownName if the topic has been removed; KeyStoreError."""
-        message = self._unprotect(payload, topic)
+        """Return the message in a payload that arrived on a topic.
+
+        Raises E4Error if the payload cannot be accepted, as `e4.Client.unprotect` does; UnknownName if the topic has
+        been removed meanwhile; KeyStoreError.
+        """
+        message = self._open(payload, topic)
         self._accepted.check(payload, int(time.time()))
         self._accepted.add(payload)
         return message
 
-    def _unprotect(self, payload: bytes, topic: str) -> bytes:
+    def _open(self, payload: bytes, topic: str) -> bytes:
+        """Decrypt a payload. If that fails, read the keys anew: another `e4` may have rotated them."""
         try:
-            return _unprotect(payload, self._keys[topic])
+            return _open_with(self._keys[topic], payload)
         except e4.NotAuthentic:
             with self._store.transaction() as session:
-                found = self._load(session, topic)
+                found = self._load_keys(session, topic)
             if found == self._keys[topic]:
                 raise
         self._keys[topic] = found
-        return _unprotect(payload, found)
+        return _open_with(found, payload)
+
+    def _load_keys(self, session: Session, name: str) -> _TopicKeys:
+        topic, vault = find_topic(session, name), self._store.vault
+        previous = vault.open(topic.previous_key, *topic.place("previous_key")) if topic.previous_key else None
+        return _TopicKeys(vault.open(topic.key, *topic.place("key")), previous, topic.rotated_at or 0)
 
 
-def _unprotect(payload: bytes, keys: _Keys) -> bytes:
+def _open_with(keys: _TopicKeys, payload: bytes) -> bytes:
+    """Decrypt a payload with the current key, or with the previous one as long as clients accept that.
+
+    Raises E4Error.
+    """
     now = int(time.time())
     try:
         return e4.unprotect(payload, keys.current, now)
@@ -82,7 +93,7 @@ def _unprotect(payload: bytes, keys: _Keys) -> bytes:
 
 
 def protect(store: KeyStore, message: bytes, topic: str) -> bytes:
-    """Return `message` protected for a topic. Raises ToolError, E4Error."""
+    """Return `message` protected with the key of a topic. Raises ToolError, E4Error."""
     check_publishable(topic)
     with store.transaction() as session:
         found = find_topic(session, topic)
@@ -90,11 +101,11 @@ def protect(store: KeyStore, message: bytes, topic: str) -> bytes:
     return e4.protect(message, key, int(time.time()))
 
 
-def outlive_its_second(payload: bytes) -> None:
-    """Wait until no later message can bear the same timestamp.
+def wait_for_next_second(payload: bytes) -> None:
+    """Wait until no later message can get the same timestamp as this protected one.
 
-    Two equal messages of one second are equal when protected, and receivers take the second one for a copy. A program
-    that sends one message cannot remember it for the next.
+    Two equal messages that are protected in the same second are equal, and receivers take the second one for a copy. A
+    process that sends one message and ends cannot tell the next process what it has sent, so it waits instead.
     """
-    stamp = int.from_bytes(payload[:8], "little")
-    time.sleep(max(0.0, min(1.0, stamp + 1 - time.time())))
+    timestamp = int.from_bytes(payload[:8], "little")
+    time.sleep(max(0.0, min(1.0, timestamp + 1 - time.time())))

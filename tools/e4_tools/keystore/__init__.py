@@ -1,4 +1,12 @@
-"""The key store: clients, topics, who holds which key, and what has yet to be sent. Its secrets are encrypted."""
+"""The key store: clients, topics, which client holds which keys, and which commands have yet to be sent.
+
+It is a database in SQLite or PostgreSQL, in which every secret is encrypted.
+
+- `key_store` opens and makes stores; `engine` knows about databases; `vault` encrypts the secrets.
+- `models` has the tables, and `finding` finds their rows by name.
+- `outbox` records the commands that are to be sent.
+- `completion` lists names for a shell.
+"""
 
 from e4_tools.keystore.key_store import KeyStore, make_store, open_store, read_store, store_exists
 from e4_tools.keystore.vault import KEY_FILE, LEAST_PASSPHRASE, PASSPHRASE

@@ -1,4 +1,4 @@
-"""The database under a key store: one SQLite file, or a server's, and its schema."""
+"""The database under a key store, and its schema. It is one SQLite file, or a database on a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from e4_tools.errors import KeyStoreError
 from e4_tools.keystore.models import SCHEMA
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-_BUSY_SECONDS = 30
+_BUSY_SECONDS = 30  # for which SQLite waits for another process that is writing
 _EXAMPLE = "postgresql+psycopg://user@host/database"
 _PACKAGES = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "pg8000": "pg8000"}
-_SENDING, _UPGRADING = 0xE4000001, 0xE4000002  # numbers of PostgreSQL's advisory locks
+_SENDING, _UPGRADING = 0xE4000001, 0xE4000002  # the numbers of our advisory locks in PostgreSQL
 
 
 def store_url(place: str) -> URL:
-    """Return the database URL of a path, or of a URL. Raises KeyStoreError."""
+    """Return the database URL of a store that a user gave as a path or as a URL. Raises KeyStoreError."""
     if "://" not in place:
         return URL.create("sqlite", database=str(Path(place).expanduser()))
     try:
@@ -39,27 +39,30 @@ def store_url(place: str) -> URL:
 
 
 def has_password(place: str) -> bool:
-    """Tell whether a place of a store is a URL with a password in it."""
+    """Return whether a store was given as a URL that has a password in it."""
     try:
         url = store_url(place)
-    except KeyStoreError:  # whoever opens the store says so
+    except KeyStoreError:  # opening the store will report it
         return False
     return url.password is not None or "password" in url.query
 
 
-def shown(url: URL) -> str:
-    """Return how a person knows the store: its path, or its URL without what may be secret in it."""
+def describe_url(url: URL) -> str:
+    """Return the store's path, or its URL without the password and the query, which may hold secrets."""
     path = sqlite_path(url)
     return str(path) if path else url.set(query={}).render_as_string(hide_password=True)
 
 
 def sqlite_path(url: URL) -> Path | None:
-    """Return the file of a store in SQLite, or None for a server."""
+    """Return the file of a store in SQLite, or None for a store on a server."""
     return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
 def make_file(path: Path) -> None:
-    """Make an empty file that nobody else may read; SQLite gives its journal the same permissions."""
+    """Make an empty file that no other user may read, for SQLite to write into. Raises KeyStoreError.
+
+    SQLite by itself would make a file that others may be able to read. It gives its journal the permissions of the file.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -68,7 +71,7 @@ def make_file(path: Path) -> None:
 
 
 def make_engine(url: URL) -> Engine:
-    """Return the engine for a store. Raises KeyStoreError if there is no driver for the URL."""
+    """Return the SQLAlchemy engine for a store. Raises KeyStoreError if there is no driver for the URL."""
     try:
         engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     except (NoSuchModuleError, ImportError, ArgumentError):
@@ -85,7 +88,9 @@ def make_engine(url: URL) -> Engine:
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # transactions are begun by us, so that a change of schema is in one too
+    # Without this, sqlite3 begins transactions by itself, and leaves changes of the schema out of them. A migration
+    # that is interrupted would then be half done. Now `_begin_sqlite` begins every transaction.
+    connection.isolation_level = None
     for pragma in (f"busy_timeout = {_BUSY_SECONDS * 1000}", "foreign_keys = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")
 
@@ -95,13 +100,19 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def try_lock(connection: Connection) -> bool:
-    """Take the server's lock for those who send, if it is free. It is the connection's, and ends with it."""
+    """Take the lock for sending on a server, if it is free. Return whether it was taken.
+
+    The lock belongs to the connection, and ends with it.
+    """
     return bool(connection.execute(select(func.pg_try_advisory_lock(_SENDING))).scalar())
 
 
 @contextmanager
-def explained(place: str) -> Iterator[None]:
-    """Turn what a database raises into KeyStoreError, with no statement or value in it."""
+def explain_errors(place: str) -> Iterator[None]:
+    """Turn the errors of a database into KeyStoreError.
+
+    The statement and its values are left out of the text: they name clients and hold encrypted secrets.
+    """
     try:
         yield
     except SQLAlchemyError as error:
@@ -118,18 +129,22 @@ def schema_of(connection: Connection) -> str | None:
 
 
 def upgrade(connection: Connection, migrations: Path = MIGRATIONS, to: str = SCHEMA) -> None:
-    """Bring the database to the schema `to`, in the connection's transaction. Raises KeyStoreError if it is newer."""
+    """Bring the database to the schema `to`, in the transaction of the connection.
+
+    Raises KeyStoreError if the database has a newer schema; then nothing has changed.
+    """
     found = schema_of(connection)
     if found != to and connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(_UPGRADING)))
-        found = schema_of(connection)  # another e4 may have done it meanwhile
+        found = schema_of(connection)  # another e4 may have upgraded it while we waited for the lock
     if found == to:
         return
     if found is not None and found > to:
         raise KeyStoreError(
             f"the key store was made by a later e4 (schema {found}, ours is {to}); it was left as found"
         )
-    from alembic import command  # noqa: PLC0415 (half a second, seldom needed)
+    # Imported here because importing alembic takes half a second, and few commands upgrade a store.
+    from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()

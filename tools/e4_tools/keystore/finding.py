@@ -1,4 +1,4 @@
-"""Clients and topics by their names."""
+"""Finding clients and topics in the key store by their names."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from e4_tools.keystore.models import ClientRow, TopicRow
 
 
 def find_client(session: Session, name: str) -> ClientRow:
-    """Return a client by its name. Raises UnknownName, which names those that are spelt alike."""
+    """Return the client with this name. Raises UnknownName, whose text suggests names that are spelt alike."""
     found = session.scalars(select(ClientRow).where(ClientRow.name == name)).one_or_none()
     if found is None:
-        raise _unknown("client", name, session.scalars(select(ClientRow.name)))
+        raise _unknown_name("client", name, session.scalars(select(ClientRow.name)))
     return found
 
 
 def find_topic(session: Session, name: str) -> TopicRow:
-    """Return a topic by its name. Raises UnknownName, which names those that are spelt alike."""
+    """Return the topic with this name. Raises UnknownName, whose text suggests names that are spelt alike."""
     found = session.scalars(select(TopicRow).where(TopicRow.name == name)).one_or_none()
     if found is None:
-        raise _unknown("topic", name, session.scalars(select(TopicRow.name)))
+        raise _unknown_name("topic", name, session.scalars(select(TopicRow.name)))
     return found
 
 
 def find_pair(session: Session, client: str, topic: str) -> tuple[ClientRow, TopicRow]:
-    """Return a client and a topic by their names. Raises UnknownName, which tells if they have changed places."""
+    """Return a client and a topic by their names. Raises UnknownName, which says so if the two were swapped."""
     try:
         return find_client(session, client), find_topic(session, topic)
     except UnknownName:
@@ -41,7 +41,8 @@ def find_pair(session: Session, client: str, topic: str) -> tuple[ClientRow, Top
     raise UnknownName(f"{what}, and the client comes first, then the topic; nothing was done")
 
 
-def _unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
+def _unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownName:
+    """Return the error for a name that the store does not have. `kind` is `client` or `topic`."""
     alike = difflib.get_close_matches(name, list(known), n=3)
     hint = f"did you mean {' or '.join(alike)}?" if alike else f"e4 {kind} list shows all, e4 {kind} add makes one"
     return UnknownName(f"the key store has no {kind} {name}; nothing was done. {hint}")

@@ -1,4 +1,4 @@
-"""A key store: opening and making one, its transactions, and the lock for those who send."""
+"""A key store: opening and making one, its transactions, and the lock that a process holds while it sends."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ from e4_tools.keystore import engine as database
 from e4_tools.keystore import vault
 from e4_tools.keystore.models import StoreRow
 
-LOCK_SECONDS = 60.0
-_LOOK_SECONDS = 0.05  # between two attempts to take the lock
+LOCK_SECONDS = 60.0  # for which one process waits until another one has sent
+_RETRY_SECONDS = 0.05  # between two attempts to take the lock
 
-# Given the kind of a lock (`vault.PASSPHRASE`, `vault.KEY_FILE`), returns the secret for it.
+# A function that is told what opens the store (`vault.PASSPHRASE` or `vault.KEY_FILE`), and returns that secret.
 Secrets = Callable[[str], bytes]
 
 
 class KeyStore:
-    """A store. `place` is what a person calls it; `read_store`, `open_store` or `make_store` give one."""
+    """A key store, as `read_store`, `open_store` and `make_store` return it.
+
+    `place` is its path or its URL, as a person may read it.
+    """
 
     def __init__(self, place: str, engine: Engine, opened: vault.Vault | None = None) -> None:
         self.place = place
@@ -34,28 +37,30 @@ class KeyStore:
 
     @property
     def vault(self) -> vault.Vault:
-        """What its secrets are encrypted with. Raises KeyStoreError if the store was opened for reading names only."""
+        """What encrypts its secrets. Raises KeyStoreError if the store has not been unlocked."""
         if self._vault is None:
             raise KeyStoreError(f"the key store {self.place} has not been unlocked")
         return self._vault
 
     def unlock(self, secrets: Secrets) -> None:
-        """Open the vault. Raises KeyStoreError for a wrong secret."""
+        """Unlock the vault with the secret that `secrets` returns. Raises KeyStoreError if the secret is wrong."""
         with self.transaction() as session:
             lock = _read_lock(session.scalars(select(StoreRow)).one())
         self._vault = vault.unlock(lock, secrets(lock.kind))
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """Give a session whose changes are all made at its end, or none of them. Raises KeyStoreError."""
-        with database.explained(self.place), Session(self._engine) as session, session.begin():
+        """Yield a session. All its changes are made when the block ends, or none if it raises. Raises KeyStoreError."""
+        with database.explain_errors(self.place), Session(self._engine) as session, session.begin():
             yield session
 
     @contextmanager
     def sending(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:
-        """Be the only process that changes and sends: two would race for a client's one retained slot.
+        """Hold the lock of the store, so that no other process changes the store and sends.
 
-        The lock ends with the process, however that ends. Raises KeyStoreError after `seconds`.
+        A broker retains only one message for each client. If two processes sent at once, the older command could be
+        the one that is retained. The operating system, or the server, frees the lock when this process ends, even if
+        it is killed. Raises KeyStoreError if another process holds the lock for `seconds`.
         """
         path = database.sqlite_path(self._engine.url)
         with self._file_lock(path, seconds) if path else self._server_lock(seconds):
@@ -68,38 +73,43 @@ class KeyStore:
         except OSError as error:
             raise KeyStoreError(f"the key store {path} cannot be locked ({error.strerror}); nothing was done") from None
         try:
-            self._wait(lambda: _flock(handle), seconds)
+            self._wait(lambda: _lock_file(handle), seconds)
             yield
         finally:
             os.close(handle)
 
     @contextmanager
     def _server_lock(self, seconds: float) -> Iterator[None]:
-        """Hold a lock of the server's on a connection of its own, outside transactions: readers do not mind."""
-        with database.explained(self.place):
+        """Hold a lock on the server.
+
+        It is held by a connection of its own, outside any transaction, so that others can read the store meanwhile.
+        """
+        with database.explain_errors(self.place):
             connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         with connection:
-            with database.explained(self.place):
+            with database.explain_errors(self.place):
                 self._wait(lambda: database.try_lock(connection), seconds)
             yield
 
-    def _wait(self, locked: Callable[[], bool], seconds: float) -> None:
+    def _wait(self, try_lock: Callable[[], bool], seconds: float) -> None:
+        """Try again and again until the lock is taken. Raises KeyStoreError after `seconds`."""
         deadline = time.monotonic() + seconds
-        while not locked():
+        while not try_lock():
             if time.monotonic() > deadline:
                 raise KeyStoreError(
                     f"another e4 has been sending from {self.place} for {seconds:.0f} s; nothing was done"
                 )
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_RETRY_SECONDS)
 
     def relock(self, kind: str, secret: bytes) -> None:
-        """Have the store opened by another secret from now on. Raises KeyStoreError."""
+        """Change the secret that opens the store. `kind` is PASSPHRASE or KEY_FILE. Raises KeyStoreError."""
         lock = self.vault.lock(kind, secret)
         with self.transaction() as session:
             _write_lock(session.scalars(select(StoreRow)).one(), lock)
 
 
-def _flock(handle: int) -> bool:
+def _lock_file(handle: int) -> bool:
+    """Lock an open file, if no other process has locked it. Return whether that was done."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
@@ -108,48 +118,49 @@ def _flock(handle: int) -> bool:
 
 
 def store_exists(place: str) -> bool:
-    """Tell whether there is a key store at a path or URL. Raises KeyStoreError."""
+    """Return whether there is a key store at a path or URL. Raises KeyStoreError."""
     url = database.store_url(place)
     path = database.sqlite_path(url)
     if path and not path.exists():
         return False
-    with database.explained(database.shown(url)), database.make_engine(url).begin() as connection:
+    with database.explain_errors(database.describe_url(url)), database.make_engine(url).begin() as connection:
         return database.schema_of(connection) is not None
 
 
 def read_store(place: str) -> KeyStore:
-    """Return the store at a path or URL, locked: names and states can be read. An older one is migrated.
+    """Return the store at a path or URL, locked: names and states can be read, and secrets cannot.
 
-    Raises KeyStoreError: there is none, it is damaged or of a later version.
+    A store of an older version is migrated. Raises KeyStoreError if there is no store, or if it is damaged or of a
+    later version.
     """
     url = database.store_url(place)
-    name = database.shown(url)
+    name = database.describe_url(url)
     if not store_exists(place):
         raise KeyStoreError(f"there is no key store at {name}; e4 client add or e4 topic add makes one")
     engine = database.make_engine(url)
-    with database.explained(name), engine.begin() as connection:
+    with database.explain_errors(name), engine.begin() as connection:
         database.upgrade(connection)
     return KeyStore(name, engine)
 
 
 def open_store(place: str, secrets: Secrets) -> KeyStore:
-    """Return the store at a path or URL, unlocked. Raises KeyStoreError as `read_store` does, or for a wrong secret."""
+    """Return the store at a path or URL, unlocked. Raises KeyStoreError as `read_store` and `unlock` do."""
     store = read_store(place)
     store.unlock(secrets)
     return store
 
 
 def make_store(place: str, kind: str, secret: bytes) -> KeyStore:
-    """Make a store that `secret` opens, in one transaction. Raises KeyStoreError if there is one."""
+    """Make a store that `secret` opens, in one transaction. Raises KeyStoreError if there is a store already."""
     url = database.store_url(place)
-    name = database.shown(url)
+    name = database.describe_url(url)
     path = database.sqlite_path(url)
     if path:
         database.make_file(path)
     opened = vault.new_vault()
     lock = opened.lock(kind, secret)
     engine = database.make_engine(url)
-    with database.explained(name), engine.begin() as connection:
+    with database.explain_errors(name), engine.begin() as connection:
         if database.schema_of(connection) is not None:
             raise KeyStoreError(f"there is a key store at {name} already; it was left as it is")
         database.upgrade(connection)
@@ -158,10 +169,10 @@ def make_store(place: str, kind: str, secret: bytes) -> KeyStore:
     return KeyStore(name, engine, opened)
 
 
-def _write_lock(meta: StoreRow, lock: vault.Lock) -> StoreRow:
-    meta.lock_kind, meta.lock_salt, meta.lock_cost, meta.wrapped_key = lock.kind, lock.salt, lock.cost, lock.wrapped
-    return meta
+def _write_lock(row: StoreRow, lock: vault.Lock) -> StoreRow:
+    row.lock_kind, row.lock_salt, row.lock_cost, row.wrapped_key = lock.kind, lock.salt, lock.cost, lock.wrapped
+    return row
 
 
-def _read_lock(meta: StoreRow) -> vault.Lock:
-    return vault.Lock(meta.lock_kind, meta.lock_salt, meta.lock_cost, meta.wrapped_key)
+def _read_lock(row: StoreRow) -> vault.Lock:
+    return vault.Lock(row.lock_kind, row.lock_salt, row.lock_cost, row.wrapped_key)

@@ -1,6 +1,8 @@
-"""The tables of a key store. Times are Unix seconds; columns of secrets hold what `vault.Vault.seal` returned.
+"""The tables of a key store.
 
-A change here needs a migration in `migrations/versions`, and its number in SCHEMA.
+Times are Unix seconds. A column that is marked as a secret holds what `vault.Vault.seal` returned, and `place` is what
+that is bound to. A change of a table needs a migration in `migrations/versions`, and SCHEMA is the number of the newest
+migration.
 """
 
 from __future__ import annotations
@@ -10,18 +12,19 @@ from typing import Annotated
 from sqlalchemy import BigInteger, ForeignKey, Integer
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-SCHEMA = "0002"  # the newest of migrations/versions
+SCHEMA = "0002"
 
-# States of a client
+# The states of a client.
 MEMBER = "member"
-LEAVING = "leaving"  # removed, but not all of its last commands are with the broker yet
+LEAVING = "leaving"  # the operator has removed it, and the broker has not confirmed its last commands yet
 
-# States of an ID key; a client has one current key, at most one pending one, and any number of previous ones
-CURRENT = "current"  # the one that the client is known to hold, or held before the pending one was sent
-PENDING = "pending"  # sent, perhaps; not known to work
-PREVIOUS = "previous"  # replaced by one that the operator confirmed; deleted once a board proves the newer one
+# The states of an ID key. A client has one current key, at most one pending key, and any number of previous keys.
+CURRENT = "current"  # the client is known to hold it, or is known to have held it before the pending key was sent
+PENDING = "pending"  # it may have been sent, and nobody knows whether the client holds it
+PREVIOUS = "previous"  # the operator has confirmed a newer key; deleted once a board proves that it holds the newer one
 
-
+# An integer of 64 bits. In SQLite it is declared as Integer, which has 64 bits there: SQLite numbers the rows of a
+# table by itself only if the primary key has that type.
 Long = Annotated[int, mapped_column(BigInteger().with_variant(Integer, "sqlite"))]
 
 
@@ -30,7 +33,7 @@ class Table(DeclarativeBase):
 
 
 class StoreRow(Table):
-    """One row: the lock of the store, see `vault.Lock`."""
+    """The only row of its table: what opens the store, see `vault.Lock`."""
 
     __tablename__ = "meta"
 
@@ -43,21 +46,21 @@ class StoreRow(Table):
 
 
 class ClientRow(Table):
-    """An E4 client whose ID key is known here."""
+    """An E4 client whose ID key the store has."""
 
     __tablename__ = "clients"
 
-    id: Mapped[str] = mapped_column(primary_key=True)  # E4's 16-byte ID in hexadecimal
+    id: Mapped[str] = mapped_column(primary_key=True)  # the 16 bytes of its E4 ID, in hexadecimal
     name: Mapped[str] = mapped_column(unique=True)
     receiving_topic: Mapped[str]
-    mode: Mapped[str]  # "symmetric"; room for the public-key mode
-    state: Mapped[str]
+    mode: Mapped[str]  # "symmetric"; E4's public-key mode could be told apart here
+    state: Mapped[str]  # MEMBER or LEAVING
     added_at: Mapped[Long]
     keys: Mapped[list[IdKeyRow]] = relationship(cascade="all, delete-orphan", passive_deletes=True)
     grants: Mapped[list[GrantRow]] = relationship(cascade="all, delete-orphan", back_populates="client")
 
     def key(self, state: str) -> IdKeyRow | None:
-        """Return the ID key in this state, the newest if there are several."""
+        """Return the ID key in this state, or the newest one if there are several, or None."""
         return max((key for key in self.keys if key.state == state), key=lambda key: key.since, default=None)
 
 
@@ -66,14 +69,15 @@ class IdKeyRow(Table):
 
     __tablename__ = "id_keys"
 
-    uid: Mapped[str] = mapped_column(primary_key=True)  # random
+    uid: Mapped[str] = mapped_column(primary_key=True)  # 16 random bytes in hexadecimal
     client_id: Mapped[str] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"), index=True)
-    state: Mapped[str]
-    since: Mapped[Long]
+    state: Mapped[str]  # CURRENT, PENDING or PREVIOUS
+    since: Mapped[Long]  # when it came into this state
     key: Mapped[bytes]  # a secret
 
     @property
     def place(self) -> tuple[str, ...]:
+        """The place of `key`."""
         return "id_keys", self.client_id, self.uid, "key"
 
 
@@ -82,42 +86,43 @@ class TopicRow(Table):
 
     __tablename__ = "topics"
 
-    hash: Mapped[str] = mapped_column(primary_key=True)  # E4's 16-byte topic hash in hexadecimal
+    hash: Mapped[str] = mapped_column(primary_key=True)  # the 16 bytes of E4's topic hash, in hexadecimal
     name: Mapped[str] = mapped_column(unique=True)
     added_at: Mapped[Long]
     rotated_at: Mapped[Long | None]
     key: Mapped[bytes]  # a secret
-    previous_key: Mapped[bytes | None]  # a secret: what `key` replaced
+    previous_key: Mapped[bytes | None]  # a secret: the key that `key` replaced
     grants: Mapped[list[GrantRow]] = relationship(cascade="all, delete-orphan", back_populates="topic")
 
     def place(self, column: str) -> tuple[str, ...]:
+        """Return the place of the secret in `column`, which is "key" or "previous_key"."""
         return "topics", self.hash, column
 
 
 class GrantRow(Table):
-    """A client may hold the key of a topic."""
+    """The permission of a client to hold the key of a topic."""
 
     __tablename__ = "grants"
 
     client_id: Mapped[str] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"), primary_key=True)
     topic_hash: Mapped[str] = mapped_column(ForeignKey("topics.hash", ondelete="CASCADE"), primary_key=True)
     granted_at: Mapped[Long]
-    sent_at: Mapped[Long | None]  # when the broker took the topic's current key for this client
+    sent_at: Mapped[Long | None]  # when the broker confirmed the current key for this client; None: not yet
     client: Mapped[ClientRow] = relationship(back_populates="grants")
     topic: Mapped[TopicRow] = relationship(back_populates="grants")
 
 
 class CommandRow(Table):
-    """A command that the broker has not confirmed. The order of `seq` is the order of sending."""
+    """A command that the broker has not confirmed. Commands are sent in the order of `seq`."""
 
     __tablename__ = "outbox"
     __table_args__ = ({"sqlite_autoincrement": True},)
 
     seq: Mapped[Long] = mapped_column(primary_key=True, autoincrement=True)
-    uid: Mapped[str]  # random
+    uid: Mapped[str]  # 16 random bytes in hexadecimal
     client_id: Mapped[str] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"), index=True)
     opcode: Mapped[int]  # as in e4.commands
-    topic_hash: Mapped[str | None]
+    topic_hash: Mapped[str | None]  # of the topic that the command is about, if there is one
     queued_at: Mapped[Long]
     failure: Mapped[str | None]  # why the last attempt failed
     command: Mapped[bytes]  # a secret: the plain command
@@ -125,4 +130,5 @@ class CommandRow(Table):
 
     @property
     def place(self) -> tuple[str, ...]:
+        """The place of `command`."""
         return "outbox", self.client_id, self.uid, "command"

@@ -1,4 +1,4 @@
-"""Commands that are recorded before they are sent."""
+"""The commands that are recorded in the key store before they are sent."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from e4_tools.keystore.vault import Vault
 
 
 class Outbox:
-    """The table of commands that the broker has not confirmed. All methods are part of the caller's transaction."""
+    """The table of commands that the broker has not confirmed. All methods work in the transaction of the caller."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
 
     def queue(self, session: Session, client: ClientRow, command: bytes) -> None:
-        """Record a command, in place of unsent ones that it makes pointless."""
-        opcode, _, hashed = e4.commands.parse(command)
-        topic_hash = hashed.hex() if hashed is not None else None
+        """Record a command for a client, and delete unsent commands for it that the new one makes pointless."""
+        opcode, _, hash_bytes = e4.commands.parse(command)
+        topic_hash = hash_bytes.hex() if hash_bytes is not None else None
         if opcode == e4.commands.RESET_TOPICS:
-            mine = CommandRow.client_id == client.id
-            session.execute(delete(CommandRow).where(mine, CommandRow.opcode != e4.commands.SET_ID_KEY))
+            its_own = CommandRow.client_id == client.id
+            session.execute(delete(CommandRow).where(its_own, CommandRow.opcode != e4.commands.SET_ID_KEY))
         elif opcode == e4.commands.SET_ID_KEY:
             session.execute(delete(CommandRow).where(CommandRow.client_id == client.id, CommandRow.opcode == opcode))
         elif topic_hash is not None:
@@ -34,14 +34,15 @@ class Outbox:
 
     @staticmethod
     def drop(session: Session, topic_hash: str, client_ids: list[str]) -> None:
-        """Delete unsent commands about a topic: a newer one follows."""
-        waiting = select(CommandRow.seq, CommandRow.client_id).where(CommandRow.topic_hash == topic_hash)
+        """Delete the unsent commands about a topic for these clients, because newer ones replace them."""
+        unsent = select(CommandRow.seq, CommandRow.client_id).where(CommandRow.topic_hash == topic_hash)
         wanted = set(client_ids)
-        for seq, client_id in session.execute(waiting).all():
+        for seq, client_id in session.execute(unsent).all():
             if client_id in wanted:
                 session.execute(delete(CommandRow).where(CommandRow.seq == seq))
 
     def add(self, session: Session, client_id: str, command: bytes, topic_hash: str | None) -> None:
+        """Record a plain command for a client, encrypted. `topic_hash` is that of the topic it is about, if any."""
         row = CommandRow(
             uid=secrets.token_hex(16),
             client_id=client_id,

@@ -1,8 +1,10 @@
 """How the secrets of a key store are encrypted.
 
-A random data key encrypts every secret by itself, AES-256-GCM, bound to its place (table, row, column) so that no
-ciphertext can take another one's place. The data key is stored wrapped under a key that comes from a passphrase
-(scrypt, RFC 7914) or from a key file (HKDF-SHA256, RFC 5869). That it unwraps is what tells a right passphrase.
+Each secret is encrypted alone, with AES-256-GCM and a random data key. It is bound to its place (table, row and column)
+as associated data: if somebody copies an encrypted secret to another place, it does not decrypt there.
+
+The data key itself is stored encrypted, under a key that is derived from a passphrase (scrypt, RFC 7914) or from a key
+file (HKDF-SHA256, RFC 5869). Whether that decrypts is how a wrong passphrase is recognized.
 """
 
 from __future__ import annotations
@@ -18,22 +20,22 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from e4_tools.errors import KeyStoreError
 
-PASSPHRASE = "passphrase"  # noqa: S105 (a kind of lock)
+PASSPHRASE = "passphrase"  # noqa: S105 (it names a kind of lock, and is no secret)
 KEY_FILE = "key-file"
 LEAST_PASSPHRASE = 8  # bytes of UTF-8
 
-_KEY = 32
-_SALT = 16
-_NONCE = 12
+_DATA_KEY_SIZE = 32  # bytes
+_SALT_SIZE = 16  # bytes
+_NONCE_SIZE = 12  # bytes
 _COST = 1 << 17  # scrypt's N; with r = 8 it takes 128 MiB and about half a second
-_COST_LIMIT = 1 << 20  # what a store may ask of us
-_BLOCK_SIZE = 8
-_PARALLEL = 1
+_COST_LIMIT = 1 << 20  # a store that asks for more is damaged, or is meant to exhaust our memory
+_BLOCK_SIZE = 8  # scrypt's r
+_PARALLELISM = 1  # scrypt's p
 
 
 @dataclass(frozen=True)
 class Lock:
-    """What a store says about its own lock; nothing of it is secret."""
+    """What a store has recorded about what opens it. Nothing of this is secret."""
 
     kind: str  # PASSPHRASE or KEY_FILE
     salt: bytes
@@ -49,33 +51,33 @@ class Vault:
         self._cipher = AESGCM(data_key)
 
     def seal(self, secret: bytes, *place: str) -> bytes:
-        """Return `secret` encrypted for its place: the names of table, row and column."""
-        nonce = os.urandom(_NONCE)
+        """Return `secret` encrypted, and bound to its place: the names of table, row and column."""
+        nonce = os.urandom(_NONCE_SIZE)
         return nonce + self._cipher.encrypt(nonce, secret, _bound_to(*place))
 
     def open(self, sealed: bytes, *place: str) -> bytes:
-        """Return what `seal` encrypted for this place. Raises KeyStoreError if it was altered or moved."""
+        """Return the secret that `seal` encrypted for this place. Raises KeyStoreError if it was altered or moved."""
         try:
-            return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], _bound_to(*place))
+            return self._cipher.decrypt(sealed[:_NONCE_SIZE], sealed[_NONCE_SIZE:], _bound_to(*place))
         except (InvalidTag, ValueError):
             raise KeyStoreError(
                 f"the store is damaged: a secret in its table {place[0]} is not what was put there"
             ) from None
 
     def lock(self, kind: str, secret: bytes) -> Lock:
-        """Return a lock that `secret` opens, with a salt of its own."""
-        salt, cost = os.urandom(_SALT), _COST if kind == PASSPHRASE else 0
+        """Return a new lock for this vault, which `secret` opens. `kind` is PASSPHRASE or KEY_FILE."""
+        salt, cost = os.urandom(_SALT_SIZE), _COST if kind == PASSPHRASE else 0
         wrapping = Vault(_wrapping_key(kind, salt, cost, secret))
         return Lock(kind, salt, cost, wrapping.seal(self._data_key, *_lock_place(kind, salt, cost)))
 
 
 def new_vault() -> Vault:
     """Return a vault with a random data key."""
-    return Vault(os.urandom(_KEY))
+    return Vault(os.urandom(_DATA_KEY_SIZE))
 
 
 def unlock(lock: Lock, secret: bytes) -> Vault:
-    """Return the vault behind a lock. Raises KeyStoreError for a wrong secret."""
+    """Return the vault that a lock locks. Raises KeyStoreError if the secret is wrong."""
     if lock.kind == PASSPHRASE and not 1 < lock.cost <= _COST_LIMIT:
         raise KeyStoreError("the store is damaged: its lock asks for more memory than any store does")
     wrapping = Vault(_wrapping_key(lock.kind, lock.salt, lock.cost, secret))
@@ -87,9 +89,10 @@ def unlock(lock: Lock, secret: bytes) -> Vault:
 
 
 def _wrapping_key(kind: str, salt: bytes, cost: int, secret: bytes) -> bytes:
+    """Return the key that encrypts the data key."""
     if kind == PASSPHRASE:
-        return Scrypt(salt=salt, length=_KEY, n=cost, r=_BLOCK_SIZE, p=_PARALLEL).derive(secret)
-    return HKDF(SHA256(), _KEY, salt, b"e4 key store, key file").derive(secret)
+        return Scrypt(salt=salt, length=_DATA_KEY_SIZE, n=cost, r=_BLOCK_SIZE, p=_PARALLELISM).derive(secret)
+    return HKDF(SHA256(), _DATA_KEY_SIZE, salt, b"e4 key store, key file").derive(secret)
 
 
 def _lock_place(kind: str, salt: bytes, cost: int) -> tuple[str, ...]:
@@ -97,4 +100,5 @@ def _lock_place(kind: str, salt: bytes, cost: int) -> tuple[str, ...]:
 
 
 def _bound_to(*place: str) -> bytes:
+    """Return the associated data for a place. The separator is a control character, which no name here contains."""
     return "\x1f".join(("e4 key store", *place)).encode()

@@ -16,7 +16,7 @@ from e4_tools.cli.shared.options import BrokerChoice, broker_option
 from e4_tools.cli.shared.output import Report, reports
 from e4_tools.cli.shared.store_access import StoreAccess, complete_topics, store_options, topic_argument
 from e4_tools.errors import ToolError, UnknownName
-from e4_tools.fleet.messages import TopicReader, outlive_its_second, protect
+from e4_tools.fleet.messages import TopicReader, protect, wait_for_next_second
 
 _POLL_SECONDS = 0.5  # how long Ctrl-C may wait
 
@@ -43,7 +43,7 @@ def send(  # noqa: PLR0913 (one parameter for each option)
     payload = protect(access.open(), content, topic)
     with broker.connect() as connection:
         connection.publish(topic, payload, retain)
-    outlive_its_second(payload)
+    wait_for_next_second(payload)
     size = "1 byte has" if len(content) == 1 else f"{len(content)} bytes have"
     report.say(f"{size} been published on {topic}.", topic=topic, bytes=len(content))
 

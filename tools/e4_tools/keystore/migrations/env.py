@@ -1,4 +1,4 @@
-"""What alembic runs around the migrations: they take place in the transaction of the connection handed in."""
+"""What alembic runs to apply the migrations. It uses the connection, and so the transaction, of the caller."""
 
 from alembic import context
 

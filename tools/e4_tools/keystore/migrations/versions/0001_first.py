@@ -1,4 +1,4 @@
-"""The first schema."""
+"""The first schema of the key store."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,7 @@
-"""Times of 64 bits on a server, where an integer has 32 and ends in 2038. SQLite's have 64 from the start."""
+"""Give times 64 bits on a PostgreSQL server, where an Integer has 32 bits and times would end in 2038.
+
+An Integer of SQLite has 64 bits already.
+"""
 
 import sqlalchemy as sa
 from alembic import op
