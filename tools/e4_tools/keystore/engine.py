@@ -61,7 +61,8 @@ def sqlite_path(url: URL) -> Path | None:
 def make_file(path: Path) -> None:
     """Make an empty file that no other user may read, for SQLite to write into. Raises KeyStoreError.
 
-    SQLite by itself would make a file that others may be able to read. It gives its journal the permissions of the file.
+    SQLite by itself would make a file that others may be able to read. It gives its journal the permissions that the
+    file has.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,1 +1,1 @@
-"""MQTT on the host: connections to brokers, certificates of their authorities, and topics."""
+"""MQTT on the host: connecting to brokers and checking their certificates, starting brokers, and checking topics."""

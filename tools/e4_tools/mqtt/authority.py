@@ -1,4 +1,4 @@
-"""The certificate of the authority (CA) that a broker's own certificate is checked against."""
+"""The certificate of the authority (CA) that has signed a broker's certificate, and with which that one is checked."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from e4_tools.errors import ToolError
 
-_LARGEST = 64 * 1024  # bytes of a file that is looked at
-_LARGEST_ON_BOARD = 4096  # bytes of DER: a board parses it in memory
+_LARGEST_FILE = 64 * 1024  # bytes that are read of a file: a certificate is shorter, and a wrong file may be huge
+_LARGEST_ON_BOARD = 4096  # bytes of DER; a board parses the certificate in its memory
 _PEM = b"-----BEGIN "
 
 
 @dataclass(frozen=True)
 class Authority:
-    """A CA certificate that is good today. `der` is what a board gets, `expires` is UTC."""
+    """The certificate of an authority, valid today."""
 
-    der: bytes
-    subject: str
-    expires: datetime
+    der: bytes  # the certificate itself, as boards get it
+    subject: str  # as RFC 4514 writes it, such as CN=my CA
+    expires: datetime  # in UTC
 
 
 def read_authority(path: Path) -> Authority:
-    """Return the one CA certificate in a file, PEM or DER. Raises ToolError, which says what the file is instead."""
+    """Return the CA certificate in a file, which is PEM or DER and holds one certificate.
+
+    Raises ToolError, which says what else the file holds, or why the certificate cannot be used.
+    """
     try:
         with path.open("rb") as file:
-            content = file.read(_LARGEST + 1)
+            content = file.read(_LARGEST_FILE + 1)
     except OSError as error:
         raise ToolError(f"the CA certificate {path} cannot be read: {error.strerror}; nothing was done") from None
     if b"PRIVATE KEY-----" in content:
@@ -52,7 +55,11 @@ def read_authority(path: Path) -> Authority:
 
 
 def _check(path: Path, certificate: x509.Certificate) -> None:
-    """Refuse what cannot vouch for a broker: RFC 5280 sections 4.2.1.9 and 4.2.1.3. Raises ToolError."""
+    """Refuse a certificate that cannot vouch for a broker.
+
+    It must belong to an authority (RFC 5280, section 4.2.1.9) that may sign certificates (section 4.2.1.3), have a kind
+    of key that boards can check, and be valid now. Raises ToolError.
+    """
     try:
         extensions = certificate.extensions
         basic = extensions.get_extension_for_class(x509.BasicConstraints).value.ca

@@ -1,4 +1,4 @@
-"""A small C2: commands, protected and published to clients."""
+"""A connection of the host to an MQTT broker: publishing messages and commands, and listening to topics."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from paho.mqtt.enums import CallbackAPIVersion
 import e4
 from e4_tools.errors import BrokerError
 
-_SECONDS = 10.0
+_TIMEOUT_SECONDS = 10.0  # for each answer of the broker
 _MQTT_PORT = 1883
 _TLS_PORT = 8883
 _MAX_PORT = 65535
-_WINDOW = 100  # messages that may wait for the broker's confirmation; paho keeps 20 of them on the wire
+# Messages that may wait for the broker's confirmation at once. paho itself has at most 20 of them in flight.
+_WINDOW = 100
 
-Key = TypeVar("Key")
+Key = TypeVar("Key")  # how a caller of `publish_all` names its messages
 
 
 @dataclass(frozen=True)
 class Message:
-    """What is to be published, QoS 2."""
+    """A message that is to be published with QoS 2."""
 
     topic: str
     payload: bytes
@@ -37,7 +38,10 @@ class Message:
 
 
 def parse_address(text: str, tls: bool = False) -> tuple[str, int]:
-    """Return host and port of a broker given as HOST or HOST:PORT. Raises ValueError."""
+    """Return host and port of a broker that is given as HOST or HOST:PORT. Raises ValueError.
+
+    Without a port it is 1883, or 8883 for TLS, as MQTT 3.1.1 names them in section 4.2.
+    """
     host, colon, port = text.partition(":")
     if not host or (colon and not (port.isdecimal() and 1 <= int(port) <= _MAX_PORT)):
         raise ValueError(f"{text!r} is not HOST or HOST:PORT")
@@ -45,10 +49,11 @@ def parse_address(text: str, tls: bool = False) -> tuple[str, int]:
 
 
 class BrokerConnection:
-    """A connection to a broker: a context manager. Raises BrokerError if the broker cannot be reached.
+    """A connection to a broker, which is a context manager: it connects when it is entered.
 
-    `user` and `password` are the broker's, if it wants any. With `ca`, a certificate (DER), the connection is TLS, and
-    the broker's certificate must be signed by it and bear the name `host`.
+    Entering raises BrokerError if the broker cannot be reached or refuses the connection. `user` and `password` are
+    needed if the broker asks for them. `ca` is the certificate (DER) of an authority: with it the connection uses TLS,
+    and the broker's certificate must be signed by that authority and bear the name `host`.
     """
 
     def __init__(
@@ -62,9 +67,11 @@ class BrokerConnection:
         self._tls = ca is not None
         if ca is not None:
             self._client.tls_set_context(ssl.create_default_context(cadata=ca))
+        # Set by paho's thread when the broker has answered our CONNECT. `_refusal` is then its reason, or empty.
         self._connected = threading.Event()
         self._refusal = ""
         self._client.on_connect = self._on_connect
+        # Set by `listen`. Subscribed to again whenever paho has made a lost connection again.
         self._subscriptions: list[str] = []
 
     def _on_connect(self, client: mqtt.Client, _data: object, _flags: object, reason: object, _more: object) -> None:
@@ -77,21 +84,23 @@ class BrokerConnection:
         try:
             self._client.connect(self._host, self._port)
         except (OSError, ValueError) as error:
-            raise BrokerError(f"broker {self.address} {self._why(error)}; nothing was sent") from None
+            raise BrokerError(f"broker {self.address} {self._describe(error)}; nothing was sent") from None
         self._client.loop_start()
-        if not self._connected.wait(_SECONDS) or self._refusal:
+        if not self._connected.wait(_TIMEOUT_SECONDS) or self._refusal:
             self._client.disconnect()
             self._client.loop_stop()
-            raise BrokerError(f"broker {self.address} {self._silence()}; nothing was sent")
+            raise BrokerError(f"broker {self.address} {self._describe_refusal()}; nothing was sent")
         return self
 
-    def _silence(self) -> str:
+    def _describe_refusal(self) -> str:
+        """Say what happened to our CONNECT: the broker refused it, or has not answered it."""
         if self._refusal:
             return f"refuses us: {self._refusal}"
         hint = "is it an MQTT broker's port?" if self._tls else "if it speaks TLS there, name its CA with --ca"
         return f"does not answer our CONNECT; {hint}"
 
-    def _why(self, error: Exception) -> str:
+    def _describe(self, error: Exception) -> str:
+        """Say why no connection could be made."""
         if isinstance(error, socket.gaierror):
             return f"cannot be reached: there is no address for the name {self._host} ({error.strerror})"
         if isinstance(error, ssl.SSLCertVerificationError):
@@ -108,64 +117,68 @@ class BrokerConnection:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def listen(self, topics: Iterable[str], arrived: Callable[[str, bytes, bool], None]) -> None:
-        """Subscribe, QoS 1; `arrived(topic, payload, retained)` is called in a thread of the connection's own.
+    def listen(self, topics: Iterable[str], on_message: Callable[[str, bytes], None]) -> None:
+        """Subscribe to topics with QoS 1.
 
-        A lost connection is made again, and so are its subscriptions. Raises BrokerError if there is no confirmation.
+        `on_message(topic, payload)` is called for each message, in a thread that belongs to this connection. If the
+        connection is lost, it is made again together with its subscriptions. Raises BrokerError if the broker does not
+        confirm the subscription.
         """
         confirmed = threading.Event()
         self._client.on_subscribe = lambda *_: confirmed.set()
-        self._client.on_message = lambda _client, _data, message: arrived(
-            message.topic, bytes(message.payload), message.retain
-        )
+        self._client.on_message = lambda _client, _data, message: on_message(message.topic, bytes(message.payload))
         self._subscriptions = list(topics)
         self._client.subscribe([(topic, 1) for topic in self._subscriptions])
-        if not confirmed.wait(_SECONDS):
+        if not confirmed.wait(_TIMEOUT_SECONDS):
             raise BrokerError(f"broker {self.address} does not confirm our subscription")
 
     def publish(self, topic: str, payload: bytes, retain: bool) -> None:
-        """Publish with QoS 2 and wait until the broker has it. Raises BrokerError."""
+        """Publish with QoS 2, and wait until the broker has confirmed it. Raises BrokerError."""
         failure = self._wait(self._client.publish(topic, payload, qos=2, retain=retain))
         if failure:
             raise BrokerError(f"broker {self.address}: {failure}; it may not have the message for {topic}")
 
-    def publish_all(self, messages: Iterable[tuple[Key, Message]], settled: Callable[[Key, str | None], None]) -> None:
-        """Publish many, in order, without waiting for each.
+    def publish_all(
+        self, messages: Iterable[tuple[Key, Message]], on_result: Callable[[Key, str | None], None]
+    ) -> None:
+        """Publish many messages with QoS 2, in order, without waiting for each one.
 
-        `settled(key, None)` is called when the broker has confirmed a message, `settled(key, why)` when it has not in
-        time. Raises BrokerError when the connection is gone; messages that were not settled may not have arrived.
+        Each message comes with a key that names it for the caller. `on_result(key, None)` is called when the broker has
+        confirmed the message, and `on_result(key, why)` when it has not done so in time. Raises BrokerError when the
+        connection is lost; then the messages for which `on_result` was not called may or may not have arrived.
         """
         waiting: deque[tuple[Key, mqtt.MQTTMessageInfo]] = deque()
         for key, message in messages:
             waiting.append((key, self._client.publish(message.topic, message.payload, qos=2, retain=message.retain)))
             if len(waiting) >= _WINDOW:
-                self._settle(waiting, settled)
+                self._wait_for_oldest(waiting, on_result)
         while waiting:
-            self._settle(waiting, settled)
+            self._wait_for_oldest(waiting, on_result)
 
-    def _settle(
-        self, waiting: deque[tuple[Key, mqtt.MQTTMessageInfo]], settled: Callable[[Key, str | None], None]
+    def _wait_for_oldest(
+        self, waiting: deque[tuple[Key, mqtt.MQTTMessageInfo]], on_result: Callable[[Key, str | None], None]
     ) -> None:
-        """Wait for the oldest message."""
+        """Wait until the broker has confirmed the oldest message, or its time is over, and report that."""
         key, info = waiting.popleft()
         failure = self._wait(info)
         if failure and not self._client.is_connected():
             raise BrokerError(f"the connection to broker {self.address} is lost ({failure})")
-        settled(key, failure)
+        on_result(key, failure)
 
     @staticmethod
     def _wait(info: mqtt.MQTTMessageInfo) -> str | None:
-        """Wait for the broker's confirmation; return why there is none."""
+        """Wait for the broker's confirmation of a message. Return why there is none, or None if there is one."""
         try:
-            info.wait_for_publish(_SECONDS)
-            return None if info.is_published() else f"no confirmation within {_SECONDS:.0f} s"
+            info.wait_for_publish(_TIMEOUT_SECONDS)
+            return None if info.is_published() else f"no confirmation within {_TIMEOUT_SECONDS:.0f} s"
         except (RuntimeError, ValueError) as error:
             return str(error)
 
     def command(self, client_id: bytes, id_key: bytes, command: bytes) -> None:
-        """Protect a plain command under a client's ID key and publish it, retained, on its receiving topic.
+        """Protect a plain E4 command with a client's ID key, and publish it, retained, on the client's receiving topic.
 
-        A custom receiving topic is not known here. Raises BrokerError.
+        That is the standard topic, made from the client's ID (16 bytes); a client with a topic of its own does not get
+        the command. Raises BrokerError.
         """
         payload = e4.protect(command, id_key, int(time.time()))
         self.publish(e4.receiving_topic(client_id), payload, retain=True)

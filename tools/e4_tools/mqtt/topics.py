@@ -1,4 +1,4 @@
-"""Topics to publish on, as opposed to topic filters to subscribe to."""
+"""Which topics can be published on. Topic filters, with + and #, can only be subscribed to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from e4_tools.errors import ToolError
 
 
 def check_publishable(topic: str) -> None:
-    """Refuse what MQTT does not let anybody publish on (MQTT 3.1.1 section 4.7). Raises ToolError, E4Error."""
+    """Refuse a topic that MQTT does not allow to publish on (MQTT 3.1.1 section 4.7).
+
+    Raises ToolError for a NUL or a topic filter, and E4Error for a topic that E4 does not accept.
+    """
     e4.names.topic_bytes(topic)
     if "\0" in topic:
         raise ToolError("a topic has no NUL in it; nothing was done")

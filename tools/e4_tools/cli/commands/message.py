@@ -81,7 +81,7 @@ def listen(  # noqa: PLR0913 (one parameter for each option)
     deadline = time.monotonic() + timeout if timeout else None
     heard = 0
     with broker.connect() as connection:
-        connection.listen(reader.topics, lambda topic, payload, _retained: arrived.put((topic, payload)))
+        connection.listen(reader.topics, lambda topic, payload: arrived.put((topic, payload)))
         try:
             if not report.as_json:
                 click.echo(f"Listening on {', '.join(reader.topics)}; Ctrl-C ends.", err=True)
