@@ -1,4 +1,8 @@
-"""The command `e4`: boards, keys and fleets."""
+"""The command `e4`, for boards, keys and fleets.
+
+`commands` has a module for each noun. Each command calls the packages below (`board`, `provisioning`, `fleet`, ...) and
+reports what they return. `shared` has what several commands need.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m e4_tools.cli`."""
+"""Lets `python -m e4_tools.cli` run the command `e4`."""
 
 from e4_tools.cli import main
 

@@ -1,4 +1,4 @@
-"""`e4 grant`, `e4 revoke` and `e4 sync`: who may read and write a topic."""
+"""`e4 grant`, `e4 revoke` and `e4 sync`: which clients may use a topic, and sending them its key."""
 
 from __future__ import annotations
 

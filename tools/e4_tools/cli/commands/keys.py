@@ -1,4 +1,4 @@
-"""`e4 keygen` and `e4 init-keys`: keys without a key store, as the Go tools make and send them."""
+"""`e4 keygen` and `e4 init-keys`: making and sending keys without a key store, as the Go tools do."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def init_keys(report: Report, topic: str, clients: tuple[str, ...], broker: Brok
     check_publishable(topic)
     _check_order(topic, clients)
     for name in clients:
-        e4.id_of(name)  # raises for a name that cannot be
-    variables = _variables("E4_PASSWORD" if from_password else "E4_KEY", clients)
-    keys = {name: _key_of(name, variable, from_password) for name, variable in variables.items()}
+        e4.id_of(name)  # raises InvalidName, before any key is asked for
+    variables = _name_variables("E4_PASSWORD" if from_password else "E4_KEY", clients)
+    keys = {name: _ask_for_key(name, variable, from_password) for name, variable in variables.items()}
     command = e4.commands.set_topic_key(new_key(), topic)
     sent: list[str] = []
     with broker.connect() as connection:
@@ -72,7 +72,7 @@ def init_keys(report: Report, topic: str, clients: tuple[str, ...], broker: Brok
 
 
 def _check_order(topic: str, clients: tuple[str, ...]) -> None:
-    """Raise UsageError if a client looks like a topic, and the topic does not."""
+    """Raise UsageError if a client looks like a topic and the topic does not: the two were probably swapped."""
     likely = next((name for name in clients if "/" in name), None)
     if likely is not None and "/" not in topic:
         raise click.UsageError(
@@ -81,8 +81,12 @@ def _check_order(topic: str, clients: tuple[str, ...]) -> None:
         )
 
 
-def _variables(prefix: str, names: tuple[str, ...]) -> dict[str, str]:
-    """Return the name of each client's environment variable. Raises ToolError if one that is set has two clients."""
+def _name_variables(prefix: str, names: tuple[str, ...]) -> dict[str, str]:
+    """Return the name of the environment variable that may hold each client's key or password.
+
+    Two clients can have the same variable, because it leaves out signs that a shell does not accept. Raises ToolError
+    if such a variable is set, because it is not clear whose it is.
+    """
     variables = {name: f"{prefix}_{re.sub('[^A-Z0-9]', '_', name.upper())}" for name in names}
     for variable, count in Counter(variables.values()).items():
         if count > 1 and variable in os.environ:
@@ -91,7 +95,8 @@ def _variables(prefix: str, names: tuple[str, ...]) -> dict[str, str]:
     return variables
 
 
-def _key_of(name: str, variable: str, from_password: bool) -> bytes:
+def _ask_for_key(name: str, variable: str, from_password: bool) -> bytes:
+    """Return the ID key of a client, from its environment variable or from a prompt. Raises ToolError."""
     if from_password:
         return password_key(secret(variable, f"Password of {name}"))
     return parse_hex_key(secret(variable, f"ID key of {name} in hexadecimal"), name)

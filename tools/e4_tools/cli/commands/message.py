@@ -1,4 +1,4 @@
-"""`e4 send` and `e4 listen`: the host as an E4 client."""
+"""`e4 send` and `e4 listen`: publishing and reading messages on the host, with the topic keys of the key store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from e4_tools.cli.shared.store_access import StoreAccess, complete_topics, store
 from e4_tools.errors import ToolError, UnknownName
 from e4_tools.fleet.messages import TopicReader, protect, wait_for_next_second
 
-_POLL_SECONDS = 0.5  # how long Ctrl-C may wait
+_POLL_SECONDS = 0.5  # for one wait for a message; Ctrl-C takes effect between two waits
 
 
 @click.command()
@@ -86,7 +86,7 @@ def listen(  # noqa: PLR0913 (one parameter for each option)
             if not report.as_json:
                 click.echo(f"Listening on {', '.join(reader.topics)}; Ctrl-C ends.", err=True)
             while (count is None or heard < count) and (deadline is None or time.monotonic() < deadline):
-                heard += _next(report, reader, arrived, deadline, as_hex)
+                heard += _print_next(report, reader, arrived, deadline, as_hex)
         except KeyboardInterrupt:
             count = None
     report.say(messages=heard)
@@ -94,10 +94,10 @@ def listen(  # noqa: PLR0913 (one parameter for each option)
         raise ToolError(f"{heard} of {count} messages came within {timeout:g} s")
 
 
-def _next(
+def _print_next(
     report: Report, reader: TopicReader, arrived: queue.Queue[tuple[str, bytes]], deadline: float | None, as_hex: bool
 ) -> int:
-    """Print the next message, if one comes soon; return the number of messages unprotected."""
+    """Print the next message, if one arrives soon. Return 1 if it could be unprotected, and 0 otherwise."""
     left = _POLL_SECONDS if deadline is None else min(_POLL_SECONDS, max(0.0, deadline - time.monotonic()))
     try:
         topic, payload = arrived.get(timeout=left)
@@ -106,23 +106,24 @@ def _next(
     try:
         message = reader.unprotect(payload, topic)
     except (e4.E4Error, UnknownName) as error:
-        _print(report, topic, {"refused": str(error)}, f"refused: {error}", to_stderr=True)
+        _print_line(report, topic, {"refused": str(error)}, f"refused: {error}", to_stderr=True)
         return 0
-    text = message.hex() if as_hex else _printable(message)
-    _print(report, topic, {"hex" if as_hex else "message": text}, text)
+    text = message.hex() if as_hex else _escape(message)
+    _print_line(report, topic, {"hex" if as_hex else "message": text}, text)
     return 1
 
 
-def _print(report: Report, topic: str, facts: dict[str, Any], text: str, to_stderr: bool = False) -> None:
+def _print_line(report: Report, topic: str, facts: dict[str, Any], text: str, to_stderr: bool = False) -> None:
+    """Print a line about what arrived on a topic: `facts` for a script, or `text` for a person."""
     if report.as_json:
         print(json.dumps({"topic": topic, "time": int(time.time()), **facts}), flush=True)
     else:
-        line = f"{datetime.now():%H:%M:%S} {_printable(topic.encode())}: {text}"
+        line = f"{datetime.now():%H:%M:%S} {_escape(topic.encode())}: {text}"
         print(line, file=sys.stderr if to_stderr else sys.stdout, flush=True)
 
 
-def _printable(message: bytes) -> str:
-    """Return text that cannot steer a terminal: what is not printable is escaped."""
+def _escape(message: bytes) -> str:
+    """Return a message as text, with everything escaped that is not printable and could steer a terminal."""
     text = message.decode(errors="backslashreplace")
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 

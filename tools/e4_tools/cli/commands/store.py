@@ -1,4 +1,4 @@
-"""`e4 store`: the key store itself."""
+"""`e4 store`: what the key store is, and what opens it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`e4 topic`: topics and their keys."""
+"""`e4 topic`: the topics of the fleet and their keys."""
 
 from __future__ import annotations
 

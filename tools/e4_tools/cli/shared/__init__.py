@@ -1,1 +1,1 @@
-"""What commands share: their options, how they ask for secrets, reach the broker and the key store, and answer."""
+"""What several commands share: options, prompts for secrets, access to broker and key store, and how they answer."""

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how they ask for secrets."""
+"""Options that several commands have, and how commands ask for secrets."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ from e4_tools.mqtt.broker import BrokerConnection, parse_address
 
 @dataclass(frozen=True)
 class BrokerChoice:
-    """Which broker; TLS if there is a file `ca` with the certificate of its authority."""
+    """The broker that a command line names."""
 
     host: str
     port: int
-    ca: Path | None
+    ca: Path | None  # the file with the certificate of its authority; None for a connection without TLS
 
     def authority(self) -> Authority | None:
-        """Return the certificate. Raises ToolError if the file holds none that is good for this."""
+        """Return the certificate of the authority, if there is one. Raises ToolError if it cannot be used."""
         return None if self.ca is None else read_authority(self.ca)
 
     def connect(self) -> BrokerConnection:
-        """Return a connection that is made when it is entered, with user and password from the environment, if any.
+        """Return a connection to the broker, which connects when it is entered.
 
-        Raises ToolError if the file `ca` holds no certificate of an authority.
+        User and password come from the environment, if they are there. Raises ToolError if the certificate of the
+        authority cannot be used.
         """
         user, password = os.environ.get("E4_BROKER_USER"), os.environ.get("E4_BROKER_PASSWORD")
         authority = self.authority()
@@ -71,9 +72,10 @@ def broker_option(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def board_port(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the option --port, which may be left out while there is one board only.
+    """Give a command the option --port, which may be left out while one board only is plugged in.
 
-    Belongs below `reports`, which reports what is wrong with the choice.
+    It stands below `reports` in the list of decorators: then it runs inside of `reports`, which shows the ToolError
+    that is raised if no board, or more than one, can be meant.
     """
 
     @click.option(
@@ -90,23 +92,24 @@ def board_port(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def secret(variable: str, prompt: str, may_be_empty: bool = True) -> str:
-    """Return a secret from the environment, or ask for it. Never from the command line, which others can read.
+    """Return a secret from an environment variable, or from a prompt if the variable is not set.
 
-    A variable that is empty counts as not set where the secret must not be. Raises ToolError if there is nobody to
-    answer.
+    A secret is never an option or argument, because other users of the machine can read command lines. If the secret
+    may not be empty, an empty variable counts as not set. Raises ToolError if there is nobody to answer the prompt.
     """
     value = os.environ.get(variable)
     if value is not None and (value or may_be_empty):
         return value
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", GetPassWarning)  # without a terminal there is no echo to switch off
+            # Without a terminal nothing is shown of what is typed, and the warning that it would be is wrong.
+            warnings.simplefilter("ignore", GetPassWarning)
             return str(click.prompt(prompt, default="", hide_input=True, show_default=False, err=True))
     except click.Abort:
         raise ToolError(f"{prompt}: no answer, and {variable} is not set; nothing was done") from None
 
 
 def password_key(password: str) -> bytes:
-    """Return the key of a password. Takes 20 seconds."""
+    """Return the key of a password, and tell the user that this takes about 20 seconds. Raises ToolError."""
     click.echo("Deriving the key from the password takes about 20 seconds ...", err=True)
     return derive_key(password, processes=2)

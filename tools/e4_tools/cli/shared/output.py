@@ -1,4 +1,4 @@
-"""How every command answers: lines for a person or one JSON object for a script, and an exit code."""
+"""How every command answers: with lines for a person, or with one JSON object for a script, and with an exit code."""
 
 from __future__ import annotations
 
@@ -14,37 +14,47 @@ from e4_tools.errors import ToolError
 
 
 class Report:
-    """What a command has to say. With --json nothing is printed until the end, and then one object."""
+    """The answer of a command.
+
+    For a person each line is printed at once. With --json nothing is printed until the end, and then one object with
+    all facts.
+    """
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         self._facts: dict[str, Any] = {}
 
     def say(self, text: str = "", **facts: Any) -> None:
-        """Print `text` for a person; keep `facts` for a script."""
+        """Print `text`, if a person is to read the answer, and keep `facts` for the JSON object."""
         self._facts.update(facts)
         if text and not self.as_json:
             click.echo(text)
 
     def add(self, name: str, item: Any, text: str = "") -> None:
-        """Append `item` to the list `name` of the facts, and print `text` for a person."""
+        """Append `item` to the list `name` among the facts, and print `text` if a person is to read the answer."""
         self._facts.setdefault(name, []).append(item)
         self.say(text)
 
     def finish(self, error: ToolError | None = None) -> None:
-        """Print the JSON object, if that is wanted, or the error and its notes, and set the exit code."""
-        said = " ".join([str(error), *getattr(error, "__notes__", ())])
+        """End the command. With --json, print the object; otherwise print the error, if there is one, with its notes.
+
+        Exits with the exit code of the error.
+        """
+        text = " ".join([str(error), *getattr(error, "__notes__", ())])
         if self.as_json:
-            ended = {"ok": error is None, **({"error": said} if error else {})}
+            ended = {"ok": error is None, **({"error": text} if error else {})}
             click.echo(json.dumps({**ended, **self._facts}))
         elif error:
-            click.echo(f"Error: {said}", err=True)
+            click.echo(f"Error: {text}", err=True)
         if error:
             raise SystemExit(error.exit_code)
 
 
 def reports(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the option --json and, as first argument, a `Report`; end it with the right exit code."""
+    """Give a command the option --json and, as its first argument, a `Report`.
+
+    An error that the command raises ends the report, and sets the exit code of the process.
+    """
 
     @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
     @wraps(command)

@@ -1,4 +1,4 @@
-"""Options for the key store, and how its secret is asked for."""
+"""The options that name a key store, and how commands ask for the secret that opens it."""
 
 from __future__ import annotations
 
@@ -32,27 +32,30 @@ from e4_tools.keystore.engine import has_password
 
 
 def default_store() -> str:
-    """Return where the key store is if nobody says otherwise: in the user's data folder (XDG base directories)."""
+    """Return the path of the key store that is used if the user names none.
+
+    It is in the user's data folder, as the XDG Base Directory Specification defines it.
+    """
     return str(Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "e4" / "e4-store.db")
 
 
 @dataclass(frozen=True)
 class StoreAccess:
-    """Which key store, and what opens it."""
+    """The key store that a command line names, and what opens it."""
 
-    place: str
-    key_file: Path | None
+    place: str  # a path or a URL
+    key_file: Path | None  # None: a passphrase opens it
 
     def read(self) -> KeyStore:
-        """Return the store, locked; nothing is asked for. Raises KeyStoreError."""
+        """Return the store, locked. No secret is asked for. Raises KeyStoreError."""
         return read_store(self.place)
 
     def open(self) -> KeyStore:
-        """Return the store, unlocked. Raises KeyStoreError."""
+        """Return the store, unlocked; the user may be asked for the passphrase. Raises KeyStoreError, ToolError."""
         return open_store(self.place, self._secret)
 
     def open_or_make(self, report: Report) -> KeyStore:
-        """Return the store, unlocked, and make it if there is none. Raises KeyStoreError."""
+        """Return the store, unlocked. If there is none, make it and report that. Raises KeyStoreError, ToolError."""
         if store_exists(self.place):
             return self.open()
         kind = KEY_FILE if self.key_file else PASSPHRASE
@@ -61,9 +64,10 @@ class StoreAccess:
         return store
 
     def new_secret(self, variable: str = "E4_PASSPHRASE") -> bytes:
-        """Return the key file's key, or a passphrase, typed twice. Raises KeyStoreError, ToolError.
+        """Return the key in the key file, or a new passphrase, which the user types twice.
 
-        One that is too short is asked for again: much may have been answered before.
+        The user is asked again for a passphrase that is too short. An error would waste all that the user has answered
+        before. A passphrase from the environment that is too short is an error. Raises KeyStoreError, ToolError.
         """
         if self.key_file:
             return read_key(self.key_file)
@@ -78,6 +82,7 @@ class StoreAccess:
         return passphrase
 
     def _secret(self, kind: str) -> bytes:
+        """Return the secret that opens the store. `kind` is PASSPHRASE or KEY_FILE: what the store has recorded."""
         if kind == PASSPHRASE:
             return _ask("E4_PASSPHRASE", "Passphrase of the key store")
         if self.key_file is None:
@@ -88,6 +93,7 @@ class StoreAccess:
 
 
 def _ask(variable: str, prompt: str) -> bytes:
+    """Return a passphrase from the environment or a prompt. Raises KeyStoreError if there is neither."""
     try:
         return secret(variable, prompt, may_be_empty=False).encode()
     except ToolError:
@@ -95,7 +101,7 @@ def _ask(variable: str, prompt: str) -> bytes:
 
 
 def store_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options for the key store, and the argument `access`."""
+    """Give a command the options that name the key store, and the argument `access`, a `StoreAccess`."""
 
     @click.option(
         "--store",
