@@ -43,17 +43,21 @@ def rekey_client(report: Report, access: StoreAccess, name: str, broker: BrokerC
 
 @click.command("confirm")
 @client_argument
-@click.option("--port", envvar="E4_PORT", metavar="DEVICE", help="The board is at this serial port: have it prove.")
+@click.option(
+    "--port", envvar="E4_PORT", metavar="DEVICE", help="Serial port of the board; it proves which key it holds."
+)
 @click.option("--undo", is_flag=True, help="The last confirmation was wrong: use both keys again.")
 @store_options
 @reports
 def confirm_client(report: Report, access: StoreAccess, name: str, port: str | None, undo: bool) -> None:
-    """Say that a client holds its new ID key; the old one is used no more, but kept until a board proves the new one.
+    """Record that a client holds its new ID key. From then on commands go out under the new key only.
 
-    What shows that it does: a board proves it over its serial port (--port), without the key leaving it. Over the air
-    nothing does: no command is acknowledged, a message of the client is protected under a topic's key, in which its ID
-    key has no part, and while a key is pending commands reach it under either. Without --port it is your word. If you
-    are not sure, leave the key pending: it costs one more message for each command.
+    With --port the board proves over its serial port which key it holds, and the key does not leave the board. Without
+    --port e4 takes your word for it. Nothing else can show which ID key a client holds: no command is acknowledged, and
+    messages are protected with topic keys. If you are not sure, leave the new key pending; that costs one more message
+    for each command.
+
+    The old key is kept until a board proves that it holds the new one.
 
     \b
       e4 client confirm alice --port /dev/ttyUSB0

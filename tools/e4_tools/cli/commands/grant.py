@@ -23,7 +23,7 @@ from e4_tools.cli.shared.store_access import (
 @store_options
 @reports
 def grant(report: Report, access: StoreAccess, name: str, topic: str, broker: BrokerChoice) -> None:
-    """Let CLIENT read and write TOPIC: send it the topic's key. Again: send it again.
+    """Let CLIENT read and write TOPIC: send it the topic's key. If it has the grant already, the key is sent again.
 
     \b
       e4 grant alice sensors/lab --broker 192.0.2.10
@@ -41,10 +41,11 @@ def grant(report: Report, access: StoreAccess, name: str, topic: str, broker: Br
 @store_options
 @reports
 def revoke(report: Report, access: StoreAccess, name: str, topic: str, broker: BrokerChoice) -> None:
-    """Take TOPIC from CLIENT, and rotate its key for those who stay: a thief ignores the command to forget.
+    """Take TOPIC from CLIENT, and give TOPIC a new key for those who stay.
 
-    What is published under the old key until the others have the new one can still be read by CLIENT. If CLIENT has no
-    grant of TOPIC, nothing is done, and the exit code is 6.
+    CLIENT is told to forget the topic, but a stolen client may not obey; the new key shuts it out. CLIENT can still
+    read what is published under the old key until the others have the new one. If CLIENT has no grant of TOPIC, nothing
+    is done, and the exit code is 6.
 
     \b
       e4 revoke eve sensors/lab --broker 192.0.2.10
@@ -63,7 +64,7 @@ def revoke(report: Report, access: StoreAccess, name: str, topic: str, broker: B
 @store_options
 @reports
 def sync(report: Report, access: StoreAccess, clients: tuple[str, ...], again: bool, broker: BrokerChoice) -> None:
-    """Send what a failure or a crash has left unsent: to these clients, or to all.
+    """Send what a failure or a crash has left unsent, to these clients or to all.
 
     A client refuses commands older than 10 minutes. After a longer absence use --again once it is back.
 

@@ -47,8 +47,10 @@ def init_keys(report: Report, topic: str, clients: tuple[str, ...], broker: Brok
     """Make a key for TOPIC and send it to CLIENTS, as the tutorial's initKeys does. The key is not kept.
 
     Each client's ID key comes from a prompt or from E4_KEY_NAME; with --from-password its password from a prompt or
-    from E4_PASSWORD_NAME. NAME is in upper case, and _ stands for whatever is no letter A to Z and no digit: the key
-    of lab-1.b is in E4_KEY_LAB_1_B. To add a client later, or to rotate, have a key store: see e4 client and e4 topic.
+    from E4_PASSWORD_NAME. NAME is in upper case, and has _ for each character that is neither a letter A to Z nor a
+    digit: the key of lab-1.b is in E4_KEY_LAB_1_B.
+
+    To add a client later, or to rotate the key, use a key store instead: see e4 client and e4 topic.
 
     \b
       e4 init-keys --broker 192.0.2.10 /e4go/demo/messages alice bob

@@ -65,12 +65,13 @@ def listen(  # noqa: PLR0913 (one parameter for each option)
     timeout: float | None,
     broker: BrokerChoice,
 ) -> None:
-    """Print what arrives on TOPICs, unprotected, until Ctrl-C; without TOPICs, on all of the key store.
+    """Print what arrives on TOPICs, unprotected, until Ctrl-C. Without TOPICs, listen on all topics of the key store.
 
-    Topics that are added to the key store later are not heard: start it again for those.
+    Topics that are added to the key store later are not heard until this command is started again.
 
-    With --json each message is one line with "topic" and "message" (or "hex"), each refused one a line with "topic"
-    and "refused", and the last line is the result. With --count, fewer messages in time is exit code 1.
+    With --json each message is a line with "topic" and "message" (or "hex"), each message that was refused is a line
+    with "topic" and "refused", and the last line is the result. With --count, the exit code is 1 if fewer messages
+    arrive in time.
 
     \b
       e4 listen sensors/lab --broker 192.0.2.10

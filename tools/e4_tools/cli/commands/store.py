@@ -36,7 +36,9 @@ def show_store(report: Report, access: StoreAccess) -> None:
 
 
 @store_group.command("relock")
-@click.option("--new-key-file", type=click.Path(path_type=Path, dir_okay=False), help="This key file opens it then.")
+@click.option(
+    "--new-key-file", type=click.Path(path_type=Path, dir_okay=False), help="The key file that opens it from then on."
+)
 @store_options
 @reports
 def relock_store(report: Report, access: StoreAccess, new_key_file: Path | None) -> None:
