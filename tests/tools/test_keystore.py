@@ -106,7 +106,7 @@ def test_its_files_are_nobody_elses_from_the_first_byte(place: str) -> None:
     thread.start()
     try:
         made = make_store(place, KEY_FILE, _SECRET)
-        with made.sending():
+        with made.sending_lock():
             for number in range(10):
                 Fleet(made).add_client(f"client {number}", _KEY)
     finally:
@@ -203,12 +203,12 @@ def test_the_tables_are_those_of_the_models(store: KeyStore, place: str) -> None
 
 def test_only_one_process_sends(store: KeyStore, place: str) -> None:
     other = read_store(place)
-    with store.sending():
+    with store.sending_lock():
         started = time.monotonic()
-        with pytest.raises(KeyStoreError, match="another e4"), other.sending(0.3):
+        with pytest.raises(KeyStoreError, match="another e4"), other.sending_lock(0.3):
             pass
         assert time.monotonic() - started < 5
-    with other.sending(0.3):
+    with other.sending_lock(0.3):
         pass
 
 

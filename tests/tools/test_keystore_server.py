@@ -120,11 +120,11 @@ def test_two_operators_at_once_lose_nothing_and_wait_for_each_other(operator: Op
         assert [process.exitcode for process in running] == [0] * len(topics)
         assert alice.until(lambda: all(alice.client.holds_key(topic) for topic in topics))
     store = _open(operator)
-    with store.sending():
+    with store.sending_lock():
         assert operator.e4("topic", "list")["topics"]  # who reads does not wait
-        with pytest.raises(KeyStoreError, match="another e4"), _open(operator).sending(0.3):
+        with pytest.raises(KeyStoreError, match="another e4"), _open(operator).sending_lock(0.3):
             pass
-    with _open(operator).sending(0.3):
+    with _open(operator).sending_lock(0.3):
         pass
 
 

@@ -55,7 +55,7 @@ class KeyStore:
             yield session
 
     @contextmanager
-    def sending(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:
+    def sending_lock(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:
         """Hold the lock of the store, so that no other process changes the store and sends.
 
         A broker retains only one message for each client. If two processes sent at once, the older command could be

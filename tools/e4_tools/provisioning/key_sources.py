@@ -81,7 +81,7 @@ class StoredKeys(KeySource):
 
         A client that the store does not have is added with a random key.
         """
-        with self._store.sending():
+        with self._store.sending_lock():
             known = self.known_keys(name)
             if not known:
                 Fleet(self._store).add_client(name, new_key())
@@ -113,7 +113,7 @@ class StoredKeys(KeySource):
 
     def note_proof(self, name: str, key: bytes) -> None:
         """Make the key that the board has proved the current one, as `Rekeying.record_proof` describes it."""
-        with self._store.sending():
+        with self._store.sending_lock():
             id_keys = listing.read_id_keys(self._store, name)
             uid = next((id_key.uid for id_key in id_keys if id_key.key == key), None)
             if uid is not None:

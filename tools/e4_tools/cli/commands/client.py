@@ -62,7 +62,7 @@ def add_client(  # noqa: PLR0913 (one parameter for each option)
         raise click.UsageError("--key-file, --ask and --from-password exclude each other")
     store = access.open_or_make(report)
     key = _ask_for_key(name, key_file, ask, from_password)
-    with store.sending():
+    with store.sending_lock():
         client_id = Fleet(store).add_client(name, key, receiving_topic)
     digits = fingerprint(key)
     report.say(f"{name} has been added; its ID key has the fingerprint {digits}.", name=name, id=client_id)
@@ -143,7 +143,7 @@ def forget_client(report: Report, access: StoreAccess, name: str, yes: bool) -> 
     if not yes:
         click.confirm(f"Delete {name} and its ID keys for good?", abort=True, err=True)
     store = access.open()
-    with store.sending():
+    with store.sending_lock():
         Fleet(store).forget_client(name)
     report.say(f"{name} is forgotten; nothing was sent.", name=name)
 

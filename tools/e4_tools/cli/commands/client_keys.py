@@ -65,7 +65,7 @@ def confirm_client(report: Report, access: StoreAccess, name: str, port: str | N
       e4 client confirm alice --undo
     """
     store = access.open()
-    with store.sending():
+    with store.sending_lock():
         id_keys = Fleet(store).id_keys
         if port:
             held = confirm_by_proof(store, name, port)

@@ -48,6 +48,6 @@ def relock_store(report: Report, access: StoreAccess, new_key_file: Path | None)
     """
     store = access.open()
     key = StoreAccess(access.place, new_key_file).new_secret("E4_NEW_PASSPHRASE")
-    with store.sending():
+    with store.sending_lock():
         store.relock(KEY_FILE if new_key_file else PASSPHRASE, key)
     report.say(f"{store.place} has another {'key file' if new_key_file else 'passphrase'} now.")

@@ -36,7 +36,7 @@ def add_topic(report: Report, access: StoreAccess, topic: str, key_file: Path | 
     """Add a topic with a random key, or with one that exists already. Nothing is sent."""
     store = access.open_or_make(report)
     key = read_key(key_file) if key_file else None
-    with store.sending():
+    with store.sending_lock():
         Fleet(store).add_topic(topic, key)
     report.say(f"{topic} has been added.", topic=topic)
 

@@ -37,7 +37,7 @@ def fleet_at_broker(access: StoreAccess, broker: BrokerChoice) -> Iterator[tuple
     Raises KeyStoreError, BrokerError and ToolError.
     """
     store = access.open()
-    with store.sending(), broker.connect() as connection:
+    with store.sending_lock(), broker.connect() as connection:
         yield Fleet(store), Delivery(store, connection)
 
 
