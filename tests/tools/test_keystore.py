@@ -133,7 +133,7 @@ def test_a_secret_that_was_moved_or_altered_is_noticed(store: KeyStore, place: s
     with sqlite3.connect(place) as connection:
         connection.execute("UPDATE topics SET key = (SELECT key FROM topics WHERE name = 'lab') WHERE name = 'other'")
     with pytest.raises(KeyStoreError, match="not what was put there"):
-        Fleet(store).rotate("other")
+        Fleet(store).rotate_topic("other")
 
 
 def test_errors_of_the_database_are_told_without_its_contents(store: KeyStore, place: str) -> None:

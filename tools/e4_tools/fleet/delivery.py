@@ -120,6 +120,7 @@ class Delivery:
                 .order_by(CommandRow.seq)
                 .options(selectinload(CommandRow.client).selectinload(ClientRow.keys))
             ).all()
+            # Compared here and not in SQL, because there may be more clients than a statement may have parameters.
             rows = [row for row in rows if wanted is None or row.client_id in wanted]
             for client in {row.client_id: row.client for row in rows}.values():
                 self._open_keys(client)

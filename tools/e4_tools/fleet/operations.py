@@ -85,7 +85,7 @@ class Fleet:
         with self._store.transaction() as session:
             session.delete(find_client(session, name))
 
-    def reset(self, name: str) -> list[str]:
+    def reset_client(self, name: str) -> list[str]:
         """Have a client forget all topic keys, and withdraw its grants. The topics keep their keys."""
         with self._store.transaction() as session:
             client = find_client(session, name)
@@ -93,8 +93,8 @@ class Fleet:
             self._outbox.queue(session, client, e4.commands.reset_topics())
             return [client.id]
 
-    def resend(self, names: Iterable[str]) -> list[str]:
-        """Send clients the current keys of all their topics again."""
+    def resend_topic_keys(self, names: Iterable[str]) -> list[str]:
+        """Have the current keys of all their topics sent to these clients again."""
         with self._store.transaction() as session:
             clients = [find_client(session, name) for name in names]
             for grant in [grant for client in clients for grant in client.grants]:
@@ -115,8 +115,8 @@ class Fleet:
             topic.key = self._store.vault.seal(secret, *topic.place("key"))
             session.add(topic)
 
-    def rotate(self, name: str) -> list[str]:
-        """Give a topic a new key, and send that key to all clients of the topic."""
+    def rotate_topic(self, name: str) -> list[str]:
+        """Give a topic a new key, and have that key sent to all clients of the topic."""
         with self._store.transaction() as session:
             return self._rotate(session, find_topic(session, name))
 

@@ -24,6 +24,7 @@ class Outbox:
         opcode, _, hash_bytes = e4.commands.parse(command)
         topic_hash = hash_bytes.hex() if hash_bytes is not None else None
         if opcode == e4.commands.RESET_TOPICS:
+            # An unsent SetIDKey stays: the ID key has nothing to do with topics.
             its_own = CommandRow.client_id == client.id
             session.execute(delete(CommandRow).where(its_own, CommandRow.opcode != e4.commands.SET_ID_KEY))
         elif opcode == e4.commands.SET_ID_KEY:
@@ -36,6 +37,7 @@ class Outbox:
     def drop(session: Session, topic_hash: str, client_ids: list[str]) -> None:
         """Delete the unsent commands about a topic for these clients, because newer ones replace them."""
         unsent = select(CommandRow.seq, CommandRow.client_id).where(CommandRow.topic_hash == topic_hash)
+        # Compared here and not in SQL, because a topic may have more clients than a statement may have parameters.
         wanted = set(client_ids)
         for seq, client_id in session.execute(unsent).all():
             if client_id in wanted:

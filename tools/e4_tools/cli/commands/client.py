@@ -156,7 +156,7 @@ def forget_client(report: Report, access: StoreAccess, name: str, yes: bool) -> 
 def reset_client(report: Report, access: StoreAccess, name: str, broker: BrokerChoice) -> None:
     """Have a client forget all topic keys, and withdraw its grants. Its topics keep their keys: see e4 topic rotate."""
     with fleet_at_broker(access, broker) as (fleet, delivery):
-        clients = fleet.reset(name)
+        clients = fleet.reset_client(name)
         deliver(report, delivery, clients)
     report.say(f"{name} has been told to forget all topic keys, and has no topics now.", name=name)
 

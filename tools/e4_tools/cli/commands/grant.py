@@ -78,7 +78,7 @@ def sync(report: Report, access: StoreAccess, clients: tuple[str, ...], again: b
     with fleet_at_broker(access, broker) as (fleet, delivery):
         recipients: list[str] | None = None  # all clients
         if again:
-            recipients = fleet.resend(clients)
+            recipients = fleet.resend_topic_keys(clients)
         elif clients:
             recipients = fleet.ids_of(clients)
         sent = deliver(report, delivery, recipients)

@@ -89,7 +89,7 @@ def listen(  # noqa: PLR0913 (one parameter for each option)
             while (count is None or heard < count) and (deadline is None or time.monotonic() < deadline):
                 heard += _print_next(report, reader, arrived, deadline, as_hex)
         except KeyboardInterrupt:
-            count = None
+            count = None  # the user has seen enough, so that fewer messages than --count asks for are no failure
     report.say(messages=heard)
     if count is not None and heard < count:
         raise ToolError(f"{heard} of {count} messages came within {timeout:g} s")

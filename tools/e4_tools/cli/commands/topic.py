@@ -84,7 +84,7 @@ def rotate_topic(report: Report, access: StoreAccess, topic: str, broker: Broker
     key for everybody.
     """
     with fleet_at_broker(access, broker) as (fleet, delivery):
-        clients = fleet.rotate(topic)
+        clients = fleet.rotate_topic(topic)
         deliver(report, delivery, clients)
     report.say(f"{topic} has a new key, and the broker has it for every client.", topic=topic)
 
