@@ -128,11 +128,16 @@ def test_two_operators_at_once_lose_nothing_and_wait_for_each_other(operator: Op
         pass
 
 
-def test_killed_anywhere_the_next_command_reaches_the_member(operator: Operator) -> None:
-    operator.e4("topic", "add", "lab")
+def _seconds_of_a_command(operator: Operator) -> float:
     started = time.monotonic()
     operator.start("client", "list").join(30)
-    usual = 1.5 * (time.monotonic() - started)
+    return time.monotonic() - started
+
+
+def test_killed_anywhere_the_next_command_reaches_the_member(operator: Operator) -> None:
+    operator.e4("topic", "add", "lab")
+    # The shortest time counts: the first process starts the server that forks the others, and takes much longer.
+    usual = 1.5 * min(_seconds_of_a_command(operator) for _ in range(3))
     chance, killed = random.Random(6), 0  # noqa: S311 (times, not secrets)
     with Member("alice", _KEY, operator.port) as alice:
         operator.e4("grant", "alice", "lab")
