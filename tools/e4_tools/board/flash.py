@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from e4_tools.board.inspection import About, about
+from e4_tools.board.inspection import BoardInfo, inspect_board
 from e4_tools.board.micropython_image import FirmwareImage
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import NoSuchPort, PortError, PortInUse, ToolError
@@ -22,7 +22,7 @@ def check_erasable(port: str, erase: bool, keep: bool) -> None:
     """Raise ToolError if what the running board holds must not be put at risk; `erase` and `keep` say it may."""
     try:
         with Board(port, brief=True) as board:
-            what = about(board)
+            what = inspect_board(board)
     except PortInUse:
         raise  # whatever is there may hold keys, and can be asked later
     except PortError as error:
@@ -57,11 +57,11 @@ def flash(port: str, image: FirmwareImage, erase: bool, show: Callable[[bytes], 
     _esptool([*selected, "verify-flash", *where], f"what was read back differs. {half}", show)
 
 
-def started(port: str) -> About | None:
+def started(port: str) -> BoardInfo | None:
     """Return what the board says of itself after flashing; None if it does not answer."""
     try:
         with Board(port) as board:
-            return about(board)
+            return inspect_board(board)
     except ToolError:
         return None
 

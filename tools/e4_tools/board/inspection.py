@@ -1,85 +1,37 @@
-"""What a board says about itself. Works on any MicroPython, whether it has files of ours or not; no secret is read."""
+"""What a board says about itself. No secret is read."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from typing import Any
 
 import e4
-from e4_tools.board.deploy import VERSION_PATH
+from e4_tools.board.board_code import DESCRIBE_BOARD, DESCRIBE_NODE
+from e4_tools.board.paths_on_board import CONFIG_PATH, FOLDERS, KEYS_PATH, VERSION_PATH
 from e4_tools.board.raw_repl import Board, BoardError
-from e4_tools.errors import ToolError
 
-VIRTUAL = "Virtual ESP32"  # how the machine's name of a virtual board begins
-
-_ASK = """
-import gc, json, os, sys
-gc.collect()
-def there(path):
-    try:
-        os.stat(path)
-        return True
-    except OSError:
-        return False
-i = {'heap_free': gc.mem_free(), 'micropython': '.'.join(str(n) for n in sys.implementation[1][:3])}
-i['machine'] = getattr(sys.implementation, '_machine', None) or os.uname()[4]
-try:
-    s = os.statvfs('/')
-    i['flash_size'], i['flash_free'] = s[1] * s[2], s[1] * s[4]
-except OSError:
-    pass
-try:
-    import machine
-    i['mac'] = ':'.join('%02x' % b for b in machine.unique_id())
-except (ImportError, AttributeError):
-    pass
-i['provisioned'] = there('/e4.keys') or there('/e4.json')
-i['ours'] = there('/lib/e4') or there('/firmware')
-try:
-    with open('/VERSION') as f:
-        i['version'] = f.read().strip()
-except OSError:
-    pass
-print(json.dumps(i))
-""".replace("VERSION", VERSION_PATH)
-
-_ASK_NODE = """
-import json, e4
-from e4 import blocks
-from firmware import config
-c = config.load()
-i = {'backend': blocks.BACKEND, 'problems': c.problems, 'name': c.name}
-if c.name:
-    i['topics'] = c.topics
-    i['broker'] = '%s:%s' % (c.host, c.port)
-    try:
-        client = e4.Client(e4.id_of(c.name), None, e4.FileStore(config.KEYS_PATH), None)
-        i['receiving_topic'] = client.receiving_topic
-        i['topics_with_key'] = [t for t in c.topics if '+' not in t and '#' not in t and client.holds_key(t)]
-    except e4.E4Error as error:
-        i['problems'].append('keys: ' + str(error))
-print(json.dumps(i))
-"""
+VIRTUAL = "Virtual ESP32"  # The name of a virtual board's machine begins with this.
 
 
 @dataclass(frozen=True)
-class About:
-    """A board. Sizes are in bytes, and None where the board does not say."""
+class BoardInfo:
+    """What any MicroPython says about itself and about the files on it. Sizes are in bytes.
+
+    A fact is None where the board does not say.
+    """
 
     machine: str
     micropython: str
     heap_free: int
-    provisioned: bool
-    ours: bool
-    version: str | None = None
+    provisioned: bool  # it has keys or a configuration
+    ours: bool  # it has files of ours
+    version: str | None = None  # of our files
     mac: str | None = None
     flash_size: int | None = None
     flash_free: int | None = None
 
     @property
     def chip(self) -> str:
-        """The chip, as MicroPython names it after "with" in the machine's name."""
+        """The chip: MicroPython names it after "with" in the name of the machine."""
         return self.machine.rpartition(" with ")[2]
 
     @property
@@ -89,38 +41,40 @@ class About:
 
 
 @dataclass(frozen=True)
-class Node:
-    """What our files on a board say. `problems` are lines for everything that keeps it from being a member."""
+class NodeInfo:
+    """What our files on a board say."""
 
-    backend: str | None = None
+    backend: str | None = None  # of the library's loops: "viper" or "plain"
     name: str | None = None
-    id: str | None = None
+    id: str | None = None  # in hexadecimal
     receiving_topic: str | None = None
-    broker: str | None = None
+    broker: str | None = None  # "host:port"
     topics: list[str] = field(default_factory=list)
     topics_with_key: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)  # a line for each thing that keeps it from being a member
 
 
-def about(board: Board) -> About:
+def inspect_board(board: Board) -> BoardInfo:
     """Ask a board what it is. Raises ToolError."""
-    return About(**_answer(board, _ASK, "asking the board what it is"))
+    facts = board.ask(
+        DESCRIBE_BOARD,
+        "describe_board",
+        [KEYS_PATH, CONFIG_PATH],
+        FOLDERS,
+        VERSION_PATH,
+        doing="asking the board what it is",
+    )
+    return BoardInfo(**facts)
 
 
-def node(board: Board) -> Node:
-    """Ask our files on a board about its identity. What is missing or broken is in `problems`. Raises PortError."""
+def inspect_node(board: Board) -> NodeInfo:
+    """Ask our files on a board about its identity. Raises ToolError.
+
+    Whatever is missing or broken is in `problems`, also if our files do not work at all.
+    """
     try:
-        said = _answer(board, _ASK_NODE, "asking our files on the board")
+        facts = board.ask(DESCRIBE_NODE, "describe_node", doing="asking our files on the board")
     except BoardError as error:
-        return Node(problems=[f"our files on the board do not work ({error.reply}): deploy them again"])
-    name = said.get("name")
-    return Node(id=e4.id_of(name).hex() if name else None, **said)
-
-
-def _answer(board: Board, code: str, doing: str) -> dict[str, Any]:
-    said = board.run(code, doing)
-    try:
-        answer = json.loads(said)
-    except ValueError:
-        raise ToolError(f"{doing}: the answer is garbled; is another program using {board.port}?") from None
-    return dict(answer)
+        return NodeInfo(problems=[f"our files on the board do not work ({error.reply}): deploy them again"])
+    name = facts["name"]
+    return NodeInfo(id=e4.id_of(name).hex() if name else None, **facts)

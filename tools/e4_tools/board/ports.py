@@ -10,7 +10,7 @@ from pathlib import Path
 
 from serial.tools import list_ports
 
-from e4_tools.board.inspection import About, about
+from e4_tools.board.inspection import BoardInfo, inspect_board
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import PortError, ToolError
 
@@ -37,7 +37,7 @@ class Found:
     """A port, and the board there or why none was found."""
 
     port: Port
-    board: About | None
+    board: BoardInfo | None
     problem: ToolError | None = None
 
 
@@ -77,6 +77,6 @@ def look(ports: list[Port]) -> list[Found]:
 def _look_at(port: Port) -> Found:
     try:
         with Board(port.device, brief=True) as board:
-            return Found(port, about(board))
+            return Found(port, inspect_board(board))
     except ToolError as error:
         return Found(port, None, error)

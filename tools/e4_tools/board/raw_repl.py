@@ -10,13 +10,16 @@ import hashlib
 import struct
 import termios
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import serial
 from mpremote import transport_serial
 from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
+from e4_tools.board.board_code import code_to_ask, code_to_call, read_program, read_result
 from e4_tools.board.port_errors import not_opened
 from e4_tools.errors import NoMicroPython, PortError, ToolError
 
@@ -41,6 +44,10 @@ class BoardError(PortError):
         self.reply = reply
 
 
+class GarbledResult(ToolError):
+    """What a board printed is not the result of the function that was called."""
+
+
 class Board:
     """A board in its raw REPL. A context manager: whatever ran is interrupted, and started again at the end.
 
@@ -54,6 +61,7 @@ class Board:
         self._restart = restart
         self._stops = _STOP_SECONDS[:_FIRST_STOPS] if brief else _STOP_SECONDS
         self._transport: SerialTransport | None = None
+        self._program: Path | None = None  # the program whose functions the board has now
 
     def __enter__(self) -> Board:
         try:
@@ -107,6 +115,47 @@ class Board:
         if self._transport is None:
             raise PortError(f"the line to {self.port} is closed")
         return self._transport
+
+    def ask(self, program: Path, function: str, *arguments: object, doing: str, seconds: float = _REPLY_SECONDS) -> Any:
+        """Call a function of a program on the board and return its result (see `board_code`).
+
+        `seconds` is how long it may take. Raises what `run` raises, and GarbledResult.
+        """
+        printed = self._run_with(program, code_to_ask(function, *arguments), doing, seconds)
+        try:
+            return read_result(printed)
+        except ValueError:
+            raise GarbledResult(f"{doing}: the answer is garbled; is another program using {self.port}?") from None
+
+    def call(
+        self,
+        program: Path,
+        function: str,
+        *arguments: object,
+        doing: str,
+        seconds: float = _REPLY_SECONDS,
+        printed: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """Call a function of a program on the board that has no result. The errors are those of `run`, and so are
+        `doing`, `seconds` and `printed`.
+        """
+        self._run_with(program, code_to_call(function, *arguments), doing, seconds, printed)
+
+    def _run_with(
+        self,
+        program: Path,
+        code: str,
+        doing: str,
+        seconds: float,
+        printed: Callable[[bytes], None] | None = None,
+    ) -> str:
+        """Run code that uses the functions of a program. Its text is sent first, unless the board has it already."""
+        if program != self._program:
+            code = read_program(program) + code
+            self._program = None  # If this fails half-way, nobody knows which functions the board has.
+        said = self.run(code, doing, seconds, printed)
+        self._program = program
+        return said
 
     def run(
         self, code: str, doing: str, seconds: float = _REPLY_SECONDS, printed: Callable[[bytes], None] | None = None
@@ -164,22 +213,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, struct.error):
         return "the board stopped answering"
     return str(error).partition(":")[0] if isinstance(error, TransportError) else str(error)
-
-
-def code_to_remove(*paths: str) -> str:
-    """Return code for a board that removes files, and folders with all that is in them; they may be missing."""
-    return _REMOVE + "".join(f"remove({path!r})\n" for path in paths)
-
-
-_REMOVE = """
-import os
-def remove(path):
-    try:
-        for entry in os.ilistdir(path):
-            child = path + "/" + entry[0]
-            remove(child) if entry[1] == 0x4000 else os.remove(child)
-        os.rmdir(path)
-    except OSError as error:
-        if error.errno != 2:
-            raise
-"""

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from mpremote.transport import TransportError, TransportExecError
 
-from e4_tools.board.compile import ASK_BOARD, Target, module_for, package
-from e4_tools.board.raw_repl import Board, code_to_remove
+from e4_tools.board.board_code import CHANGE_FILES
+from e4_tools.board.compile import Target, ask_target, module_for, package
+from e4_tools.board.raw_repl import Board
 from e4_tools.dev import conformance_cases
 from e4_tools.errors import ToolError
 from e4_tools.keys.passwords import derive_keys
@@ -31,6 +31,7 @@ _HOST_SECTIONS = ("passwords",)
 _OTHER_MODE = ("public_key_mode",)
 _FOLDER = "/e4-conformance"
 _CASES = Path(conformance_cases.__file__)
+_RUN_CASES = Path(__file__).with_name("on_board") / "run_cases.py"
 
 Case = tuple[str, dict[str, Any]]
 Runner = Callable[[str], str]
@@ -119,38 +120,23 @@ def _board_files(target: Target) -> Iterator[tuple[str, bytes]]:
     yield f"{_FOLDER}/{name}", data
 
 
-_START = f"""
-import sys, gc
-sys.path.insert(0, "{_FOLDER}")
-import e4.blocks
-import conformance_cases as c
-gc.collect()
-print(sys.implementation[0], *sys.implementation[1][:3], "-", sys.platform, "-", e4.blocks.BACKEND, "-", gc.mem_free())
-"""
-
-_REMOVE = code_to_remove(_FOLDER)
-
-
 def _on_board(port: str, cases: list[Case]) -> bool:
     """Copy library and cases to a folder of their own on the board, run them there, and remove the folder again."""
     with Board(port, restart=False) as board:
-        target = Target.from_reply(board.run(ASK_BOARD, "asking the board what it is"))
-        board.run(_REMOVE, "removing what an earlier run left")
+        target = ask_target(board)
+        board.call(CHANGE_FILES, "remove_folders", [_FOLDER], doing="removing what an earlier run left")
         try:
-            board.transport.fs_mkdir(_FOLDER)
-            board.transport.fs_mkdir(f"{_FOLDER}/e4")
+            board.call(CHANGE_FILES, "make_folders", [f"{_FOLDER}/e4"], doing="making the test folder")
             for path, data in _board_files(target):
                 board.write_file(path, data)
-            print("board:", board.run(_START, "starting").strip(), "bytes free", flush=True)
+            print("board:", board.ask(_RUN_CASES, "start", _FOLDER, doing="starting"), "bytes free", flush=True)
 
             def run(line: str) -> str:
-                return board.run(f"print(c.run({line!r}))", "running a case").strip()
+                return str(board.ask(_RUN_CASES, "run_case", line, doing="running a case"))
 
             return _run_all("board", cases, run)
-        except (TransportError, TransportExecError) as error:
-            raise ToolError(f"the line to {port} failed: {error}") from None
         finally:
-            board.run(_REMOVE, "removing the test folder")
+            board.call(CHANGE_FILES, "remove_folders", [_FOLDER], doing="removing the test folder")
 
 
 @click.command()

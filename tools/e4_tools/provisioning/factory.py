@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import e4
-from e4_tools.board.inspection import about
+from e4_tools.board.inspection import inspect_board
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
 from e4_tools.keys.fingerprint import fingerprint
@@ -69,7 +69,7 @@ class Factory:
 
     def _issue(self, board: Board, row: TableRow, ledger: Ledger) -> IssuedBoard:
         """Give a board its identity, once it is certain that neither the name nor the board is somebody else's."""
-        asked = about(board)
+        asked = inspect_board(board)
         if asked.mac is None:
             raise ToolError("this board does not tell its MAC, which the ledger needs; nothing was done")
         firmware = asked.version or "unknown"

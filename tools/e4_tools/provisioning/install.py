@@ -3,8 +3,7 @@
 A key is pending on the board until the board has proved it and the host has stored it or shown it to the user. Then the
 host makes it final. A pending key gives way to another key, a final key does so only if the user wants it replaced.
 
-The functions that run on the board are in the folder `on_board`. A call sends the whole file that the function is in,
-at most four kilobytes or 0.4 seconds at 115200 baud, because the board keeps none of it.
+The functions that run on the board are in the folder `on_board`, and `Board.call` and `Board.ask` send and call them.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import e4
-from e4_tools.board.raw_repl import Board, BoardError
+from e4_tools.board.paths_on_board import CA_PATH, TEMPORARY
+from e4_tools.board.raw_repl import Board, BoardError, GarbledResult
 from e4_tools.errors import ToolError
 
 _ON_BOARD = Path(__file__).with_name("on_board")
 _PROVISION = _ON_BOARD / "provision.py"
 _CERTIFICATES = _ON_BOARD / "certificates.py"
-_CA_PATH = "/e4.ca"  # how the paths of certificates on a board begin
 _NONCE_SIZE = 16  # bytes
 _NO_SPACE = "OSError: 28"  # how MicroPython reports ENOSPC
 
@@ -52,34 +51,33 @@ def install(
     Raises ToolError. A board that refuses holds the keys and the configuration that it held before.
     """
     config = _write_certificate(board, config)
-    _call_provision(board, f"install({json.dumps(config)!r}, {key.hex()!r}, {replace!r})", "provisioning")
+    _call_provision(board, "install", json.dumps(config), key.hex(), replace, doing="provisioning")
     nonce = secrets.token_bytes(_NONCE_SIZE)
     if not secrets.compare_digest(ask_proof(board, nonce), e4.proof_of_key(key, nonce)):
         raise ToolError("the board holds another ID key than the one just written; was it replaced by C2 before?")
     if on_proof is not None:
         on_proof()
-    _call_provision(board, "confirm()", "making the key final")
+    _call_provision(board, "confirm", doing="making the key final")
     _drop_old_certificates(board, config)
 
 
 def reconfigure(board: Board, config: dict[str, Any]) -> None:
     """Write a configuration with the name that the board has, and leave its ID key as it is. Raises ToolError."""
     config = _write_certificate(board, config)
-    _call_provision(board, f"install({json.dumps(config)!r}, None)", "configuring")
+    _call_provision(board, "install", json.dumps(config), None, doing="configuring")
     _drop_old_certificates(board, config)
 
 
 def holds_key_of(board: Board, name: str) -> bool:
     """Tell whether a board holds an ID key of the client `name` that is final. Raises ToolError."""
-    return _call_provision(board, f"print(holds({name!r}))", "asking whose key the board holds").strip() == "True"
+    return bool(_ask_provision(board, "holds", name, doing="asking whose key the board holds"))
 
 
 def ask_proof(board: Board, nonce: bytes) -> bytes:
     """Return `e4.proof_of_key` of the ID key that a board holds. The key does not leave the board. Raises ToolError."""
-    printed = _call_provision(board, f"print(prove({nonce.hex()!r}))", "asking for a proof of the key")
     try:
-        return bytes.fromhex(printed)
-    except ValueError:
+        return bytes.fromhex(_ask_provision(board, "prove", nonce.hex(), doing="asking for a proof of the key"))
+    except (GarbledResult, ValueError):
         raise ToolError("the board's proof of its key is garbled; run the command again") from None
 
 
@@ -92,27 +90,31 @@ def _write_certificate(board: Board, config: dict[str, Any]) -> dict[str, Any]:
     ca = config["broker"].get("ca")
     if not isinstance(ca, bytes):
         return config
-    path = f"{_CA_PATH}.{hashlib.sha256(ca).hexdigest()[:8]}"
-    written = path + ".new"
+    path = f"{CA_PATH}.{hashlib.sha256(ca).hexdigest()[:8]}"
+    written = path + TEMPORARY
     board.write_file(written, ca)
-    _call_certificates(board, f"keep({written!r}, {path!r})", "keeping the CA certificate")
+    board.call(_CERTIFICATES, "keep", written, path, doing="keeping the CA certificate")
     return {**config, "broker": {**config["broker"], "ca": path}}
 
 
 def _drop_old_certificates(board: Board, config: dict[str, Any]) -> None:
     """Remove the certificates that the configuration in place does not name."""
-    prefix, path = _CA_PATH.removeprefix("/"), config["broker"].get("ca") or ""
-    _call_certificates(board, f"drop_others({prefix!r}, {path!r})", "removing old CA certificates")
+    prefix, path = CA_PATH.removeprefix("/"), config["broker"].get("ca") or ""
+    board.call(_CERTIFICATES, "drop_others", prefix, path, doing="removing old CA certificates")
 
 
-def _call_certificates(board: Board, call: str, doing: str) -> None:
-    board.run(_CERTIFICATES.read_text() + call, doing)
-
-
-def _call_provision(board: Board, call: str, doing: str) -> str:
-    """Run a call of a function of `on_board/provision.py`; return what it printed. Raises ToolError."""
+def _call_provision(board: Board, function: str, *arguments: str | bool | None, doing: str) -> None:
+    """Call a function of `on_board/provision.py`. Raises ToolError."""
     try:
-        return board.run(_PROVISION.read_text() + call, doing)
+        board.call(_PROVISION, function, *arguments, doing=doing)
+    except BoardError as error:
+        raise _explain(error) from None
+
+
+def _ask_provision(board: Board, function: str, argument: str, doing: str) -> Any:
+    """Return the result of a function of `on_board/provision.py`. Raises ToolError."""
+    try:
+        return board.ask(_PROVISION, function, argument, doing=doing)
     except BoardError as error:
         raise _explain(error) from None
 

@@ -8,7 +8,7 @@ import click
 
 from e4_tools.board import wipe as wiping
 from e4_tools.board.deploy import Options, Plan, carry_out, checkout_version, plan_for
-from e4_tools.board.inspection import About, Node, about, node
+from e4_tools.board.inspection import BoardInfo, NodeInfo, inspect_board, inspect_node
 from e4_tools.board.ports import Found, Port, candidates, look
 from e4_tools.board.raw_repl import Board
 from e4_tools.cli.shared.options import board_port
@@ -16,6 +16,15 @@ from e4_tools.cli.shared.output import Report, reports
 from e4_tools.errors import NoMicroPython, NoSuchPort, PortInUse, ToolError
 
 _OF_OTHERS = "another version than this checkout's"
+_UNFILLED = (
+    "The blocks of flash that held the keys were erased. The file system may have put copies elsewhere in the years "
+    "before, and passwords are in blocks that it has not used again. --fill uses all free blocks once; "
+    "e4 flash --erase erases everything."
+)
+_FILLED = (
+    "All free blocks were written with random data and given back. What cannot be checked from here: blocks that the "
+    "file system keeps to itself, and what was ever copied elsewhere. e4 flash --erase erases the whole flash."
+)
 
 
 @click.command(epilog="\b\nExamples:\n  e4 ports\n  e4 ports socket://127.0.0.1:5555 --json")
@@ -60,7 +69,7 @@ def _problem(error: ToolError | None) -> str:
     return str(error)
 
 
-def _ours(board: About) -> str:
+def _ours(board: BoardInfo) -> str:
     if not board.ours:
         return "nothing of ours"
     version = f"E4 {board.version or 'of unknown version'}"
@@ -116,8 +125,8 @@ def status(report: Report, port: str) -> None:
     What runs on the board is interrupted for a moment, and started again.
     """
     with Board(port) as board:
-        what = about(board)
-        member = node(board) if what.ours else Node()
+        what = inspect_board(board)
+        member = inspect_node(board) if what.ours else NodeInfo()
     report.say(**{**asdict(what), "chip": what.chip, "node": asdict(member) if what.ours else None})
     report.say(f"board          {what.machine}, {what.mac}")
     report.say(f"MicroPython    {what.micropython}, {what.heap_free} bytes of memory free")
@@ -128,7 +137,7 @@ def status(report: Report, port: str) -> None:
         _tell_node(report, member)
 
 
-def _tell_node(report: Report, member: Node) -> None:
+def _tell_node(report: Report, member: NodeInfo) -> None:
     if member.name:
         report.say(f"name           {member.name}, ID {member.id}")
         report.say(f"listens on     {member.receiving_topic or 'nothing: it has no keys'}")
@@ -138,7 +147,7 @@ def _tell_node(report: Report, member: Node) -> None:
         report.say(f"problem        {problem}")
 
 
-def _topics(member: Node) -> str:
+def _topics(member: NodeInfo) -> str:
     """Count topics that have keys, and topic filters, for which there can be none."""
     filters = sum("+" in topic or "#" in topic for topic in member.topics)
     topics = len(member.topics) - filters
@@ -170,7 +179,7 @@ def wipe(report: Report, port: str, yes: bool, fill: bool) -> None:
             wiping.fill(board, lambda said: click.echo(said.replace(b"\x04", b""), nl=False, err=True))
             click.echo(err=True)
         board.reset()
-    left = wiping.FILLED if fill else wiping.UNFILLED
+    left = _FILLED if fill else _UNFILLED
     report.say(left, filled=fill, left=left)
 
 

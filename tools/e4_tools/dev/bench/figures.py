@@ -130,30 +130,8 @@ def _needed(vm: Vm, name: str) -> int:
     low, high = 0, _IMPORT_LIMIT // _IMPORT_STEP
     while high - low > 1:
         middle = (low + high) // 2
-        if vm.attempt(_IMPORT.format(name=name, free=middle * _IMPORT_STEP)).returncode == 0:
+        if vm.attempt(f"import bench_import\nbench_import.run({name!r}, {middle * _IMPORT_STEP})").returncode == 0:
             high = middle
         else:
             low = middle
     return high * _IMPORT_STEP
-
-
-# Import it and all that it needs; forget the module itself; leave so much free, in one piece; import it again.
-_IMPORT = """
-import gc, sys
-__import__("{name}")
-del sys.modules["{name}"]
-gc.collect()
-free = bytearray({free})
-held = [None] * 2000
-used = 0
-size = 4096
-while size >= 32:
-    try:
-        held[used] = bytearray(size - 32)
-        used += 1
-    except MemoryError:
-        size //= 2
-del free
-gc.collect()
-__import__("{name}")
-"""

@@ -14,9 +14,10 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
-from e4_tools.board.compile import ASK_BOARD, Target, module_for, package
-from e4_tools.board.inspection import about
-from e4_tools.board.raw_repl import Board, code_to_remove
+from e4_tools.board.board_code import CHANGE_FILES, DESCRIBE_LOADER, code_to_ask, read_program, read_result
+from e4_tools.board.compile import Target, ask_target, module_for, package
+from e4_tools.board.inspection import inspect_board
+from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
 from e4_tools.paths import FIRMWARE, FROZEN, LIBRARY
 from e4_tools.virtual_board.interpreter import BOARD_HEAP, find_micropython
@@ -28,8 +29,8 @@ _STATE = "/e4-bench-state"
 _SECONDS = 900.0
 _NEEDED = 900_000  # bytes of flash, most of it for 1,000 topics
 
-_REMOVE = code_to_remove(_FOLDER, _STATE)
-_MAKE = "".join(f"os.mkdir({path!r})\n" for path in (_FOLDER, f"{_FOLDER}/e4", f"{_FOLDER}/firmware", _STATE))
+_FOLDERS = (_FOLDER, _STATE)
+_INNER_FOLDERS = (f"{_FOLDER}/e4", f"{_FOLDER}/firmware", _STATE)
 
 
 def _modules(target: Target) -> Iterator[tuple[str, bytes]]:
@@ -75,7 +76,8 @@ class Vm(Place):
     def __enter__(self) -> Vm:
         self._temporary = TemporaryDirectory()
         self.folder = Path(self._temporary.name)
-        target = Target.from_reply(self._output(ASK_BOARD, BOARD_HEAP))
+        question = read_program(DESCRIBE_LOADER) + code_to_ask("describe_loader")
+        target = Target.from_facts(*read_result(self._output(question, BOARD_HEAP)))
         modules = {**dict(_modules(target)), **dict([module_for(_FLASH, target)])}
         for path, data in modules.items():
             (self.folder / path).parent.mkdir(exist_ok=True)
@@ -133,19 +135,19 @@ class RealBoard(Place):
 
     def __enter__(self) -> RealBoard:
         with Board(self._port) as board:
-            board.run(_REMOVE, "removing what an interrupted measurement has left")
-            what = about(board)
+            _remove_folders(board, "removing what an interrupted measurement has left")
+            what = inspect_board(board)
             self.name, self.budgets = ("virtual board", "vm") if what.virtual else ("board", "board")
             if what.flash_free is not None and what.flash_free < _NEEDED:
                 free = f"the board has {what.flash_free} bytes of flash free"
                 raise ToolError(f"{free}, and {_NEEDED} are needed. Nothing was changed.")
-            target = Target.from_reply(board.run(ASK_BOARD, "asking the board what it is"))
+            target = ask_target(board)
             try:
-                board.run(_REMOVE + _MAKE, "making folders for the measurement")
+                board.call(CHANGE_FILES, "make_folders", _INNER_FOLDERS, doing="making folders for the measurement")
                 for path, data in _modules(target):
                     board.write_file(f"{_FOLDER}/{path}", data)
             except BaseException:
-                board.run(_REMOVE, "removing the folders of the measurement")
+                _remove_folders(board, "removing the folders of the measurement")
                 raise
         return self
 
@@ -153,7 +155,7 @@ class RealBoard(Place):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with Board(self._port) as board:
-            board.run(_REMOVE, "removing the folders of the measurement")
+            _remove_folders(board, "removing the folders of the measurement")
 
     def run(self, code: str) -> Any:
         with Board(self._port, restart=False) as board:  # A reset board has nothing left of the last snippet.
@@ -162,3 +164,7 @@ class RealBoard(Place):
             return json.loads(said.splitlines()[-1])
         except (IndexError, ValueError):
             raise ToolError(f"the board's answer is garbled; is another program using {self._port}?") from None
+
+
+def _remove_folders(board: Board, doing: str) -> None:
+    board.call(CHANGE_FILES, "remove_folders", _FOLDERS, doing=doing)
