@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from e4_tools.board.console import Console
+from e4_tools.board.console import BoardConsole
 from e4_tools.mqtt.embedded_broker import EmbeddedBroker
 from e4_tools.mqtt.mosquitto import find_mosquitto
 from e4_tools.provisioning.install import provision
@@ -77,18 +77,18 @@ def make_board(deployed_image: Path, tmp_path: Path) -> Iterator[BoardMaker]:
 
 
 @pytest.fixture
-def start_node(make_board: BoardMaker) -> Iterator[Callable[..., tuple[VirtualBoard, Console]]]:
+def start_node(make_board: BoardMaker) -> Iterator[Callable[..., tuple[VirtualBoard, BoardConsole]]]:
     """Call it with name, key and broker port for a board that is provisioned, and its console."""
     with ExitStack() as stack:
 
         def start(
             name: str, key: bytes, port: int, main: str | None = None, ready: bool = True, **changes: Any
-        ) -> tuple[VirtualBoard, Console]:
+        ) -> tuple[VirtualBoard, BoardConsole]:
             board = make_board(name)
             if main is not None:
                 write_main(board, main)
             provision(board.device, config_for(name, port, **changes), key)
-            console = stack.enter_context(Console(name, board.device))
+            console = stack.enter_context(BoardConsole(name, board.device))
             if ready:
                 console.expect("> subscribed to MQTT topic /e4go/demo/messages", 30)
             return board, console

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import e4
-from e4_tools.board.console import Console
+from e4_tools.board.console import BoardConsole
 from e4_tools.board.raw_repl import Board
 from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST
@@ -185,5 +185,5 @@ def test_a_board_that_is_not_ready_says_so(make_board: BoardMaker) -> None:
     write_main(board, _ECHO)
     with Board(board.device) as serial:
         serial.reset()
-    with Console("alice", board.device) as console:
+    with BoardConsole("alice", board.device) as console:
         console.expect("LinkDown: this board is not ready: there is no /e4.json")

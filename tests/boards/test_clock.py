@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import e4
-from e4_tools.board.console import Console
+from e4_tools.board.console import BoardConsole
 from e4_tools.board.raw_repl import Board
 from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST
@@ -73,7 +73,7 @@ def _grant(port: int, timestamp: float) -> None:
     _command(port, e4.commands.set_topic_key(TOPIC_KEY, TOPIC), timestamp)
 
 
-def _asked(console: Console, expression: str) -> str:
+def _asked(console: BoardConsole, expression: str) -> str:
     console.type(expression)
     return console.expect("^= ").removeprefix("= ")
 
@@ -200,7 +200,7 @@ def test_a_board_goes_on_while_names_or_servers_do_not_answer(
     write_main(board, _MAIN)
     board.name_server(names)
     provision(board.device, config_for("alice", mosquitto.port), KEY)
-    with Console("alice", board.device) as console:
+    with BoardConsole("alice", board.device) as console:
         console.expect("WiFi: virtual as")
         assert _asked(console, "node.clock.trust") == "0"
         assert not any("agree" in line for line in console.lines)  # the time servers are still being asked
@@ -213,5 +213,5 @@ def test_virtual_boards_whose_time_servers_are_silent(make_board: BoardMaker) ->
     with Board(board.device) as serial:  # and without WiFi there are no names, as on a board
         assert serial.run(_LOOK_UP, "a test").strip() == "-202"
     provision(board.device, config_for("alice", 1), KEY)
-    with Console("alice", board.device) as console:
+    with BoardConsole("alice", board.device) as console:
         console.expect(r"the time is not known: no two time servers agree \(0.pool.ntp.org: no answer within 2 s;")

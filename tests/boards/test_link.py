@@ -11,7 +11,7 @@ import time
 import pytest
 
 import e4
-from e4_tools.board.console import Console
+from e4_tools.board.console import BoardConsole
 from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST
 from e4_tools.provisioning.install import provision
@@ -216,7 +216,7 @@ def test_a_user_with_a_name_that_is_not_ascii(start_node: StartNode, mosquitto: 
 def test_other_versions_of_umqtt(make_board: BoardMaker, mosquitto: Mosquitto, version: str) -> None:
     board = make_board("alice", frozen=VERSIONS / version)
     provision(board.device, config_for("alice", mosquitto.port, status_topic="status"), KEY)
-    with Console("alice", board.device) as console:
+    with BoardConsole("alice", board.device) as console:
         console.expect(f"> subscribed to MQTT topic {TOPIC}", 30)
         _grant(mosquitto.port)
         console.type("there and back")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import e4
-from e4_tools.board.console import Console
+from e4_tools.board.console import BoardConsole
 from e4_tools.board.raw_repl import Board
 from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST, free_port
@@ -42,15 +42,15 @@ def _say(port: int, message: bytes, topic: str = TOPIC, key: bytes = TOPIC_KEY) 
         broker.publish(topic, e4.protect(message, key, int(time.time())), retain=False)
 
 
-def _grant(port: int, name: str, console: Console, topic: str = TOPIC) -> None:
+def _grant(port: int, name: str, console: BoardConsole, topic: str = TOPIC) -> None:
     _command(port, name, e4.commands.set_topic_key(TOPIC_KEY, topic))
     console.expect("received raw message on e4/")
 
 
-def _reset_and_watch(board: VirtualBoard) -> Console:
+def _reset_and_watch(board: VirtualBoard) -> BoardConsole:
     with Board(board.device) as serial:
         serial.reset()
-    return Console("board", board.device)
+    return BoardConsole("board", board.device)
 
 
 def test_an_unprovisioned_board_says_so_and_answers_on_its_serial_port(make_board: BoardMaker) -> None:

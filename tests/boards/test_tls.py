@@ -12,7 +12,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 import e4
-from e4_tools.board.console import Console
+from e4_tools.board.console import BoardConsole
 from e4_tools.board.raw_repl import Board
 from e4_tools.mqtt.embedded_broker import HOST
 from e4_tools.provisioning.install import install
@@ -20,7 +20,7 @@ from helpers.authority import Authority, mosquitto_lines
 from helpers.boards import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, config_for
 
 _REFUSED = "connection lost or not made: .*certificate"
-Start = Callable[..., Console]
+Start = Callable[..., BoardConsole]
 
 
 @pytest.fixture
@@ -31,14 +31,14 @@ def authority() -> Authority:
 @pytest.fixture
 def start(make_board: BoardMaker, mosquitto: Mosquitto, tmp_path: Path, authority: Authority) -> object:
     """Call it with what the broker shows and what the board trusts; it returns the board's console."""
-    consoles: list[Console] = []
+    consoles: list[BoardConsole] = []
 
     def start_board(
         issuer: Authority = authority,
         ca: bytes | None = authority.pem,
         certified: str = "localhost",
         expired: bool = False,
-    ) -> Console:
+    ) -> BoardConsole:
         mosquitto.configure(mosquitto_lines(issuer.issue(tmp_path, certified, expired)))
         board = make_board("alice")
         broker = {"host": "localhost", "port": mosquitto.port, "ca": "/ca.crt"}
@@ -47,7 +47,7 @@ def start(make_board: BoardMaker, mosquitto: Mosquitto, tmp_path: Path, authorit
                 serial.write_file("ca.crt", ca)
             install(serial, config_for("alice", mosquitto.port, broker=broker), KEY)
             serial.reset()
-        consoles.append(Console("alice", board.device).__enter__())
+        consoles.append(BoardConsole("alice", board.device).__enter__())
         return consoles[-1]
 
     yield start_board
@@ -128,6 +128,6 @@ def test_a_broker_without_tls_is_refused(start_node: object, mosquitto: Mosquitt
         serial.write_file("ca.crt", Authority().pem)
         install(serial, config_for("alice", mosquitto.port, broker=broker), KEY)
         serial.reset()
-    with Console("alice", board.device) as console:
+    with BoardConsole("alice", board.device) as console:
         console.expect("connection lost or not made", 60)
         assert not any("connected to" in line for line in console.lines)

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 import e4
-from e4_tools.board.console import Console
+from e4_tools.board.console import BoardConsole
 from e4_tools.board.raw_repl import Board
 from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST
@@ -171,7 +171,7 @@ class Rig:
             self.name, self.proxy.port, topics=[self.topic_in], broker=broker, status_topic=self.status_topic
         )
         provision(self.board.device, config, KEY)
-        self.console = self._stack.enter_context(Console(self.name, self.board.device, self._heard))
+        self.console = self._stack.enter_context(BoardConsole(self.name, self.board.device, self._heard))
 
     def give_keys(self) -> None:
         """Wait for the first connection, give the board its topic keys, and see that it works."""

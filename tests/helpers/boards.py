@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from e4_tools.board.console import Console
+from e4_tools.board.console import BoardConsole
 from e4_tools.board.deploy import deploy
 from e4_tools.board.raw_repl import Board
 from e4_tools.mqtt.embedded_broker import HOST, free_port
@@ -97,4 +97,4 @@ def write_main(board: VirtualBoard, source: str) -> None:
 
 
 BoardMaker = Callable[..., VirtualBoard]
-StartNode = Callable[..., tuple[VirtualBoard, Console]]
+StartNode = Callable[..., tuple[VirtualBoard, BoardConsole]]

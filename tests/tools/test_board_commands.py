@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import e4
-from e4_tools.board.console import Console
+from e4_tools.board.console import BoardConsole
 from e4_tools.board.deploy import checkout_version
 from e4_tools.board.flash import check_erasable
 from e4_tools.board.raw_repl import Board
@@ -53,7 +53,7 @@ def test_ports_lists_boards_and_whether_ours_is_on_them(
 
 def test_a_port_that_another_program_uses_is_no_reason_to_flash(make_board: BoardMaker, tmp_path: Path) -> None:
     board, tool = make_board(), E4(tmp_path / "e4")
-    with Console("board", board.device):
+    with BoardConsole("board", board.device):
         for said in (
             tool.run("ports", board.device),
             tool.run("status", "--port", board.device, code=4),
@@ -129,7 +129,7 @@ def test_a_stopped_board_is_told_from_one_that_runs_and_reset_starts_it(make_boa
     said = tool.run("console", "--port", board.device, "--seconds", "4")
     assert "e4 console --reset" in said and "main runs" not in said
     tool.run("reset", "--port", board.device)
-    with Console("board", board.device) as console:
+    with BoardConsole("board", board.device) as console:
         console.expect("main runs", 30)
     with VirtualBoard(tmp_path / "bare.flash") as bare:
         said = tool.run("console", "--port", bare.device, "--seconds", "3", typed="print(6 * 7)\n")

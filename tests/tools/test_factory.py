@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import e4
-from e4_tools.board.console import Console
+from e4_tools.board.console import BoardConsole
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
 from e4_tools.keys.fingerprint import fingerprint
@@ -185,7 +185,7 @@ def test_boards_issued_into_the_key_store_obey_its_commands(
     board = make_board("1")
     tool.run("topic", "add", "all")
     tool.run("provision", *_STORED, "--broker", broker, "--port", board.device)
-    with Console("one", board.device) as console:
+    with BoardConsole("one", board.device) as console:
         board.cut_power()  # what it said when it started, nobody heard
         board.power_on()
         console.expect("> subscribed to MQTT topic all", 60)

@@ -19,7 +19,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 import e4
-from e4_tools.board.console import Console
+from e4_tools.board.console import BoardConsole
 from e4_tools.fleet.delivery import Delivery
 from e4_tools.fleet.operations import Fleet
 from e4_tools.fleet.rekeying import Rekeying
@@ -34,7 +34,7 @@ from helpers.members import Member, Operator
 
 _TOPIC = "sensors/lab"
 _KEYS = {name: bytes([number]) * 32 for number, name in enumerate(("alice", "bob", "eve"), 1)}
-StartNode = Callable[..., tuple[VirtualBoard, Console]]
+StartNode = Callable[..., tuple[VirtualBoard, BoardConsole]]
 
 
 @pytest.fixture
@@ -450,7 +450,7 @@ def test_a_board_proves_which_key_it_holds(operator: Operator, start_node: Start
     port = ("--port", board.device)
     console.__exit__(None, None, None)
     assert operator.e4("client", "confirm", "alice", *port)["pending"] is True
-    with Console("alice", board.device) as console:
+    with BoardConsole("alice", board.device) as console:
         console.expect("> subscribed to MQTT topic /e4go/demo/messages", 60)
         operator.e4("client", "rekey", "alice")
         console.expect("^< unprotected message:$")

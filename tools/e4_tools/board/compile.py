@@ -78,14 +78,14 @@ def compile_module(source: Path, target: Target) -> bytes:
         return out.read_bytes()
 
 
-def module_for(source: Path, target: Target) -> tuple[str, bytes]:
+def module_file(source: Path, target: Target) -> tuple[str, bytes]:
     """Return file name and contents of a module for a board: compiled, or the source if it loads no `.mpy`."""
     if not target.loads_mpy:
         return source.name, source.read_bytes()
     return source.stem + ".mpy", compile_module(source, target)
 
 
-def package(folder: Path, target: Target) -> Iterator[tuple[str, bytes]]:
+def package_files(folder: Path, target: Target) -> Iterator[tuple[str, bytes]]:
     """Yield file names and contents of all modules of a package that are of use once they are compiled.
 
     Of sources all go: whether it can make machine code of them the board decides.
@@ -93,7 +93,7 @@ def package(folder: Path, target: Target) -> Iterator[tuple[str, bytes]]:
     useless = ("_const", "_posix", "_plain" if target.architecture else "_viper")  # see there, and `compile_module`
     for source in _modules(folder):
         if not target.loads_mpy or source.stem not in useless:
-            yield module_for(source, target)
+            yield module_file(source, target)
 
 
 def _modules(folder: Path) -> list[Path]:
@@ -102,15 +102,15 @@ def _modules(folder: Path) -> list[Path]:
 
 def board_files(target: Target) -> Iterator[tuple[str, bytes]]:
     """Yield path on the board and contents of everything that a node needs there, `main.py` last."""
-    for name, data in package(LIBRARY / "e4", target):
+    for name, data in package_files(LIBRARY / "e4", target):
         yield f"lib/e4/{name}", data
-    for name, data in package(FIRMWARE, target):
+    for name, data in package_files(FIRMWARE, target):
         yield f"firmware/{name}", data
     for name in _AS_THEY_ARE:
         yield name, (_THEIR_FOLDER / name).read_bytes()
 
 
-def check(files: Iterable[str], target: Target) -> None:
+def check_compilable(files: Iterable[str], target: Target) -> None:
     """Raise ToolError if one of these files, which boards compile themselves, would not compile there."""
     for name in files:
         if target.loads_mpy and name in _AS_THEY_ARE:

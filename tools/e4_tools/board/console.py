@@ -10,7 +10,7 @@ from types import TracebackType
 
 import serial
 
-from e4_tools.board.port_errors import not_opened
+from e4_tools.board.port_errors import port_error
 from e4_tools.errors import PortError, ToolError
 
 _POLL_SECONDS = 0.1
@@ -21,7 +21,7 @@ class ConsoleError(ToolError):
     """A board did not print what was expected of it."""
 
 
-class Console:
+class BoardConsole:
     """Reads what a board prints, line by line, in a thread. A context manager; `heard` gets each line.
 
     `line` is a serial line that is open already; it is closed at the end.
@@ -47,17 +47,17 @@ class Console:
         self._running = True
         self._thread = threading.Thread(target=self._read, name=f"console of {name}", daemon=True)
 
-    def __enter__(self) -> Console:
-        self._serial = self._given or self._opened()
+    def __enter__(self) -> BoardConsole:
+        self._serial = self._given or self._open()
         self._serial.timeout = _POLL_SECONDS
         self._thread.start()
         return self
 
-    def _opened(self) -> serial.Serial:
+    def _open(self) -> serial.Serial:
         try:
             return serial.serial_for_url(self.port, baudrate=115200, exclusive=True)
         except (serial.SerialException, OSError) as error:
-            raise not_opened(self.port, str(error)) from None
+            raise port_error(self.port, str(error)) from None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 from e4_tools.board.board_code import CHANGE_FILES
-from e4_tools.board.compile import ask_target, board_files, check, sources
+from e4_tools.board.compile import ask_target, board_files, check_compilable, sources
 from e4_tools.board.paths_on_board import FOLDERS, TEMPORARY, UPDATE_PATH, VERSION_PATH
 from e4_tools.board.raw_repl import Board, BoardError, GarbledResult
 from e4_tools.errors import PortError, ToolError
@@ -90,7 +90,7 @@ def plan_for(board: Board, options: Options) -> Plan:
     found = {path.removeprefix("/"): digest for path, digest in hashes.items()}
     if options.keep_main and "main.py" in found:
         del files["main.py"]
-    check(files, target)
+    check_compilable(files, target)
     plan = _plan(files, found)
     needed = sum(-(-len(plan.files[path]) // block) for path in plan.write if path not in plan.staged)
     free += len(plan.leftovers)

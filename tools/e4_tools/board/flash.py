@@ -57,7 +57,7 @@ def flash(port: str, image: FirmwareImage, erase: bool, show: Callable[[bytes], 
     _esptool([*selected, "verify-flash", *where], f"what was read back differs. {half}", show)
 
 
-def started(port: str) -> BoardInfo | None:
+def wait_for_micropython(port: str) -> BoardInfo | None:
     """Return what the board says of itself after flashing; None if it does not answer."""
     try:
         with Board(port) as board:

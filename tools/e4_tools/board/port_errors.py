@@ -10,7 +10,7 @@ from pathlib import Path
 from e4_tools.errors import NoSuchPort, PortError, PortInUse
 
 
-def not_opened(port: str, reason: str) -> PortError:
+def port_error(port: str, reason: str) -> PortError:
     """Return the error for a port that could not be opened; `reason` is what is said where nothing more is known."""
     if "://" not in port:
         if not Path(port).exists():

@@ -33,7 +33,7 @@ class Port:
 
 
 @dataclass(frozen=True)
-class Found:
+class InspectedPort:
     """A port, and the board there or why none was found."""
 
     port: Port
@@ -41,7 +41,7 @@ class Found:
     problem: ToolError | None = None
 
 
-def candidates() -> list[Port]:
+def find_ports() -> list[Port]:
     """Return USB serial ports, and links named `*.port` to virtual boards, here and in `build`."""
     usb = [Port(info.device, info.description) for info in list_ports.comports() if info.vid is not None]
     links = sorted(path for folder in _LINK_FOLDERS for path in folder.glob(_LINKS) if _is_terminal(path))
@@ -55,11 +55,11 @@ def _is_terminal(path: Path) -> bool:
         return False
 
 
-def choose(given: str | None) -> str:
+def choose_port(given: str | None) -> str:
     """Return the port that was given, or the only one there is. Raises WhichPort, PortError."""
     if given:
         return given
-    ports = candidates()
+    ports = find_ports()
     if not ports:
         raise PortError("no board is plugged in, or its USB driver is missing; nothing was done. --port names one.")
     if len(ports) > 1:
@@ -68,15 +68,15 @@ def choose(given: str | None) -> str:
     return ports[0].device
 
 
-def look(ports: list[Port]) -> list[Found]:
+def inspect_ports(ports: list[Port]) -> list[InspectedPort]:
     """Ask the board at each port what it is. What runs there is interrupted, and started again."""
     with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(_look_at, ports))
+        return list(pool.map(_inspect_port, ports))
 
 
-def _look_at(port: Port) -> Found:
+def _inspect_port(port: Port) -> InspectedPort:
     try:
         with Board(port.device, brief=True) as board:
-            return Found(port, inspect_board(board))
+            return InspectedPort(port, inspect_board(board))
     except ToolError as error:
-        return Found(port, None, error)
+        return InspectedPort(port, None, error)

@@ -20,7 +20,7 @@ from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
 from e4_tools.board.board_code import code_to_ask, code_to_call, read_program, read_result
-from e4_tools.board.port_errors import not_opened
+from e4_tools.board.port_errors import port_error
 from e4_tools.errors import NoMicroPython, PortError, ToolError
 
 _REPLY_SECONDS = 60.0
@@ -67,7 +67,7 @@ class Board:
         try:
             self._transport = SerialTransport(self.port, baudrate=115200, timeout=_READ_SECONDS)
         except _LINE_ERRORS as error:
-            raise not_opened(self.port, _reason(error)) from None
+            raise port_error(self.port, _reason(error)) from None
         try:
             self._stop()
         except _LINE_ERRORS as error:

@@ -16,7 +16,6 @@ from e4_tools.cli.commands.grant import grant_commands
 from e4_tools.cli.commands.keys import key_commands
 from e4_tools.cli.commands.message import message_commands
 from e4_tools.cli.commands.provision import provision_commands
-from e4_tools.cli.commands.reset import reset_commands
 from e4_tools.cli.commands.store import store_group
 from e4_tools.cli.commands.topic import topic_group
 from e4_tools.virtual_board.cli import board_command
@@ -39,7 +38,6 @@ for command in (
     *flash_commands,
     *provision_commands,
     *console_commands,
-    *reset_commands,
     *key_commands,
     client_group,
     topic_group,

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from e4_tools.board.board_code import CHANGE_FILES
-from e4_tools.board.compile import Target, ask_target, module_for, package
+from e4_tools.board.compile import Target, ask_target, module_file, package_files
 from e4_tools.board.raw_repl import Board
 from e4_tools.dev import conformance_cases
 from e4_tools.errors import ToolError
@@ -114,9 +114,9 @@ def _on_vm(cases: list[Case]) -> bool:
 
 
 def _board_files(target: Target) -> Iterator[tuple[str, bytes]]:
-    for name, data in package(LIBRARY / "e4", target):
+    for name, data in package_files(LIBRARY / "e4", target):
         yield f"{_FOLDER}/e4/{name}", data
-    name, data = module_for(_CASES, target)
+    name, data = module_file(_CASES, target)
     yield f"{_FOLDER}/{name}", data
 
 

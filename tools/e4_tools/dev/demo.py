@@ -24,7 +24,7 @@ from rich.console import Console as Terminal
 from rich.markup import escape
 
 import e4
-from e4_tools.board.console import Console
+from e4_tools.board.console import BoardConsole
 from e4_tools.board.deploy import deploy
 from e4_tools.errors import BrokerError, ToolError
 from e4_tools.keys.passwords import derive_keys
@@ -91,7 +91,7 @@ class Story:
         self._steps = 0
         self._boards: dict[str, VirtualBoard] = {}
         self._ports: dict[str, str] = {}
-        self._consoles: dict[str, Console] = {}
+        self._consoles: dict[str, BoardConsole] = {}
         self._said: list[str] = []
 
     def play(self) -> int:
@@ -134,7 +134,7 @@ class Story:
                 provision(port, self._config(name), self._keys[name])
                 self._note(f"{name} proves that it holds its key, and listens on {e4.receiving_topic(e4.id_of(name))}")
                 # The console is opened at once, because what a board prints while nobody listens is lost.
-                self._consoles[name] = self._stack.enter_context(Console(name, port, self._printer(name)))
+                self._consoles[name] = self._stack.enter_context(BoardConsole(name, port, self._printer(name)))
             for console in self._consoles.values():
                 console.expect(f"> subscribed to MQTT topic {TOPIC}", 60)
 

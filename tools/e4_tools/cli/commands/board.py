@@ -9,7 +9,7 @@ import click
 from e4_tools.board import wipe as wiping
 from e4_tools.board.deploy import Options, Plan, carry_out, checkout_version, plan_for
 from e4_tools.board.inspection import BoardInfo, NodeInfo, inspect_board, inspect_node
-from e4_tools.board.ports import Found, Port, candidates, look
+from e4_tools.board.ports import InspectedPort, Port, find_ports, inspect_ports
 from e4_tools.board.raw_repl import Board
 from e4_tools.cli.shared.options import board_port
 from e4_tools.cli.shared.output import Report, reports
@@ -36,22 +36,22 @@ def ports(report: Report, devices: tuple[str, ...]) -> None:
     Looks at USB serial ports and at links named *.port, here and in build, to virtual boards; or at each PORT that is
     given. What runs on the boards is interrupted for a moment, and started again.
     """
-    wanted = [Port(device, "") for device in devices] or candidates()
+    wanted = [Port(device, "") for device in devices] or find_ports()
     report.say(ports=[])
-    for found in look(wanted):
+    for found in inspect_ports(wanted):
         report.add("ports", _port_facts(found), _port_line(found))
     if not wanted:
         report.say("No board is plugged in, or its USB driver is missing. e4 board starts a virtual one.")
 
 
-def _port_facts(found: Found) -> dict[str, object]:
+def _port_facts(found: InspectedPort) -> dict[str, object]:
     facts = {"port": found.port.device, "what": found.port.what}
     if found.board is None:
         return {**facts, "problem": str(found.problem)}
     return {**facts, "chip": found.board.chip, **asdict(found.board)}
 
 
-def _port_line(found: Found) -> str:
+def _port_line(found: InspectedPort) -> str:
     board = found.board
     if board is None:
         return ": ".join(part for part in (found.port.device, found.port.what, _problem(found.problem)) if part)
@@ -159,6 +159,19 @@ def _topics(member: NodeInfo) -> str:
     return "; ".join(parts)
 
 
+@click.command(epilog="\b\nExamples:\n  e4 reset\n  e4 reset --port /dev/ttyUSB0")
+@reports
+@board_port
+def reset(report: Report, port: str) -> None:
+    """Reset a board, as its button does: boot.py and main.py run, and what was stopped is started again.
+
+    Keys and files stay. A deployment that was cut short in its last step is finished.
+    """
+    with Board(port) as board:
+        board.reset()
+    report.say(f"{port} has been reset. e4 console --reset resets it and shows its start.", port=port)
+
+
 @click.command(epilog="\b\nExamples:\n  e4 wipe\n  e4 wipe --fill --yes --port /dev/ttyUSB0")
 @click.option("--yes", is_flag=True, help="Do not ask whether you mean it.")
 @click.option("--fill", is_flag=True, help="Then fill the free flash once, so that old blocks are used again.")
@@ -183,4 +196,4 @@ def wipe(report: Report, port: str, yes: bool, fill: bool) -> None:
     report.say(left, filled=fill, left=left)
 
 
-board_commands = [ports, deploy, status, wipe]
+board_commands = [ports, deploy, status, reset, wipe]

@@ -10,7 +10,7 @@ import time
 import click
 import serial
 
-from e4_tools.board.console import Console
+from e4_tools.board.console import BoardConsole
 from e4_tools.board.raw_repl import Board
 from e4_tools.cli.shared.options import board_port
 from e4_tools.cli.shared.output import Report, reports
@@ -41,7 +41,7 @@ def console(report: Report, port: str, seconds: float | None, reset: bool) -> No
     What the board said before is gone; --reset has it start anew, as e4 reset does, and shows all of it.
     """
     line = _reset(port) if reset else None
-    with Console(port, port, lambda line: report.add("lines", line, line), line) as board:
+    with BoardConsole(port, port, lambda line: report.add("lines", line, line), line) as board:
         try:
             deadline = None if seconds is None else time.monotonic() + seconds
             _pass_on(board, deadline, None if report.as_json else _Hint(board, reset))
@@ -56,7 +56,7 @@ def _reset(port: str) -> serial.Serial:
         return board.reset_and_give_line()
 
 
-def _pass_on(board: Console, deadline: float | None, hint: _Hint | None) -> None:
+def _pass_on(board: BoardConsole, deadline: float | None, hint: _Hint | None) -> None:
     """Type what comes on our standard input, until it ends, the line is lost, or the deadline."""
     typed, ended = b"", False
     while not board.lost and (deadline is None or time.monotonic() < deadline):
@@ -77,7 +77,7 @@ def _pass_on(board: Console, deadline: float | None, hint: _Hint | None) -> None
 class _Hint:
     """Says once what to do about a board on which nothing runs."""
 
-    def __init__(self, board: Console, after_reset: bool) -> None:
+    def __init__(self, board: BoardConsole, after_reset: bool) -> None:
         self._board = board
         self._at_prompt = _AT_PROMPT_AFTER_RESET if after_reset else _AT_PROMPT
         self._silence_from = time.monotonic()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from e4_tools.board.ports import choose
+from e4_tools.board.ports import choose_port
 from e4_tools.cli.shared.output import Report
 from e4_tools.errors import ToolError
 from e4_tools.provisioning.factory import Factory, TableRow, read_table
@@ -57,7 +57,7 @@ class FactoryRun:
             question = f"Plug in the board for {row.name} and press enter (q ends)"
             if click.prompt(question, default="", show_default=False, err=True).strip().lower() == "q":
                 return
-            yield row, choose(None)
+            yield row, choose_port(None)
 
 
 def _rows_left(rows: dict[str, TableRow], ledger: Ledger) -> list[TableRow]:

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 import e4
-from e4_tools.board.ports import choose
+from e4_tools.board.ports import choose_port
 from e4_tools.board.raw_repl import Board
 from e4_tools.cli.commands.factory import FactoryRun
 from e4_tools.cli.shared.options import password_key, secret
@@ -99,7 +99,7 @@ def provision(report: Report, name: str | None, ports: tuple[str, ...], settings
     _check_usage(name, ports, settings, wished)
     if name is not None:
         e4.id_of(name)  # raises for a name that no client can have
-    port = choose(ports[0] if ports else None) if wished.factory is None else ""
+    port = choose_port(ports[0] if ports else None) if wished.factory is None else ""
     config = settings.ask(report)
     source = wished.key_source(report, name or "")  # A factory's keys are kept, so nobody is asked for one by name.
     if wished.factory is not None:

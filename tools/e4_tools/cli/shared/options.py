@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from e4_tools.board.ports import choose
+from e4_tools.board.ports import choose_port
 from e4_tools.errors import ToolError
 from e4_tools.keys.passwords import derive_key
 from e4_tools.mqtt.authority import Authority, read_authority
@@ -86,7 +86,7 @@ def board_port(command: Callable[..., None]) -> Callable[..., None]:
     )
     @wraps(command)
     def wrapped(*arguments: Any, port: str | None, **options: Any) -> None:
-        command(*arguments, port=choose(port), **options)
+        command(*arguments, port=choose_port(port), **options)
 
     return wrapped
 

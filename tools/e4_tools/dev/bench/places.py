@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from e4_tools.board.board_code import CHANGE_FILES, DESCRIBE_LOADER, code_to_ask, read_program, read_result
-from e4_tools.board.compile import Target, ask_target, module_for, package
+from e4_tools.board.compile import Target, ask_target, module_file, package_files
 from e4_tools.board.inspection import inspect_board
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
@@ -35,12 +35,12 @@ _INNER_FOLDERS = (f"{_FOLDER}/e4", f"{_FOLDER}/firmware", _STATE)
 
 def _modules(target: Target) -> Iterator[tuple[str, bytes]]:
     """Yield the compiled modules of library and application, and those that measure them."""
-    for name, data in package(LIBRARY / "e4", target):
+    for name, data in package_files(LIBRARY / "e4", target):
         yield f"e4/{name}", data
-    for name, data in package(FIRMWARE, target):
+    for name, data in package_files(FIRMWARE, target):
         yield f"firmware/{name}", data
     for source in sorted(_ON_BOARD.glob("bench_*.py")):
-        yield module_for(source, target)
+        yield module_file(source, target)
 
 
 class Place(AbstractContextManager["Place"]):
@@ -78,7 +78,7 @@ class Vm(Place):
         self.folder = Path(self._temporary.name)
         question = read_program(DESCRIBE_LOADER) + code_to_ask("describe_loader")
         target = Target.from_facts(*read_result(self._output(question, BOARD_HEAP)))
-        modules = {**dict(_modules(target)), **dict([module_for(_FLASH, target)])}
+        modules = {**dict(_modules(target)), **dict([module_file(_FLASH, target)])}
         for path, data in modules.items():
             (self.folder / path).parent.mkdir(exist_ok=True)
             (self.folder / path).write_bytes(data)
