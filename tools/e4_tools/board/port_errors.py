@@ -1,4 +1,4 @@
-"""Why a serial port cannot be opened. Whoever holds it is not disturbed by finding out."""
+"""Finding out why a serial port cannot be opened, without disturbing another program that uses it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from e4_tools.errors import NoSuchPort, PortError, PortInUse
 
 
 def port_error(port: str, reason: str) -> PortError:
-    """Return the error for a port that could not be opened; `reason` is what is said where nothing more is known."""
+    """Return the error for a port that could not be opened. `reason` is named if nothing better can be found out."""
     if "://" not in port:
         if not Path(port).exists():
             return NoSuchPort(f"there is no such port: {port}; nothing was changed. e4 ports lists those with a board")

@@ -1,4 +1,4 @@
-"""Which serial ports may have a board, and which of them is meant."""
+"""Finding the serial ports that may have a board, and choosing the one that the user means."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from e4_tools.board.inspection import BoardInfo, inspect_board
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import PortError, ToolError
 
-_LINK_FOLDERS = (Path(), Path("build"))  # where `e4 board` is told to link the ports of virtual boards
+_LINK_FOLDERS = (Path(), Path("build"))  # Users let `e4 board --port` put the links to virtual boards here.
 _LINKS = "*.port"
 
 
 class WhichPort(ToolError):
-    """Several boards, and nobody said which."""
+    """Several boards are there, and the user did not say which one."""
 
     exit_code = 2
 
 
 @dataclass(frozen=True)
 class Port:
-    """A serial port. `what` is what USB says of it."""
+    """A serial port."""
 
-    device: str
-    what: str
+    device: str  # a path, or `socket://host:port`
+    what: str  # what the USB device says of itself, or "virtual board"
 
 
 @dataclass(frozen=True)
 class InspectedPort:
-    """A port, and the board there or why none was found."""
+    """A port, and the board at it."""
 
     port: Port
-    board: BoardInfo | None
-    problem: ToolError | None = None
+    board: BoardInfo | None  # None if no board was found
+    problem: ToolError | None = None  # the reason why no board was found
 
 
 def find_ports() -> list[Port]:
-    """Return USB serial ports, and links named `*.port` to virtual boards, here and in `build`."""
+    """Return USB serial ports, and links named `*.port` to virtual boards in this folder and in `build`."""
     usb = [Port(info.device, info.description) for info in list_ports.comports() if info.vid is not None]
     links = sorted(path for folder in _LINK_FOLDERS for path in folder.glob(_LINKS) if _is_terminal(path))
     return sorted(usb, key=lambda port: port.device) + [Port(str(path), "virtual board") for path in links]
@@ -51,12 +51,12 @@ def find_ports() -> list[Port]:
 def _is_terminal(path: Path) -> bool:
     try:
         return path.is_symlink() and stat.S_ISCHR(path.stat().st_mode) and os.access(path, os.R_OK | os.W_OK)
-    except OSError:  # a link to a board that has ended
+    except OSError:  # The virtual board has ended, and its link leads nowhere.
         return False
 
 
 def choose_port(given: str | None) -> str:
-    """Return the port that was given, or the only one there is. Raises WhichPort, PortError."""
+    """Return the port that the user gave, or else the only one there is. Raises WhichPort, PortError."""
     if given:
         return given
     ports = find_ports()
@@ -69,7 +69,7 @@ def choose_port(given: str | None) -> str:
 
 
 def inspect_ports(ports: list[Port]) -> list[InspectedPort]:
-    """Ask the board at each port what it is. What runs there is interrupted, and started again."""
+    """Ask the board at each port what it is. The program on each board is interrupted and started again."""
     with ThreadPoolExecutor(max_workers=8) as pool:
         return list(pool.map(_inspect_port, ports))
 

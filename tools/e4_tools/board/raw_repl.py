@@ -1,6 +1,7 @@
-"""A board at the other end of a serial line, through mpremote's Python API.
+"""Running code on a board at the other end of a serial line, with mpremote's Python API.
 
-Secrets travel inside the raw REPL, never on a command line, where every user of the machine can read them.
+Secrets are sent as code inside the raw REPL. On the command line of an `mpremote` process, every user of this machine
+could read them.
 """
 
 from __future__ import annotations
@@ -24,20 +25,21 @@ from e4_tools.board.port_errors import port_error
 from e4_tools.errors import NoMicroPython, PortError, ToolError
 
 _REPLY_SECONDS = 60.0
-_READ_SECONDS = 5.0  # for one read; without it mpremote waits for ever on a pseudo-terminal
-_STOP_SECONDS = (1.5, 3.0, 6.0, 12.0)  # for each attempt to stop a board: while it starts, it hears nothing
+_READ_SECONDS = 5.0  # for one read; without a limit, mpremote would wait for ever on a pseudo-terminal
+_STOP_SECONDS = (1.5, 3.0, 6.0, 12.0)  # for each attempt to stop a board, which hears nothing while it starts
 _STOP_READ_SECONDS = 0.2
-_FIRST_STOPS = 2  # how many of these attempts are made at a board that may not be there at all
+_FIRST_STOPS = 2  # the number of attempts where perhaps no board is connected at all
 
-# What a line that fails raises: mpremote and pyserial let some errors of the layers below through.
+# The errors of a line that fails. mpremote and pyserial do not wrap all errors of the layers below.
 _LINE_ERRORS = (TransportError, serial.SerialException, OSError, termios.error, struct.error)
 
-# It prints what it read when that is not what it waited for. Nobody asked, and it may be anything.
+# When mpremote does not read what it waits for, it prints what it read instead. That would disturb our own output, and
+# could show secrets.
 transport_serial.print = lambda *_: None
 
 
 class BoardError(PortError):
-    """Code on the board raised; `reply` is the last line of its traceback."""
+    """Code on the board raised an exception; `reply` is the last line of its traceback."""
 
     def __init__(self, doing: str, reply: str) -> None:
         super().__init__(f"{doing}: the board says: {reply}")
@@ -49,11 +51,11 @@ class GarbledResult(ToolError):
 
 
 class Board:
-    """A board in its raw REPL. A context manager: whatever ran is interrupted, and started again at the end.
+    """A board in its raw REPL. It is a context manager, which interrupts the program on the board and starts it again.
 
-    `port` is a device, or `socket://host:port`. With `restart` false the board stays stopped. With `brief` true a
-    board that does not answer is given up after 5 seconds instead of 25. Raises NoSuchPort, PortInUse or
-    PortError if the port cannot be opened, NoMicroPython if nobody answers.
+    `port` is a device, or `socket://host:port`. With `restart` false the board stays stopped at the end. With `brief`
+    true, a board that does not answer is given up after 5 seconds instead of 25. Entering raises NoSuchPort, PortInUse
+    or PortError if the port cannot be opened, and NoMicroPython if no MicroPython answers.
     """
 
     def __init__(self, port: str, restart: bool = True, brief: bool = False) -> None:
@@ -61,7 +63,8 @@ class Board:
         self._restart = restart
         self._stops = _STOP_SECONDS[:_FIRST_STOPS] if brief else _STOP_SECONDS
         self._transport: SerialTransport | None = None
-        self._program: Path | None = None  # the program whose functions the board has now
+        # The program whose functions the board has. `_run_with` sets it.
+        self._program: Path | None = None
 
     def __enter__(self) -> Board:
         try:
@@ -72,7 +75,7 @@ class Board:
             self._stop()
         except _LINE_ERRORS as error:
             self.close()
-            silent = isinstance(error, TransportError)  # or else the line has failed
+            silent = isinstance(error, TransportError)  # Any other error says that the line has failed.
             raise (NoMicroPython if silent else PortError)(
                 f"no MicroPython answers on {self.port} ({_reason(error)}); nothing was changed. "
                 "Is the board plugged in, and does another program use the port?"
@@ -103,7 +106,7 @@ class Board:
         self.transport.serial.timeout = _READ_SECONDS
 
     def close(self) -> None:
-        """Give the serial line back. The board stays as it is."""
+        """Close the serial line. The board stays as it is."""
         if self._transport is not None:
             with contextlib.suppress(*_LINE_ERRORS):
                 self._transport.close()
@@ -160,10 +163,12 @@ class Board:
     def run(
         self, code: str, doing: str, seconds: float = _REPLY_SECONDS, printed: Callable[[bytes], None] | None = None
     ) -> str:
-        """Run code on the board and return what it printed; with `printed`, that gets each byte instead.
+        """Run code on the board and return what it printed.
 
-        `seconds` is how long it may take, with `printed` how long it may be silent. Raises BoardError if the code
-        raised, PortError if the line failed; no part of the code is in either.
+        With `printed`, that function gets each byte as soon as it comes, and nothing is returned. `seconds` is how long
+        the code may take, or with `printed` how long it may print nothing. `doing` says in error messages what was
+        being done. Raises BoardError if the code raised an exception, PortError if the line failed. No part of the code
+        is in their texts, because it may hold secrets.
         """
         overall = None if printed else seconds
         transport = self.transport
@@ -184,7 +189,7 @@ class Board:
         return PortError(f"{doing}: the line to {self.port} failed ({reason}); run the command again")
 
     def write_file(self, path: str, data: bytes) -> None:
-        """Write a file and check what arrived. Raises PortError."""
+        """Write a file, and check its hash on the board. Raises PortError."""
         try:
             self.transport.fs_writefile(path, data)
             arrived = self.transport.fs_hashfile(path, "sha256")
@@ -194,22 +199,28 @@ class Board:
             raise PortError(f"{path} on {self.port} is not what was sent; run the command again")
 
     def reset(self) -> None:
-        """Reset the board, as its button does; `boot.py` and `main.py` run."""
+        """Reset the board, as its button does. `boot.py` and `main.py` run then. Raises PortError."""
         try:
             self.transport.exec_raw_no_follow("import machine\nmachine.reset()")
-            self._restart = False  # it does already
+            self._restart = False  # The board is starting already.
         except _LINE_ERRORS as error:
             raise PortError(f"{self.port} could not be reset ({_reason(error)}); press its button") from None
 
     def reset_and_give_line(self) -> serial.Serial:
-        """Reset the board, and return the open line on which its first words come. This object is closed then."""
+        """Reset the board, and return the open serial line, on which the board shows its start.
+
+        This object is closed then. Raises PortError.
+        """
         self.reset()
         line, self._transport = self.transport.serial, None
         return line
 
 
 def _reason(error: Exception) -> str:
-    """Say why a line failed. What mpremote quotes after a colon came from the board, and may be anything."""
+    """Return the reason why a line failed.
+
+    mpremote quotes after a colon what the board sent. That may be anything, secrets included, so it is left out.
+    """
     if isinstance(error, struct.error):
         return "the board stopped answering"
     return str(error).partition(":")[0] if isinstance(error, TransportError) else str(error)

@@ -9,14 +9,14 @@ import os
 import sys
 
 
-def describe_board(identity_paths: list[str], our_paths: list[str], version_path: str) -> dict:
+def describe_board(identity_paths: list[str], our_paths: list[str], version_path: str) -> dict[str, object]:
     """Return the facts of `BoardInfo` by name. Facts that this MicroPython does not know are left out.
 
     The board is provisioned if one of `identity_paths` exists, and has files of ours if one of `our_paths` exists.
     `version_path` is the file that holds their version.
     """
     gc.collect()
-    facts = {
+    facts: dict[str, object] = {
         "heap_free": gc.mem_free(),
         "micropython": ".".join(str(number) for number in sys.implementation.version[:3]),
         "machine": getattr(sys.implementation, "_machine", None) or os.uname()[4],

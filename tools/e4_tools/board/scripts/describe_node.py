@@ -9,10 +9,10 @@ from e4 import blocks
 from firmware import config
 
 
-def describe_node() -> dict:
+def describe_node() -> dict[str, object]:
     """Return the facts of `NodeInfo` by name, apart from the ID, which the host computes from the name."""
     found = config.load()
-    facts = {"backend": blocks.BACKEND, "problems": found.problems, "name": found.name}
+    facts: dict[str, object] = {"backend": blocks.BACKEND, "problems": found.problems, "name": found.name}
     if not found.name:
         return facts
     facts["topics"] = found.topics

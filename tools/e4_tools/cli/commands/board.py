@@ -1,4 +1,4 @@
-"""Commands that look at a board, put our files on it, and take its identity off."""
+"""Commands that inspect a board, put our files on it, reset it, and take its identity off."""
 
 from __future__ import annotations
 
@@ -59,7 +59,10 @@ def _port_line(found: InspectedPort) -> str:
 
 
 def _problem(error: ToolError | None) -> str:
-    """Say in a few words why a port has no board for us. Only where nobody answers is there a reason to flash."""
+    """Return in a few words why no board was found at a port.
+
+    `e4 flash` is named only where no MicroPython answers; elsewhere it might erase the keys of a board in use.
+    """
     if isinstance(error, NoSuchPort):
         return "there is no such port"
     if isinstance(error, PortInUse):
@@ -148,7 +151,7 @@ def _tell_node(report: Report, member: NodeInfo) -> None:
 
 
 def _topics(member: NodeInfo) -> str:
-    """Count topics that have keys, and topic filters, for which there can be none."""
+    """Return how many topics and how many topic filters a node has. A filter has no key of its own."""
     filters = sum("+" in topic or "#" in topic for topic in member.topics)
     topics = len(member.topics) - filters
     parts = [f"{topics}, with a key for {len(member.topics_with_key)}"] if topics or not filters else []

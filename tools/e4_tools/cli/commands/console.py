@@ -16,9 +16,9 @@ from e4_tools.cli.shared.options import board_port
 from e4_tools.cli.shared.output import Report, reports
 from e4_tools.errors import PortError
 
-_LOOK_SECONDS = 0.2
-_LAST_WORDS_SECONDS = 1.0
-_SILENCE_SECONDS = 3.0
+_POLL_SECONDS = 0.2
+_LAST_WORDS_SECONDS = 1.0  # for what the board answers after the input has ended
+_SILENCE_SECONDS = 3.0  # until the user is told that the board has printed nothing
 _AT_PROMPT = "(The board is at MicroPython's prompt: no application runs. e4 console --reset starts it.)"
 _AT_PROMPT_AFTER_RESET = (
     "(The board is at MicroPython's prompt: its main.py has ended, and what it said last is above. "
@@ -57,14 +57,17 @@ def _reset(port: str) -> serial.Serial:
 
 
 def _pass_on(board: BoardConsole, deadline: float | None, hint: _Hint | None) -> None:
-    """Type what comes on our standard input, until it ends, the line is lost, or the deadline."""
+    """Type the lines of our standard input on the console.
+
+    This ends when the serial line is lost, when the deadline has come, or without one, a second after the input ends.
+    """
     typed, ended = b"", False
     while not board.lost and (deadline is None or time.monotonic() < deadline):
         if hint is not None:
             hint.give()
         if ended:
-            time.sleep(_LOOK_SECONDS)
-        elif select.select([sys.stdin], [], [], _LOOK_SECONDS)[0]:
+            time.sleep(_POLL_SECONDS)
+        elif select.select([sys.stdin], [], [], _POLL_SECONDS)[0]:
             data = os.read(sys.stdin.fileno(), 4096)
             *lines, typed = (typed + (data or b"\n" * bool(typed))).split(b"\n")
             for line in lines:
@@ -75,7 +78,7 @@ def _pass_on(board: BoardConsole, deadline: float | None, hint: _Hint | None) ->
 
 
 class _Hint:
-    """Says once what to do about a board on which nothing runs."""
+    """Tells the user once what to do if no application runs on the board."""
 
     def __init__(self, board: BoardConsole, after_reset: bool) -> None:
         self._board = board
@@ -84,6 +87,7 @@ class _Hint:
         self._given = False
 
     def give(self) -> None:
+        """Print the hint, if there is reason for one and it was not printed before."""
         hint = self._at_prompt if self._board.at_prompt else None
         if self._board.silent and time.monotonic() - self._silence_from > _SILENCE_SECONDS:
             hint = _SILENT
