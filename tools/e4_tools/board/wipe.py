@@ -21,6 +21,8 @@ def wipe(board: Board) -> list[str]:
 
     Running it again finishes what was interrupted.
     """
+    # These numbers are private to the library, because public names would cost every board memory. If they were
+    # repeated here and the library changed its own, old keys could stay in flash.
     try:
         removed: list[str] = board.ask(
             OVERWRITE_IDENTITY,
