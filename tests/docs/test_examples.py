@@ -124,6 +124,36 @@ def test_the_deep_sleeper_sends_once_each_time_it_wakes(
     assert all(re.match(TEMPERATURE, message["message"]) for message in heard)
 
 
+def _block(number: int) -> str:
+    """Return a whole application in docs/application.md."""
+    document = (ROOT / "docs" / "application.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
+    whole = [block for block in blocks if "import Node" in block]
+    return str(whole[number])
+
+
+def test_the_first_application_of_the_document(start_node: StartNode, mosquitto: Mosquitto, operator: Operator) -> None:
+    _, console = start_node("alice", KEY, mosquitto.port, _block(0), ready=False)
+    console.expect(r"subscribed to MQTT topic sensors/\+/limit", 40)
+    _grant(operator, "sensors/7/limit", "sensors/lab")
+    listener = _Listener(operator, "sensors/lab", 1)
+    time.sleep(3)  # until it has subscribed
+    operator.e4("send", "sensors/7/limit", "30")
+    (heard,) = listener.messages()
+    assert heard["message"] == "limit is now 30"
+
+
+def test_the_asynchronous_application_of_the_document(
+    start_node: StartNode, mosquitto: Mosquitto, operator: Operator
+) -> None:
+    _, console = start_node("alice", KEY, mosquitto.port, _block(1), ready=False, topics=["sensors/lab"])
+    console.expect("^topic key not found: sensors/lab$", 40)
+    console.expect("subscribed to MQTT topic sensors/lab", 40)
+    _grant(operator, "sensors/lab")
+    operator.e4("send", "sensors/lab", "hello")
+    console.expect("^sensors/lab b'hello'$")
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.py")))
 def test_an_example_on_a_board_that_is_not_provisioned_says_so(name: str, make_board: BoardMaker) -> None:
     board = make_board()
