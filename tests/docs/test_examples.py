@@ -39,10 +39,6 @@ def _grant(operator: Operator, *topics: str) -> None:
 def _listen(operator: Operator, topic: str, count: int = 1) -> list[dict[str, Any]]:
     """Return the next messages on a topic, as the host unprotects them."""
     text = operator.text("listen", topic, "--count", str(count), "--timeout", "60", "--json")
-    return _messages(text)
-
-
-def _messages(text: str) -> list[dict[str, Any]]:
     return [answer for answer in map(json.loads, text.splitlines()) if "message" in answer]
 
 
@@ -56,17 +52,22 @@ def _source(name: str, **values: int) -> str:
 
 
 class _Listener:
-    """An `e4 listen` in a process of its own, that ends after some messages."""
+    """An `e4 listen` in a process of its own, which ends after some messages. It has subscribed once this is made."""
 
     def __init__(self, operator: Operator, topic: str, count: int) -> None:
         self._output = operator.folder / "output"
-        self._process = operator.start("listen", topic, "--count", str(count), "--timeout", "120", "--json")
+        self._process = operator.start("listen", topic, "--count", str(count), "--timeout", "120")
+        deadline = time.monotonic() + 60
+        while not self._output.exists() or "Listening on" not in self._output.read_text():
+            assert time.monotonic() < deadline, "e4 listen does not begin"
+            time.sleep(0.1)
 
-    def messages(self) -> list[dict[str, Any]]:
-        """Return what it heard, once that is all."""
-        self._process.join(120)
-        assert self._process.exitcode == 0, self._output.read_text()
-        return _messages(self._output.read_text())
+    def messages(self) -> list[str]:
+        """Return the messages that it heard, once that is all."""
+        self._process.join(150)
+        text = self._output.read_text()
+        assert self._process.exitcode == 0, text
+        return re.findall(r"^\d\d:\d\d:\d\d [\w/]+: (.*)$", text, re.MULTILINE)
 
 
 def test_the_sensor_publishes_what_it_reads(start_node: StartNode, mosquitto: Mosquitto, operator: Operator) -> None:
@@ -83,11 +84,10 @@ def test_the_switch_obeys_and_answers(start_node: StartNode, mosquitto: Mosquitt
     console.expect("subscribed to MQTT topic lamps/lab/set", 40)
     _grant(operator, "lamps/lab/set", "lamps/lab/state")
     listener = _Listener(operator, "lamps/lab/state", 3)
-    time.sleep(3)  # until it has subscribed
     for message, state in (("on", "on"), ("toggle", "off"), ("up", None), ("on", "on")):
         operator.e4("send", "lamps/lab/set", message)
         console.expect(f"> the lamp is {state}$" if state else "neither on, off nor toggle: up")
-    assert [message["message"] for message in listener.messages()] == ["on", "off", "on"]
+    assert listener.messages() == ["on", "off", "on"]
 
 
 def test_the_asynchronous_sensor_publishes_means_and_takes_a_period(
@@ -121,7 +121,7 @@ def test_the_deep_sleeper_sends_once_each_time_it_wakes(
         console.expect("> sleeping for 4 s")
     heard = listener.messages()
     assert len(heard) == 2
-    assert all(re.match(TEMPERATURE, message["message"]) for message in heard)
+    assert all(re.match(TEMPERATURE, message) for message in heard)
 
 
 def _block(number: int) -> str:
@@ -137,10 +137,8 @@ def test_the_first_application_of_the_document(start_node: StartNode, mosquitto:
     console.expect(r"subscribed to MQTT topic sensors/\+/limit", 40)
     _grant(operator, "sensors/7/limit", "sensors/lab")
     listener = _Listener(operator, "sensors/lab", 1)
-    time.sleep(3)  # until it has subscribed
     operator.e4("send", "sensors/7/limit", "30")
-    (heard,) = listener.messages()
-    assert heard["message"] == "limit is now 30"
+    assert listener.messages() == ["limit is now 30"]
 
 
 def test_the_asynchronous_application_of_the_document(
