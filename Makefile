@@ -2,7 +2,7 @@
 #   make setup         install everything that is needed into .venv and build
 #   make check         what to run after every edit: lint, unit tests on CPython and on MicroPython; under a minute
 #   make lint          style, imports, types: what the pre-commit hooks run
-#   make test          everything that can be checked on this machine; about ten minutes
+#   make test          everything that can be checked on this machine; ten to fifteen minutes
 #
 # To see it work
 #   make demo          the tutorial on three virtual boards                  (BROKER=host:port; PORT=device: a real alice)

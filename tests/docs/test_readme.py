@@ -34,8 +34,3 @@ def test_the_library_in_ten_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     exec(_block_after("The library in ten lines"), names)  # noqa: S102 (our own README)
     assert names["message"] == b"what arrives"
     assert e4.unprotect(names["payload"], id_key, int(time.time())) == e4.commands.set_topic_key(topic_key, topic)
-
-
-def test_every_path_it_names_exists() -> None:
-    for path in re.findall(r"`((?:lib|firmware|tools|tests)[\w/.-]*)`", _README):
-        assert (ROOT / path).exists(), path

@@ -17,7 +17,8 @@ from helpers.boards import ROOT
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
 _FLEET = (ROOT / "docs" / "fleet.md").read_text()
 _APPLICATION = (ROOT / "docs" / "application.md").read_text()
-# Commands for one board. The README shows them.
+_BOARDS = (ROOT / "docs" / "boards.md").read_text()
+# Commands for one board: docs/boards.md has them.
 _OF_BOARDS = {"board", "console", "deploy", "flash", "ports", "provision", "reset", "status", "wipe"}
 
 
@@ -42,6 +43,11 @@ def test_the_fleet_s_commands_are_all_there() -> None:
     for command in COMMANDS:
         if command.split()[1] not in _OF_BOARDS:
             assert f"`{command}" in _FLEET, command
+
+
+def test_the_commands_for_one_board_are_all_there() -> None:
+    for command in _OF_BOARDS:
+        assert f"`e4 {command}" in _BOARDS, command
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:
