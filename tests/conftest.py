@@ -17,7 +17,8 @@ from e4_tools.mqtt.embedded_broker import EmbeddedBroker
 from e4_tools.mqtt.mosquitto import find_mosquitto
 from e4_tools.provisioning.install import provision
 from e4_tools.virtual_board import VirtualBoard, VirtualBoardError
-from helpers.boards import VECTORS, BoardMaker, Mosquitto, config_for, make_image, write_main
+from helpers.boards import VECTORS, BoardMaker, config_for, make_image, write_main
+from helpers.mosquitto import Mosquitto
 
 # `umqtt.simple` imports these modules under the names that MicroPython gives them.
 for _name in ("socket", "struct", "binascii"):

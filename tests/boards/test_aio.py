@@ -9,7 +9,8 @@ from e4_tools.board.console import BoardConsole
 from e4_tools.board.raw_repl import Board
 from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST
-from helpers.boards import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, StartNode, stays_with_its_tools, write_main
+from helpers.boards import KEY, TOPIC, TOPIC_KEY, BoardMaker, StartNode, stays_with_its_tools, write_main
+from helpers.mosquitto import Mosquitto
 
 _ECHO = """
 import asyncio

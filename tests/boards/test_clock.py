@@ -18,7 +18,8 @@ from e4_tools.board.raw_repl import Board
 from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST
 from e4_tools.provisioning.install import provision
-from helpers.boards import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, StartNode, config_for, write_main
+from helpers.boards import KEY, TOPIC, TOPIC_KEY, BoardMaker, StartNode, config_for, write_main
+from helpers.mosquitto import Mosquitto
 from helpers.time_server import Source, TimeServer, silent
 
 # The default application, and a way to look inside.

@@ -16,7 +16,8 @@ from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST
 from e4_tools.provisioning.install import provision
 from e4_tools.virtual_board.umqtt import VERSIONS
-from helpers.boards import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, StartNode, config_for
+from helpers.boards import KEY, TOPIC, TOPIC_KEY, BoardMaker, StartNode, config_for
+from helpers.mosquitto import Mosquitto
 
 _ECHO = """
 from firmware.node import Node

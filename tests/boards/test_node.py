@@ -11,7 +11,8 @@ from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST, free_port
 from e4_tools.provisioning.install import provision
 from e4_tools.virtual_board import VirtualBoard
-from helpers.boards import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, StartNode, config_for, write_main
+from helpers.boards import KEY, TOPIC, TOPIC_KEY, BoardMaker, StartNode, config_for, write_main
+from helpers.mosquitto import Mosquitto
 
 _APPLICATION = """
 from firmware.node import Node

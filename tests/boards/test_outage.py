@@ -11,7 +11,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 import e4
 from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST
-from helpers.boards import KEY, TOPIC, TOPIC_KEY, Mosquitto, StartNode, stays_with_its_tools
+from helpers.boards import KEY, TOPIC, TOPIC_KEY, StartNode, stays_with_its_tools
+from helpers.mosquitto import Mosquitto
 
 _SENDER = """
 from firmware.node import Node

@@ -8,7 +8,7 @@ from rich.console import Console as Terminal
 from e4_tools.dev.demo import DemoError, Stage, Story, Wiretap
 from e4_tools.mqtt.embedded_broker import HOST, EmbeddedBroker
 from e4_tools.virtual_board import VirtualBoardError, find_micropython
-from helpers.boards import Mosquitto
+from helpers.mosquitto import Mosquitto
 
 
 def _tell(stage: Stage, keys: dict[str, bytes]) -> int:

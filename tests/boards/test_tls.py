@@ -17,7 +17,8 @@ from e4_tools.board.raw_repl import Board
 from e4_tools.mqtt.embedded_broker import HOST
 from e4_tools.provisioning.install import install
 from helpers.authority import Authority, mosquitto_lines
-from helpers.boards import KEY, TOPIC, TOPIC_KEY, BoardMaker, Mosquitto, config_for
+from helpers.boards import KEY, TOPIC, TOPIC_KEY, BoardMaker, config_for
+from helpers.mosquitto import Mosquitto
 
 _REFUSED = "connection lost or not made: .*certificate"
 Start = Callable[..., BoardConsole]

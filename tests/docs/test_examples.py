@@ -12,8 +12,9 @@ import pytest
 
 from e4_tools.board.console import BoardConsole
 from e4_tools.board.raw_repl import Board
-from helpers.boards import KEY, ROOT, BoardMaker, Mosquitto, StartNode, write_main
-from helpers.members import Operator
+from helpers.boards import KEY, ROOT, BoardMaker, StartNode, write_main
+from helpers.mosquitto import Mosquitto
+from helpers.operator import Operator
 
 EXAMPLES = ROOT / "examples"
 TEMPERATURE = r"^\d+\.\d C$"

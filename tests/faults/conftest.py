@@ -20,7 +20,8 @@ from faults.lanes import Lanes
 from faults.rig import Rig
 from faults.tls_broker import TLSBroker
 from helpers.authority import Authority
-from helpers.boards import Mosquitto, make_image
+from helpers.boards import make_image
+from helpers.mosquitto import Mosquitto
 
 _LANES = 10
 _TLS_LANES = 4

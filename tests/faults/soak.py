@@ -27,7 +27,8 @@ from faults import kinds
 from faults.partner import Failure
 from faults.proxy import TO_BOARD, TO_BROKER, Fault, FaultProxy
 from faults.rig import BOUND, Rig
-from helpers.boards import Mosquitto, make_image
+from helpers.boards import make_image
+from helpers.mosquitto import Mosquitto
 
 BOARDS = 3
 _OUTSTANDING = 8  # messages that a board may owe an answer

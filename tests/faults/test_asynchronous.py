@@ -9,7 +9,7 @@ import pytest
 
 from faults.network_cases import CASES, survives
 from faults.rig import Rig
-from helpers.boards import Mosquitto
+from helpers.mosquitto import Mosquitto
 
 __all__ = ["survives"]  # The fixture `outcome` finds it in this module.
 

@@ -8,7 +8,7 @@ import pytest
 
 from e4_tools.dev.bench.__main__ import print_last_soak
 from faults.soak import print_curve, soak, write
-from helpers.boards import Mosquitto
+from helpers.mosquitto import Mosquitto
 
 
 def test_nothing_is_lost_and_the_heap_stays(

@@ -13,7 +13,7 @@ from e4_tools.mqtt.embedded_broker import EmbeddedBroker
 from e4_tools.mqtt.mosquitto import find_mosquitto
 from faults.partner import Failure
 from faults.rig import Rig
-from helpers.boards import Mosquitto
+from helpers.mosquitto import Mosquitto
 
 _NAME = "broker.test"
 _PERSISTENT = """persistence true

@@ -7,7 +7,7 @@ from pathlib import Path
 from e4_tools.mqtt.embedded_broker import HOST, free_port
 from faults.rig import Rig
 from helpers.authority import Authority, mosquitto_lines
-from helpers.boards import Mosquitto
+from helpers.mosquitto import Mosquitto
 
 NAME = "localhost"
 _CA = "ca.der"

@@ -17,8 +17,8 @@ from e4_tools.dev.bench.drawing import draw
 from e4_tools.dev.bench.figures import Figure
 from e4_tools.paths import FIRMWARE, ROOT
 from e4_tools.virtual_board import VirtualBoard
+from helpers.board_files import on_board
 from helpers.boards import BoardMaker
-from helpers.interruptions import on_board
 
 
 def test_a_figure_fails_only_beyond_its_noise() -> None:

@@ -18,8 +18,9 @@ from e4_tools.cli import main
 from e4_tools.errors import PortError, PortInUse
 from e4_tools.provisioning.install import provision
 from e4_tools.virtual_board import VirtualBoard
+from helpers.board_files import on_board
 from helpers.boards import BoardMaker, config_for
-from helpers.interruptions import E4, WIFI_PASSWORD, on_board
+from helpers.e4_process import E4, WIFI_PASSWORD
 
 _KEY = b"0123456789abcdef0123456789ABCDEF"
 

@@ -15,8 +15,9 @@ from e4_tools.fleet.messages import protect
 from e4_tools.keys.files import read_key
 from e4_tools.keystore import open_store
 from e4_tools.mqtt.embedded_broker import HOST
-from helpers.boards import Mosquitto
-from helpers.members import Member, Operator
+from helpers.member import Member
+from helpers.mosquitto import Mosquitto
+from helpers.operator import Operator
 
 _KEY = b"0123456789abcdef0123456789ABCDEF"
 _TOPIC = "sensors/lab"

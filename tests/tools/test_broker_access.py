@@ -14,9 +14,11 @@ from e4_tools.mqtt.embedded_broker import HOST, free_port
 from e4_tools.provisioning.install import install
 from e4_tools.virtual_board import VirtualBoard
 from helpers.authority import Authority, mosquitto_lines
-from helpers.boards import BoardMaker, Mosquitto
-from helpers.interruptions import E4, WIFI_PASSWORD, on_board
-from helpers.members import Operator
+from helpers.board_files import on_board
+from helpers.boards import BoardMaker
+from helpers.e4_process import E4, WIFI_PASSWORD
+from helpers.mosquitto import Mosquitto
+from helpers.operator import Operator
 
 _KEY = b"0123456789abcdef0123456789ABCDEF"
 _PASSWORD = "a password of the board's"  # noqa: S105 (of a broker that is not there)

@@ -13,8 +13,9 @@ from e4_tools.board.deploy import Options, carry_out, checkout_version, deploy, 
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import PortError, ToolError
 from e4_tools.virtual_board import VirtualBoard
+from helpers.board_files import hashes, on_board
 from helpers.boards import BoardMaker
-from helpers.interruptions import E4, hashes, moments, on_board
+from helpers.e4_process import E4, moments
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MAKE_OLD = """

@@ -19,8 +19,10 @@ from e4_tools.provisioning.key_proof import find_held_key
 from e4_tools.provisioning.key_sources import KeyFolder, StoredKeys
 from e4_tools.provisioning.ledger import BEGUN, ISSUED, Ledger
 from e4_tools.virtual_board import VirtualBoard
-from helpers.boards import BoardMaker, Mosquitto
-from helpers.interruptions import E4, WIFI_PASSWORD, moments, on_board
+from helpers.board_files import on_board
+from helpers.boards import BoardMaker
+from helpers.e4_process import E4, WIFI_PASSWORD, moments
+from helpers.mosquitto import Mosquitto
 
 _TABLE = "name,topics\none,\ntwo,rooms/2 doors/+\nthree,\n"
 _OPTIONS = ("--keys", "keys", "--broker", "127.0.0.1:1", "--wifi", "virtual", "--topic", "all")

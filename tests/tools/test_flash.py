@@ -16,7 +16,7 @@ from e4_tools.board.micropython_image import FirmwareImage, find_image, read_ima
 from e4_tools.errors import PortError, ToolError
 from e4_tools.provisioning.install import provision
 from helpers.boards import BoardMaker, config_for
-from helpers.interruptions import E4
+from helpers.e4_process import E4
 
 _FAKE = Path(__file__).resolve().parents[1] / "helpers" / "fake_esptool"
 

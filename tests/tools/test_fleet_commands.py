@@ -29,8 +29,9 @@ from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST, free_port
 from e4_tools.mqtt.mosquitto import find_mosquitto
 from e4_tools.virtual_board import VirtualBoard
-from helpers.boards import Mosquitto
-from helpers.members import Member, Operator
+from helpers.member import Member
+from helpers.mosquitto import Mosquitto
+from helpers.operator import Operator
 
 _TOPIC = "sensors/lab"
 _KEYS = {name: bytes([number]) * 32 for number, name in enumerate(("alice", "bob", "eve"), 1)}

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from e4_tools.errors import ToolError
 from e4_tools.keys.files import read_key
-from helpers.members import Operator
+from helpers.operator import Operator
 
 
 @pytest.fixture

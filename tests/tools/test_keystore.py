@@ -19,7 +19,7 @@ from e4_tools.fleet.operations import Fleet
 from e4_tools.fleet.rekeying import Rekeying
 from e4_tools.keystore import KEY_FILE, PASSPHRASE, KeyStore, engine, make_store, open_store, read_store
 from e4_tools.keystore.models import SCHEMA
-from helpers.members import Operator
+from helpers.operator import Operator
 
 _SECRET = b"a secret of 32 bytes, no less!!!"
 _KEY = bytes(range(100, 132))

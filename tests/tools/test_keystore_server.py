@@ -19,8 +19,9 @@ from e4_tools.fleet.operations import Fleet
 from e4_tools.keys.files import read_key
 from e4_tools.keystore import KeyStore, engine, open_store
 from e4_tools.keystore.models import SCHEMA, Table, TopicRow
-from helpers.boards import Mosquitto
-from helpers.members import Member, Operator
+from helpers.member import Member
+from helpers.mosquitto import Mosquitto
+from helpers.operator import Operator
 from helpers.postgresql import PASSWORD, PostgreSQL, find_program
 
 _KEY = b"0123456789abcdef0123456789ABCDEF"

@@ -12,8 +12,10 @@ from e4_tools.keystore import open_store
 from e4_tools.keystore.models import IdKeyRow, TopicRow
 from e4_tools.mqtt.embedded_broker import HOST
 from e4_tools.virtual_board import VirtualBoard
-from helpers.boards import BoardMaker, Mosquitto
-from helpers.interruptions import E4, WIFI_PASSWORD, command_lines, found_in
+from helpers.boards import BoardMaker
+from helpers.e4_process import E4, WIFI_PASSWORD
+from helpers.mosquitto import Mosquitto
+from helpers.secret_search import command_lines, found_in
 
 _ID_KEY, _TOPIC_KEY = bytes(range(7, 39)), bytes(range(160, 192))
 _PASSPHRASE = "the passphrase of the store"  # noqa: S105 (of this test's)

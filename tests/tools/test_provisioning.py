@@ -21,8 +21,10 @@ from e4_tools.keystore import open_store
 from e4_tools.provisioning.install import install, provision
 from e4_tools.provisioning.key_proof import find_held_key
 from e4_tools.virtual_board import VirtualBoard
+from helpers.board_files import on_board
 from helpers.boards import BoardMaker, config_for
-from helpers.interruptions import E4, WIFI_PASSWORD, command_lines, moments, on_board
+from helpers.e4_process import E4, WIFI_PASSWORD, moments
+from helpers.secret_search import command_lines
 
 _KEY = b"0123456789abcdef0123456789ABCDEF"
 _OTHER = b"fedcba9876543210FEDCBA9876543210"

@@ -1,10 +1,7 @@
-"""The command `e4` as a process that can be killed, boards whose power can be cut, and where secrets may not be."""
+"""The command `e4` as a process of its own, which tests kill at random moments and watch for secrets."""
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import json
 import os
 import random
 import signal
@@ -13,37 +10,10 @@ import sys
 import time
 from pathlib import Path
 
-from e4_tools.board.raw_repl import Board
 from e4_tools.virtual_board import VirtualBoard
+from helpers.secret_search import command_lines, found_in
 
 WIFI_PASSWORD = "virtual-wifi"  # noqa: S105 (of an access point that is not there)
-
-_HASHES = """
-import os, hashlib, binascii, json
-found = {}
-for folder in ('/lib/e4', '/firmware', '/'):
-    try:
-        for entry in os.ilistdir(folder):
-            if entry[1] & 0x8000:
-                path = (folder + '/' + entry[0]).replace('//', '/')
-                with open(path, 'rb') as f:
-                    found[path[1:]] = binascii.hexlify(hashlib.sha256(f.read()).digest()).decode()
-    except OSError:
-        pass
-print(json.dumps(found))
-"""
-
-
-def on_board(board: VirtualBoard, code: str) -> str:
-    """Run code on a board that then stays stopped."""
-    with Board(board.device, restart=False) as serial:
-        return serial.run(code, "a test").strip()
-
-
-def hashes(board: VirtualBoard) -> dict[str, str]:
-    """SHA-256 by path of all files in the root and in our folders."""
-    found: dict[str, str] = json.loads(on_board(board, _HASHES))
-    return found
 
 
 class E4:
@@ -123,30 +93,6 @@ class E4:
         places = {"printed": self.printed.encode(), "command line": b"\n".join(self.command_lines)}
         places.update({str(path): path.read_bytes() for path in self.folder.rglob("*") if path.is_file()})
         return [place for place, content in places.items() if found_in(content, *secrets)]
-
-
-def forms(secret: bytes) -> list[bytes]:
-    """Return a secret as bytes, in hexadecimal, and in base64, wherever in something larger it begins."""
-    encoded = []
-    for before in range(3):
-        text = base64.b64encode(bytes(before) + secret)
-        whole = text[-(-before * 8 // 6) : len(text) - (4 if (before + len(secret)) % 3 else 0)]
-        encoded += [whole, whole.translate(bytes.maketrans(b"+/", b"-_"))]
-    return [secret, secret.hex().encode(), secret.hex().upper().encode(), *encoded]
-
-
-def found_in(content: bytes, *secrets: bytes) -> bool:
-    """Tell whether one of the secrets is in there, in any of its forms."""
-    return any(form in content for secret in secrets for form in forms(secret))
-
-
-def command_lines() -> set[bytes]:
-    """The command lines of all processes."""
-    lines = set()
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):  # it has ended
-            lines.add(Path("/proc", name, "cmdline").read_bytes())
-    return lines
 
 
 def moments(number: int, longest: float) -> list[float]:
