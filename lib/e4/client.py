@@ -2,7 +2,6 @@
 
 from e4 import commands, names, protection
 from e4._const import const
-from e4.copies import COPY, Copies
 from e4.errors import (
     ClockNotSet,
     InvalidCommand,
@@ -17,6 +16,7 @@ from e4.errors import (
     TopicKeyNotFound,
 )
 from e4.names import check_id, topic_bytes, topic_hash
+from e4.recent_messages import COPY, RecentMessages
 from e4.sha3 import sha3_256
 from e4.siv import SIV, check_key
 from e4.store import damaged
@@ -99,8 +99,8 @@ class Client:
         self.max_command_age = max_command_age
         self.evidence = evidence
         self.applied = 0
-        self._accepted = Copies(remembered)
-        self._sent = Copies(_SENT)
+        self._accepted = RecentMessages(remembered)
+        self._sent = RecentMessages(_SENT)
         # What follows is derived from the store, and taken from there again after every change.
         self._ready: dict = {}  # topic bytes: (record, cipher of its current key)
         self._siv: SIV | None = None  # of the ID key
@@ -160,7 +160,7 @@ class Client:
         earlier = False
         while True:
             payload = protection.seal(siv, message, timestamp)
-            told = self._sent.tell(payload)
+            told = self._sent.classify(payload)
             if told != COPY:
                 break
             timestamp -= 1

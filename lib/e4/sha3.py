@@ -1,7 +1,7 @@
 """SHA3-256 (FIPS 202). No MicroPython build has it, and E4 hashes topics and names with it."""
 
 from e4._const import const
-from e4.blocks import keccak_f, xor_into
+from e4.loops import keccak_f, xor_into
 
 _RATE = const(136)  # bytes absorbed per permutation
 

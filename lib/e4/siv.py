@@ -2,7 +2,7 @@
 
 CBC with a zero IV over a whole message is the inner loop of CMAC; ECB over a batch of counter blocks is CTR.
 So a message costs one call of each, and a short one of ECB for the stamp; opening, one of CBC for each KiB. The rest is
-kept out of the interpreter by `blocks`.
+kept out of the interpreter by `loops`.
 
 All of it may be entered again at any moment, by an interrupt or a scheduled callback.
 """
@@ -12,8 +12,8 @@ from struct import pack_into
 from cryptolib import aes
 
 from e4._const import const
-from e4.blocks import copy_block, counter_blocks, double, mask, same, stamped_block, wipe, xor_into
 from e4.errors import InvalidKey, NotAuthentic, TooShort
+from e4.loops import copy_block, counter_blocks, double, equal_blocks, pad_and_mask, stamped_block, wipe, xor_into
 
 _KEY = const(32)  # bytes
 _TAG = const(16)
@@ -29,7 +29,7 @@ _ZERO = bytes(16)
 # Workspaces that no call is using: two, unless a call interrupted another one. Who pops one has it alone, which no flag
 # could promise where an interrupt may come between any two steps; even between a look and the pop after it, so whether
 # there is one the pop tells. Plaintext that is not verified and the tag that was expected are wiped before a workspace
-# comes back (RFC 5297 section 2.7); the copies that `_plain` makes cannot be.
+# comes back (RFC 5297 section 2.7); the copies that `_loops_plain` makes cannot be.
 _pool: list = []
 _ciphers: dict = {}  # key: SIV
 
@@ -97,7 +97,7 @@ class CMAC:
     def tag(self, data) -> bytearray:
         """Return the 16-byte tag of `data`."""
         n = len(data)
-        if n < 16:  # here `mask` would add K1, as S2V wants it
+        if n < 16:  # here `pad_and_mask` would add K1, as S2V wants it
             tag = bytearray(self.padded)
             xor_into(tag, data, n, 0)
             tag[n] ^= 0x80
@@ -107,7 +107,7 @@ class CMAC:
         buffer[:n] = data
         chain = self.chain()
         cbc, pads = chain
-        mask(buffer, pads, n, _ZERO)
+        pad_and_mask(buffer, pads, n, _ZERO)
         cbc.encrypt(buffer, buffer)
         tag = buffer[-16:]
         copy_block(pads, tag, 0, 0)
@@ -180,7 +180,7 @@ class SIV:
         chain = _taken(self._idle) or self._cmac.chain()
         cbc, pads = chain
         body[:n] = message  # from here to the encryption nothing allocates, and so nothing fails
-        mask(body, pads, n, d)
+        pad_and_mask(body, pads, n, d)
         cbc.encrypt(body, body)
         copy_block(pads, body, 0, size - 16)
         self._idle.append(chain)
@@ -226,15 +226,15 @@ class SIV:
         out = work[0]
         chain = _taken(self._idle) or self._cmac.chain()
         cbc, pads = chain
-        mask(body, pads, n, d)
+        pad_and_mask(body, pads, n, d)
         if size <= _CHUNK:
             cbc.encrypt(body, out)
         else:
             for at in range(0, size, _CHUNK):
                 cbc.encrypt(body[at : at + _CHUNK], out)
         last = (size - 1) % _CHUNK - 15
-        good = same(out, sealed, last, start)
-        mask(body, pads, n, d)  # a second time: it only adds
+        good = equal_blocks(out, sealed, last, start)
+        pad_and_mask(body, pads, n, d)  # a second time: it only adds
         copy_block(pads, out, 0, last)
         self._idle.append(chain)
         wipe(out, min(size, _CHUNK))

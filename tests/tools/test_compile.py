@@ -15,16 +15,16 @@ from e4_tools.virtual_board import VirtualBoardError, find_micropython
 @pytest.mark.parametrize("architecture", ["xtensawin", "rv32imc"])
 def test_for_an_esp32(architecture: str) -> None:
     files = dict(board_files(Target(architecture, 31, True)))
-    assert {"lib/e4/client.mpy", "lib/e4/_viper.mpy", "firmware/node.mpy", "boot.py", "main.py"} <= set(files)
+    assert {"lib/e4/client.mpy", "lib/e4/_loops_viper.mpy", "firmware/node.mpy", "boot.py", "main.py"} <= set(files)
     assert not [path for path in files if "/" in path and not path.endswith(".mpy")]
-    useless = ("_plain", "_const", "_posix", "manifest")
+    useless = ("_loops_plain", "_const", "_posix", "manifest")
     assert not [path for path in files if any(word in path for word in useless)]
 
 
 def test_for_a_board_without_native_code_there_is_no_machine_code() -> None:
     files = dict(board_files(Target("", 31, True)))
-    assert "lib/e4/_plain.mpy" in files
-    assert not [path for path in files if "_viper" in path]
+    assert "lib/e4/_loops_plain.mpy" in files
+    assert not [path for path in files if "_loops_viper" in path]
 
 
 def _said(code: str, folder: Path) -> str:
@@ -57,7 +57,7 @@ def _put(target: Target, folder: Path) -> None:
 
 def test_modules_for_a_board_of_another_kind_fail_at_once(tmp_path: Path) -> None:
     _put(Target("xtensawin", 63, True), tmp_path)  # the VM is no such CPU
-    assert "ImportError: no module named 'e4._plain'" in _said("import e4", tmp_path)
+    assert "ImportError: no module named 'e4._loops_plain'" in _said("import e4", tmp_path)
 
 
 def test_lines_are_named_on_request(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_for_another_mpy_version_sources_are_sent() -> None:
     assert not target.loads_mpy
     files = dict(board_files(target))
     assert all(path.endswith(".py") for path in files)
-    assert {"lib/e4/_viper.py", "lib/e4/_plain.py"} <= set(files)  # the board takes what it can compile
+    assert {"lib/e4/_loops_viper.py", "lib/e4/_loops_plain.py"} <= set(files)  # the board takes what it can compile
 
 
 def test_what_boards_reply() -> None:

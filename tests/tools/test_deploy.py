@@ -86,13 +86,13 @@ def test_only_what_differs_is_sent_and_what_is_gone_is_removed(make_board: Board
     with Board(board.device) as serial:
         serial.write_file("lib/e4/siv.mpy", b"M")
         serial.write_file("lib/e4/retired.py", b"old")
-        serial.write_file("lib/e4/_plain.mpy", b"of no use where there is machine code")
+        serial.write_file("lib/e4/_loops_plain.mpy", b"of no use where there is machine code")
         serial.write_file("firmware/node.py", b"an older one, which would be imported first")
         serial.write_file("lib/e4/stray.mpy.new", b"of an interrupted deployment")
         serial.write_file("lib/other.py", b"of the user")
         plan = plan_for(serial, Options())
         assert plan.write == ("lib/e4/siv.mpy",)
-        assert set(plan.remove) == {"lib/e4/retired.py", "lib/e4/_plain.mpy", "firmware/node.py"}
+        assert set(plan.remove) == {"lib/e4/retired.py", "lib/e4/_loops_plain.mpy", "firmware/node.py"}
         assert plan.leftovers == ("lib/e4/stray.mpy.new",)
         carry_out(serial, plan)
         assert not plan_for(serial, Options()).changes
@@ -115,7 +115,7 @@ def test_sources_take_the_place_of_compiled_modules_and_the_reverse(make_board: 
         paths = [path for path in hashes(board) if path.startswith(("lib/e4/", "firmware/"))]
         assert "lib/e4/siv" + ending in paths
         assert not [path for path in paths if path.endswith(other)]
-        assert on_board(board, "import e4.blocks; from firmware import node; print(e4.blocks.BACKEND)") == "viper"
+        assert on_board(board, "import e4.loops; from firmware import node; print(e4.loops.BACKEND)") == "viper"
 
 
 def test_the_boards_main_py_is_kept_on_request(make_board: BoardMaker, tmp_path: Path) -> None:

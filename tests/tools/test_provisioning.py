@@ -55,7 +55,7 @@ def test_compiled_modules_are_deployed_and_older_sources_removed(make_board: Boa
     files = _run(board, "import os; print(*os.listdir('/lib/e4'), *os.listdir('/firmware'), *os.listdir('/'))").split()
     assert "siv.mpy" in files and "siv.py" not in files
     assert "node.mpy" in files and "main.py" in files
-    assert _run(board, "import e4.blocks; print(e4.blocks.BACKEND)") == "viper"
+    assert _run(board, "import e4.loops; print(e4.loops.BACKEND)") == "viper"
 
 
 def test_deploying_keeps_keys_and_configuration(make_board: BoardMaker) -> None:

@@ -1,6 +1,6 @@
 """The inner loops in use against the plain ones, on random input; they are the same only on CPython."""
 
-from e4 import _plain, blocks
+from e4 import _loops_plain, loops
 from helpers.portable.support import Dice
 
 
@@ -11,9 +11,9 @@ def test_xor_into_at_every_alignment():
             source = dice.bytes(n + start)
             ours, plain = bytearray(dice.bytes(n + 8)), None
             plain = bytearray(ours)
-            blocks.xor_into(memoryview(ours)[start:], source, n, start)
+            loops.xor_into(memoryview(ours)[start:], source, n, start)
             view = memoryview(plain)[start:]
-            _plain.xor_into(view, source, n, start)
+            _loops_plain.xor_into(view, source, n, start)
             assert ours == plain
 
 
@@ -23,8 +23,8 @@ def test_double():
         for _ in range(20):
             ours = bytearray(bytes((first,)) + dice.bytes(15))
             plain = bytearray(ours)
-            blocks.double(ours)
-            _plain.double(plain)
+            loops.double(ours)
+            _loops_plain.double(plain)
             assert ours == plain
 
 
@@ -33,8 +33,8 @@ def test_copy_block_from_every_place():
     for start in range(25):
         for at in range(5):
             ours, plain = bytearray(20), bytearray(20)
-            blocks.copy_block(ours, source, at, start)
-            _plain.copy_block(plain, source, at, start)
+            loops.copy_block(ours, source, at, start)
+            _loops_plain.copy_block(plain, source, at, start)
             assert ours == plain == bytes(at) + source[start : start + 16] + bytes(4 - at)
 
 
@@ -43,24 +43,24 @@ def test_stamped_block_from_every_place():
     for start in range(9):
         source, pad = dice.bytes(20), dice.bytes(16)
         ours, plain = bytearray(16), bytearray(16)
-        blocks.stamped_block(ours, source, pad, start)
-        _plain.stamped_block(plain, source, pad, start)
+        loops.stamped_block(ours, source, pad, start)
+        _loops_plain.stamped_block(plain, source, pad, start)
         assert ours == plain
-        blocks.xor_into(ours, pad, 16, 0)
+        loops.xor_into(ours, pad, 16, 0)
         assert ours == source[start : start + 8] + b"\x80" + bytes(7)
 
 
-def test_mask_and_mask_again():
+def test_pad_and_mask_twice():
     dice = Dice(5)
     for n in list(range(50)) + [255, 256, 257]:
         size = max((n + 15) & -16, 16)
         end, pads, before = dice.bytes(16), dice.bytes(48), dice.bytes(size)
         ours, plain = bytearray(before), bytearray(before)
-        blocks.mask(ours, pads, n, end)
-        _plain.mask(plain, pads, n, end)
+        loops.pad_and_mask(ours, pads, n, end)
+        _loops_plain.pad_and_mask(plain, pads, n, end)
         assert ours == plain
         assert ours[:n] != before[:n] or n == 0
-        blocks.mask(ours, pads, n, end)
+        loops.pad_and_mask(ours, pads, n, end)
         assert ours[:n] == before[:n]
 
 
@@ -70,28 +70,28 @@ def test_counter_blocks_carry():
         for n in (1, 4, 300):
             for start in (0, 3, 8):
                 ours, plain = bytearray(16 * n), bytearray(16 * n)
-                blocks.counter_blocks(ours, bytes(start) + tag, n, start)
-                _plain.counter_blocks(plain, bytes(start) + tag, n, start)
+                loops.counter_blocks(ours, bytes(start) + tag, n, start)
+                _loops_plain.counter_blocks(plain, bytes(start) + tag, n, start)
                 assert ours == plain
         # RFC 5297 section 2.5: bits 63 and 31 of the tag are cleared.
         assert ours[:16] == tag[:8] + b"\x7c" + tag[9:12] + (low & 0x7FFFFFFF).to_bytes(4, "big")
 
 
-def test_same():
+def test_equal_blocks():
     a = bytes(range(16))
     for i, j in ((0, 0), (1, 8), (5, 3)):
-        for loops in (blocks, _plain):
-            assert loops.same(bytes(i) + a + b"x", bytearray(bytes(j) + a + b"y"), i, j) is True
+        for source in (loops, _loops_plain):
+            assert source.equal_blocks(bytes(i) + a + b"x", bytearray(bytes(j) + a + b"y"), i, j) is True
             for at in range(16):
                 b = bytearray(bytes(j) + a)
                 b[j + at] ^= 0x80
-                assert loops.same(bytes(i) + a, b, i, j) is False
+                assert source.equal_blocks(bytes(i) + a, b, i, j) is False
 
 
 def test_wipe_as_much_as_asked():
     for n in range(20):
         buffer = bytearray(b"s" * 24)
-        blocks.wipe(buffer, n)
+        loops.wipe(buffer, n)
         assert buffer == bytes(n) + b"s" * (24 - n)
 
 
@@ -101,12 +101,12 @@ def test_keccak_f():
         ours = bytearray([fill] * 200) if fill is not None else bytearray(dice.bytes(200))
         for _ in range(8):
             plain = bytearray(ours)
-            blocks.keccak_f(ours)
-            _plain.keccak_f(plain)
+            loops.keccak_f(ours)
+            _loops_plain.keccak_f(plain)
             assert ours == plain
 
 
-def test_remember_and_known():
+def test_add_and_find_in_ring():
     dice = Dice(9)
     for base in (0, 0x12345678, 0x7FFFFFE0, 0xFFFFFFE0):  # the last ones pass the sign bit, and the end, of 32 bits
         ours, plain = bytearray(16 + 12 * 8), bytearray(16 + 12 * 8)
@@ -114,23 +114,23 @@ def test_remember_and_known():
         for _ in range(40):
             stamp = base + dice.bytes(1)[0] % 64
             payloads.append(stamp.to_bytes(8, "little") + dice.bytes(16))
-            blocks.remember(ours, payloads[-1], 8)
-            _plain.remember(plain, payloads[-1], 8)
+            loops.add_to_ring(ours, payloads[-1], 8)
+            _loops_plain.add_to_ring(plain, payloads[-1], 8)
             assert ours == plain
             for payload in payloads:
-                told = blocks.known(ours, memoryview(payload))
-                assert told == _plain.known(plain, payload)
+                told = loops.find_in_ring(ours, memoryview(payload))
+                assert told == _loops_plain.find_in_ring(plain, payload)
                 assert told == 1 or payload not in payloads[-8:]
 
 
 def test_every_byte_of_a_remembered_payload_counts():
     payload = bytes(range(100, 116))
-    for loops in (blocks, _plain):
+    for source in (loops, _loops_plain):
         ring = bytearray(16 + 12 * 3)
         for other in (bytes(16), payload):
-            loops.remember(ring, other, 3)
-        assert loops.known(ring, payload) == 1
+            source.add_to_ring(ring, other, 3)
+        assert source.find_in_ring(ring, payload) == 1
         for i in (0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15):
             altered = bytearray(payload)
             altered[i] ^= 0x80
-            assert loops.known(ring, altered) == 0
+            assert source.find_in_ring(ring, altered) == 0

@@ -92,7 +92,7 @@ def package_files(folder: Path, target: Target) -> Iterator[tuple[str, bytes]]:
     If the board loads sources, all modules are sent, because only the board knows whether it can make machine code.
     """
     # A compiled module needs no `const`, a board has no POSIX files, and it loads one of the two kinds of loops.
-    useless = ("_const", "_posix", "_plain" if target.architecture else "_viper")
+    useless = ("_const", "_posix", "_loops_plain" if target.architecture else "_loops_viper")
     for source in _modules(folder):
         if not target.loads_mpy or source.stem not in useless:
             yield module_file(source, target)

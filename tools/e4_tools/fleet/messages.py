@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 import e4
 from e4.client import KEY_TRANSITION
-from e4.copies import Copies
+from e4.recent_messages import RecentMessages
 from e4_tools.errors import UnknownName
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.finding import find_topic
@@ -37,7 +37,7 @@ class TopicReader:
 
     def __init__(self, store: KeyStore, topics: tuple[str, ...] = ()) -> None:
         self._store = store
-        self._accepted = Copies(_REMEMBERED)
+        self._accepted = RecentMessages(_REMEMBERED)
         with store.transaction() as session:
             names = topics or tuple(session.scalars(select(TopicRow.name).order_by(TopicRow.name)))
             self._keys = {name: self._load_keys(session, name) for name in names}

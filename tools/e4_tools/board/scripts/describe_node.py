@@ -5,14 +5,14 @@ are missing or damaged, an import here fails, and the host reports that. It read
 """
 
 import e4
-from e4 import blocks
+from e4 import loops
 from firmware import config
 
 
 def describe_node() -> dict[str, object]:
     """Return the facts of `NodeInfo` by name, apart from the ID, which the host computes from the name."""
     found = config.load()
-    facts: dict[str, object] = {"backend": blocks.BACKEND, "problems": found.problems, "name": found.name}
+    facts: dict[str, object] = {"backend": loops.BACKEND, "problems": found.problems, "name": found.name}
     if not found.name:
         return facts
     facts["topics"] = found.topics

@@ -13,12 +13,12 @@ def start(folder: str) -> str:
     sys.path.insert(0, folder)
     import conformance_cases  # noqa: F401, PLC0415 (imported here, because only now it can be found)
 
-    from e4 import blocks  # noqa: PLC0415
+    from e4 import loops  # noqa: PLC0415
 
     gc.collect()
     version = " ".join(str(number) for number in sys.implementation.version[:3])
     name = "{} {} - {}".format(sys.implementation.name, version, sys.platform)
-    return "{} - {} - {}".format(name, blocks.BACKEND, gc.mem_free())
+    return "{} - {} - {}".format(name, loops.BACKEND, gc.mem_free())
 
 
 def run_case(line: str) -> str:

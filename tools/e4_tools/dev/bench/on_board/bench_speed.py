@@ -11,7 +11,7 @@ import time
 from cryptolib import aes
 
 import e4
-from e4.blocks import BACKEND, keccak_f
+from e4.loops import BACKEND, keccak_f
 from e4.siv import decrypt, encrypt
 
 _ECB = 1

@@ -1,11 +1,11 @@
-"""The inner loops as machine code. See `blocks` for their contracts.
+"""The inner loops as machine code. See `loops` for their contracts.
 
 Viper integers have 32 bits on the board and 64 on a PC: a word from 2**31 on that is loaded through a `ptr32` is
 negative on the one and positive on the other, so never order it by `<`, and never return it. What is written here is
 right on both: everything passes through a `ptr32` or `ptr8` store, which cuts it to size; what is shifted to the right
 was cast to `uint`, or all bits but the lowest are masked away; no shift reaches 32; complement is `^ -1`.
 
-Nothing is checked: callers pass buffers as long as `blocks` says, and payloads have 16 bytes at least. Words are loaded
+Nothing is checked: callers pass buffers as long as `loops` says, and payloads have 16 bytes at least. Words are loaded
 and stored at any address, which Xtensa and x86 allow, and a Cortex-M0 does not.
 
 The first three parameters and variables of a function live in registers, parameters first.
@@ -59,7 +59,7 @@ def double(block: ptr8):
 
 
 @micropython.viper
-def mask(b: ptr8, p: ptr8, n: int, e: ptr8):
+def pad_and_mask(b: ptr8, p: ptr8, n: int, e: ptr8):
     tail = ptr8(uint(b) + (n - 16))
     last = (n - 1) & -16
     k = ptr8(uint(p) + 16)  # K1
@@ -116,7 +116,7 @@ def counter_blocks(d: ptr32, t: ptr32, n: int, start: int):
 
 
 @micropython.viper
-def same(a: ptr8, b: ptr8, i: int, j: int) -> bool:
+def equal_blocks(a: ptr8, b: ptr8, i: int, j: int) -> bool:
     a = ptr8(uint(a) + i)
     b = ptr8(uint(b) + j)
     different = 0
@@ -128,13 +128,13 @@ def same(a: ptr8, b: ptr8, i: int, j: int) -> bool:
 
 
 @micropython.viper
-def known(e: ptr32, p: ptr32) -> int:
+def find_in_ring(e: ptr32, p: ptr32) -> int:
     n = e[0]
     full = e[3]
     ahead = p[0] - e[2]  # of its 32 lower bits, the highest is the sign
     while n > 0:
         if e[5] == p[2] and e[6] == p[3] and e[4] == p[0]:
-            return 1  # COPY; below 3: _SAME_SECOND, 2: _OLDER (`copies`)
+            return 1  # COPY; below 3: _SAME_SECOND, 2: _OLDER (`recent_messages`)
         e = ptr32(uint(e) + 12)
         n -= 1
     if full == 0:
@@ -145,7 +145,7 @@ def known(e: ptr32, p: ptr32) -> int:
 
 
 @micropython.viper
-def remember(r: ptr32, p: ptr32, size: int):
+def add_to_ring(r: ptr32, p: ptr32, size: int):
     at = r[1]
     e = ptr32(uint(r) + 16 + 12 * at)
     if r[0] < size:

@@ -1,8 +1,8 @@
 """A bounded memory of protected messages, so that a copy is known for one."""
 
 from e4._const import const
-from e4.blocks import known, remember
 from e4.errors import PerhapsReplayed, Replayed
+from e4.loops import add_to_ring, find_in_ring
 
 # What a ring tells of a payload; 0: it is new.
 COPY = const(1)
@@ -12,7 +12,7 @@ _SAME_SECOND = const(3)  # as the latest of what was forgotten
 _BURST = const(1)  # seconds for which messages of one second may go on to arrive after some of them were forgotten
 
 
-class Copies:
+class RecentMessages:
     """The last `size` messages, in 12 bytes each.
 
     When it is full the entry added first is forgotten, and from then on nothing that is stamped earlier than the latest
@@ -28,16 +28,16 @@ class Copies:
         self._ring = bytearray(16 + 12 * size)
         self._size = size
 
-    def tell(self, payload) -> int:
+    def classify(self, payload) -> int:
         """Return COPY, more for what may be a copy, or 0 for a payload that is new, of 16 bytes at least.
 
         Of those, the lower half of the timestamp (0 to 3) and the first half of the tag (8 to 15) count.
         """
-        return known(self._ring, payload)
+        return find_in_ring(self._ring, payload)
 
     def check(self, payload, now: int) -> None:
         """Raise Replayed if the payload is remembered, PerhapsReplayed if it is stamped too early to tell at `now`."""
-        told = known(self._ring, payload)
+        told = find_in_ring(self._ring, payload)
         if not told:
             return
         if told == COPY:
@@ -47,4 +47,4 @@ class Copies:
 
     def add(self, payload) -> None:
         """Remember a payload; when the memory is full, forget the one that was added first."""
-        remember(self._ring, payload, self._size)
+        add_to_ring(self._ring, payload, self._size)

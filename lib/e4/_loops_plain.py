@@ -1,4 +1,4 @@
-"""The inner loops in ordinary Python, right on any word size. See `blocks` for their contracts."""
+"""The inner loops in ordinary Python, right on any word size. See `loops` for their contracts."""
 
 import struct
 
@@ -23,7 +23,7 @@ def double(block) -> None:
     block[:] = value.to_bytes(16, "big")
 
 
-def mask(buffer, pads, n: int, end) -> None:
+def pad_and_mask(buffer, pads, n: int, end) -> None:
     size = max((n + 15) & -16, 16)
     if n < size:
         buffer[n:size] = b"\x80" + bytes(size - n - 1)
@@ -49,14 +49,14 @@ def counter_blocks(dst, src, n: int, start: int) -> None:
         low += 1
 
 
-def same(a, b, i: int, j: int) -> bool:
+def equal_blocks(a, b, i: int, j: int) -> bool:
     different = 0
     for at in range(16):
         different |= a[i + at] ^ b[j + at]
     return different == 0
 
 
-def known(ring, payload) -> int:
+def find_in_ring(ring, payload) -> int:
     used, _, forgotten, full = struct.unpack_from("<4I", ring)
     entry = _entry(payload)
     for at in range(16, 16 + 12 * used, 12):
@@ -68,7 +68,7 @@ def known(ring, payload) -> int:
     return 2 * (ahead >> 31) if ahead else 3
 
 
-def remember(ring, payload, size: int) -> None:
+def add_to_ring(ring, payload, size: int) -> None:
     used, following, forgotten, full = struct.unpack_from("<4I", ring)
     at = 16 + 12 * following
     if used < size:
