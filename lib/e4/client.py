@@ -17,7 +17,6 @@ from e4.errors import (
 )
 from e4.names import check_id, topic_bytes, topic_hash
 from e4.recent_messages import COPY, RecentMessages
-from e4.sha3 import sha3_256
 from e4.siv import SIV, check_key
 from e4.store import damaged
 
@@ -122,7 +121,7 @@ class Client:
     def _new_identity(self, key: bytes | None) -> bytes:
         if key is None:
             raise InvalidKey("the store holds no client yet: its ID key is needed")
-        return self.id + check_key(key) + sha3_256(key)[:8] + _NO_KEY
+        return self.id + check_key(key) + protection.fingerprint(key) + _NO_KEY
 
     def _check_identity(self, identity: bytes, key: bytes | None) -> None:
         if len(identity) < _CUSTOM or not any(identity[_ID_KEY:_FINGERPRINT]):
@@ -133,7 +132,7 @@ class Client:
             topic_bytes(identity[_CUSTOM:])
         if key is None or check_key(key) in (identity[_ID_KEY:_FINGERPRINT], identity[_PREVIOUS:_CUSTOM]):
             return
-        if sha3_256(key)[:8] != identity[_FINGERPRINT:_PREVIOUS]:
+        if protection.fingerprint(key) != identity[_FINGERPRINT:_PREVIOUS]:
             raise InvalidKey("the store holds another ID key; replace the store to use a new one")
 
     @property

@@ -58,6 +58,14 @@ def unprotect(payload: bytes, key: bytes, now: int) -> bytes:
     return siv.open_stamped(payload)
 
 
+def fingerprint(key: bytes) -> bytes:
+    """Return the 8 bytes by which people and stores recognise a key: the start of its SHA3-256.
+
+    They tell nothing else of a random key. Every fingerprint of this project is made here.
+    """
+    return sha3_256(key)[:8]
+
+
 def proof_of_key(key: bytes, nonce: bytes) -> bytes:
     """Return 32 bytes that only a holder of `key` can compute for this nonce, and that tell nothing else of it.
 
