@@ -5,13 +5,14 @@ OSError through.
 """
 
 import os
-from errno import ENOENT
 
 from e4._const import const
 from e4.errors import StoreError
 from e4.store import damaged
 
-_ENOSPC = const(28)  # MicroPython's `errno` does not have these two
+# MicroPython's `errno` lacks the last two, and an import of the first one would take room on a board.
+_ENOENT = const(2)
+_ENOSPC = const(28)
 _ENOTDIR = const(20)
 
 KEEPS_OLD_CONTENTS = not hasattr(os, "fsync")  # littlefs; what a PC's disks keep is beyond us
@@ -31,7 +32,7 @@ def _tried(verb: str, function, path: str):
     try:
         return function(path)
     except OSError as error:
-        if error.args[0] == ENOENT:
+        if error.args[0] == _ENOENT:
             return None
         raise failure(verb, path, error) from None
 
@@ -63,7 +64,7 @@ def list_folder(folder: str) -> list | None:
     except OSError as error:
         if error.args[0] == _ENOTDIR:
             return None
-        if error.args[0] == ENOENT:
+        if error.args[0] == _ENOENT:
             return []
         raise failure("read", folder, error) from None
 

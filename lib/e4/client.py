@@ -1,77 +1,80 @@
-"""An E4 client in symmetric-key mode: its keys, what it protects and unprotects, the commands it obeys."""
+"""An E4 client in symmetric-key mode: its keys, the messages it protects and unprotects, the commands it applies."""
 
-from e4 import commands, names, protection
+from e4 import commands, errors, names, protection, records
 from e4._const import const
-from e4.errors import (
-    ClockNotSet,
-    InvalidCommand,
-    InvalidKey,
-    NotAuthentic,
-    Replayed,
-    SentTooOften,
-    StoreCorrupt,
-    StoreError,
-    TimestampInFuture,
-    TooShort,
-    TopicKeyNotFound,
-)
-from e4.names import check_id, topic_bytes, topic_hash
 from e4.recent_messages import COPY, RecentMessages
 from e4.siv import SIV, check_key
-from e4.store import damaged
 
-KEY_TRANSITION = 3600  # seconds for which a replaced topic key still unprotects
-REMEMBERED = 256  # messages of which a copy is refused; each takes 12 bytes
-_SENT = const(64)  # messages of our own that are remembered, lest two are equal
-_READY_TOPICS = const(4)  # topics whose hash and cipher are kept ready; each takes about half a kilobyte
-
-# Records of the store: one for the identity, one for each topic, and one, in every commit, of commands applied.
-# The identity: ID (16), ID key (32), fingerprint of the first ID key (8), previous ID key (32, zero: none), custom
-# receiving topic (rest).
-_IDENTITY = const(b"id")
-_ID_KEY = const(16)
-_FINGERPRINT = const(48)
-_PREVIOUS = const(56)
-_CUSTOM = const(88)
-# A topic, its hash after that letter: key (32), and after a change the previous key (32), the time of the change (8).
-_TOPIC = const(b"t")
-_KEY = const(32)
-_CHANGED = const(64)
-# The last commands: their timestamp (8), the first half of the tag of each one applied with it.
-_APPLIED = const(b"c")
-_MARK = const(8)
-_MAX_MARKS = const(1024)
-_NO_KEY = bytes(32)
+_KEY_TRANSITION = const(3600)  # seconds for which a replaced topic key still unprotects
+_REMEMBERED = const(256)  # accepted messages of which a copy is refused; each takes 12 bytes
+_SENT = const(64)  # messages of our own that are remembered, so that no two of them are equal
+_CACHED_TOPICS = const(4)  # topics whose keys and cipher stay in memory; each takes about half a kilobyte
 _FOR_COMMANDS = const("our receiving topic has no key: it is for commands")
-# Opcodes, as in `commands`; a constant of another module would be looked up by its name.
-_REMOVE_TOPIC = const(0)
+# These are the opcodes of `commands`. A constant of another module would be looked up by its name at every use, which
+# takes bytes in the file that a board loads.
 _RESET_TOPICS = const(1)
 _SET_ID_KEY = const(2)
 _SET_TOPIC_KEY = const(3)
-_OVERHEAD = const(24)  # bytes of timestamp and tag
+_OVERHEAD = const(24)  # bytes of timestamp and tag, as in `protection`
+
+
+def receive(  # noqa: PLR0913 (it stands between the host and a client, whose settings differ)
+    payload: bytes,
+    now: int,
+    recent: RecentMessages,
+    keys: tuple[SIV, bytes | None, int],
+    max_age: int,
+    future_tolerance: int,
+    key_transition: int = _KEY_TRANSITION,
+) -> bytes:
+    """Return the message in a payload that arrived at `now`, in Unix seconds, and add it to the messages in `recent`.
+
+    `keys` are those of its topic: the cipher of the current key, the previous key or None, and when that was replaced,
+    in Unix seconds. The previous key counts for `key_transition` seconds, because senders learn of a new key at
+    different times. A replacement that lies further ahead than `future_tolerance` shows that the clock was set back; it
+    may have been any time ago, and the previous key does not count then.
+
+    Raises TooShort, TimestampInFuture, TimestampTooOld, Replayed, PerhapsReplayed, NotAuthentic, in this order.
+    """
+    protection.check_fresh(payload, now, max_age, future_tolerance)
+    recent.check(payload, now)
+    siv, previous, changed_at = keys
+    try:
+        message = siv.open_stamped(payload)
+    except errors.NotAuthentic:
+        if previous is None or not -future_tolerance <= now - changed_at <= key_transition:
+            raise
+        message = SIV(previous).open_stamped(payload)
+    # Only an authentic message is remembered. Otherwise anybody could fill the memory, and have messages refused.
+    recent.add(payload)
+    return message
 
 
 class Client:
-    """One client: `protect_message` before publishing, `unprotect` for all that arrives.
+    """One client of a fleet: `protect_message` before publishing, `unprotect` for everything that arrives.
 
-    `id` has 16 bytes (`id_of(name)`), `key` is its 32-byte ID key. Once the store knows the client, `key`
-    may be None; SetIDKey has perhaps replaced it, and the store's key counts. `clock` is called for the time, in
-    Unix seconds (an ESP32's own `time.time()` counts from 2000: add 946684800); it may raise ClockNotSet.
-    `receiving_topic` is kept in the store when given.
+    `id` has 16 bytes and is usually `id_of(name)`. `key` is the client's 32-byte ID key. It may be None once the store
+    holds the client: the store's key is the one that is used, because the command SetIDKey may have replaced the first
+    one. `store` is what `store.py` describes. `clock` is a function that returns the time in Unix seconds, or raises
+    ClockNotSet. (An ESP32's own `time.time()` counts from the year 2000: add 946684800.) `receiving_topic` is the topic
+    on which commands arrive; it is written to the store when it is given.
 
-    In seconds: `max_age` of a message, `max_command_age` (None: no limit; commands are never applied twice, so that
-    one for a board that was off may be late), `future_tolerance`, `key_transition`. `remembered` is the number of
-    messages of which a copy is known for one. `evidence` is called with the timestamp of an authentic command for
-    which the clock is not set, or behind; it may set the clock, and then returns True.
+    `max_age` is the age in seconds up to which a message is accepted, and `max_command_age` the same for a command, or
+    None for no limit: a command is never applied twice, so a command for a board that was switched off may be late.
+    `future_tolerance` is how many seconds a timestamp may lie ahead of the clock. `key_transition` is for how many
+    seconds a replaced topic key still unprotects. `remembered` is the number of accepted messages of which a copy is
+    refused. `evidence` is called with the timestamp of an authentic command that the clock cannot judge, because it is
+    not set or is behind the command. It may set the clock from that, and then returns True.
 
-    `applied` counts the commands applied since the start.
+    The attribute `applied` counts the commands that were applied since this object was made.
 
-    Raises InvalidName, InvalidKey, InvalidTopic for bad arguments, ValueError for `remembered` below 1; InvalidKey if
-    `key` is none that the store began with or holds; StoreError if the store belongs to another client.
+    Raises InvalidName, InvalidKey and InvalidTopic for bad arguments, and ValueError for `remembered` below 1. Raises
+    InvalidKey if `key` is neither the key that the store began with nor one that it holds, and StoreError if the store
+    belongs to another client.
 
-    One caller at a time: no method may be entered while another one runs, from an interrupt or a thread. The functions
-    of `siv` may. No failure of any method changes the state of the client or of its store; wherever the store is asked,
-    and that is in all methods, StoreError and StoreCorrupt are possible.
+    Only one call may be in progress at a time: no method may be called from an interrupt or a thread while another one
+    runs. The functions of `siv` may. A method that fails changes neither the client nor its store. Every method reads
+    the store, so every method can raise errors.StoreError and StoreCorrupt.
     """
 
     def __init__(  # noqa: PLR0913 (one parameter for each setting, most of them optional)
@@ -83,124 +86,129 @@ class Client:
         receiving_topic: str | None = None,
         max_age: int = protection.MAX_AGE,
         future_tolerance: int = protection.FUTURE_TOLERANCE,
-        key_transition: int = KEY_TRANSITION,
+        key_transition: int = _KEY_TRANSITION,
         max_command_age: int | None = protection.MAX_AGE,
-        remembered: int = REMEMBERED,
+        remembered: int = _REMEMBERED,
         evidence=None,
     ) -> None:
-        self.id = check_id(id)
+        self.id = names.check_id(id)
         self._store = store
         self._clock = clock
-        # The settings bear the names of the parameters; names of their own would only take room.
+        # The settings have the names of the parameters, also where only this class reads them: each further name would
+        # take room in the file that a board loads.
         self.max_age = max_age
         self.future_tolerance = future_tolerance
         self.key_transition = key_transition
         self.max_command_age = max_command_age
         self.evidence = evidence
         self.applied = 0
+        # The messages that were accepted, so that a copy of one is refused.
         self._accepted = RecentMessages(remembered)
+        # The messages that were sent, so that an equal one gets another timestamp.
         self._sent = RecentMessages(_SENT)
-        # What follows is derived from the store, and taken from there again after every change.
-        self._ready: dict = {}  # topic bytes: (record, cipher of its current key)
-        self._siv: SIV | None = None  # of the ID key
+        # For some topics, by their bytes: cipher of the current key, previous key or None, time of the change. Every
+        # command empties it, because the store may then hold other keys.
+        self._topics: dict[bytes, tuple[SIV, bytes | None, int]] = {}
+        # The cipher of the ID key, made when the first command arrives, and again after every command.
+        self._siv: SIV | None = None
+        # The timestamp of the last command applied; None after a command, until `floor` reads it from the store.
         self._floor: int | None = None
-        identity = store.get(_IDENTITY)
-        if identity is None:
-            identity = self._new_identity(key)
-        self._check_identity(identity, key)
+        before = records.get_identity(store, True)
+        identity = self._check_owner(before, key)
         standard = names.receiving_topic(self.id).encode()
         if receiving_topic is not None:
-            wanted = topic_bytes(receiving_topic)
-            identity = identity[:_CUSTOM] + (b"" if wanted == standard else wanted)
-        self._floor = self._last_command()[0]
-        if identity != store.get(_IDENTITY):
-            store.commit({_IDENTITY: identity})
-        self._receiving = identity[_CUSTOM:] or standard
+            wanted = names.topic_bytes(receiving_topic)
+            identity = identity[:4] + (b"" if wanted == standard else wanted,)
+        self._floor = records.get_commands(store)[0]
+        if identity != before:
+            changes: dict[bytes, bytes | None] = {}
+            records.put_identity(changes, identity)
+            store.commit(changes)
+        self._receiving = identity[4] or standard
         self.receiving_topic = self._receiving.decode()
 
-    def _new_identity(self, key: bytes | None) -> bytes:
-        if key is None:
-            raise InvalidKey("the store holds no client yet: its ID key is needed")
-        return self.id + check_key(key) + protection.fingerprint(key) + _NO_KEY
-
-    def _check_identity(self, identity: bytes, key: bytes | None) -> None:
-        if len(identity) < _CUSTOM or not any(identity[_ID_KEY:_FINGERPRINT]):
-            raise damaged("the client's record")
-        if identity[:_ID_KEY] != self.id:
-            raise StoreError("the store belongs to another client")
-        if len(identity) > _CUSTOM:
-            topic_bytes(identity[_CUSTOM:])
-        if key is None or check_key(key) in (identity[_ID_KEY:_FINGERPRINT], identity[_PREVIOUS:_CUSTOM]):
-            return
-        if protection.fingerprint(key) != identity[_FINGERPRINT:_PREVIOUS]:
-            raise InvalidKey("the store holds another ID key; replace the store to use a new one")
+    def _check_owner(
+        self, identity: tuple[bytes, bytes, bytes, bytes | None, bytes], key: bytes | None
+    ) -> tuple[bytes, bytes, bytes, bytes | None, bytes]:
+        """Return the identity, or a new one if its ID is empty. Raises StoreError, InvalidKey if it is not ours."""
+        if not identity[0]:
+            if key is None:
+                raise errors.InvalidKey("the store holds no client yet: its ID key is needed")
+            return self.id, check_key(key), protection.fingerprint(key), None, b""
+        if identity[0] != self.id:
+            raise errors.StoreError("the store belongs to another client")
+        if identity[4]:
+            names.topic_bytes(identity[4])
+        if (
+            key is not None
+            and check_key(key) not in (identity[1], identity[3])
+            and protection.fingerprint(key) != identity[2]
+        ):
+            raise errors.InvalidKey("the store holds another ID key; replace the store to use a new one")
+        return identity
 
     @property
     def floor(self) -> int:
-        """The timestamp of the last command applied, in Unix seconds, or 0. Time is never taken to be earlier."""
+        """The timestamp of the last command applied, in Unix seconds, or 0. The time is never taken to be earlier."""
         if self._floor is None:
-            self._floor = self._last_command()[0]
+            self._floor = records.get_commands(self._store)[0]
         return self._floor
 
     def protect_message(self, message: bytes | str, topic: str | bytes) -> bytes:
         """Return `message` as it may be published on `topic`: 24 bytes longer, under the topic's current key.
 
-        The same message again in the same second is stamped a second earlier, so that no receiver takes it for a copy
-        (among the last 64). Two clients that send the same in the same second cannot be told apart.
+        If the same message was sent in the same second before, this one gets an earlier timestamp, because receivers
+        would otherwise take it for a copy. The last 64 messages are compared. Two clients that send the same message in
+        the same second still produce equal payloads, and the receivers accept only one of them.
 
-        Raises TopicKeyNotFound, InvalidTopic, TooShort for an empty message, SentTooOften, ClockNotSet.
+        Raises TopicKeyNotFound, InvalidTopic, ClockNotSet, TooShort for an empty message, and SentTooOften.
         """
-        siv = self._topic(topic)[1]
-        if siv is None:
-            raise TopicKeyNotFound(_FOR_COMMANDS)
+        keys = self._topic_keys(topic)
+        if keys is None:
+            raise errors.TopicKeyNotFound(_FOR_COMMANDS)
+        siv = keys[0]
         if isinstance(message, str):
             message = message.encode()
-        timestamp = self._now(self.future_tolerance)  # peers may accept nothing from the future: the clock goes first
+        # Receivers may accept no timestamp from the future, so the clock counts even if the last command was stamped a
+        # little later.
+        timestamp = self._now(self.future_tolerance)
         earlier = False
         while True:
             payload = protection.seal(siv, message, timestamp)
-            told = self._sent.classify(payload)
-            if told != COPY:
+            verdict = self._sent.classify(payload)
+            if verdict != COPY:
                 break
             timestamp -= 1
             earlier = True
-        if told and earlier:
-            raise SentTooOften("the same message more often than once a second: put a counter into it")
+        if verdict and earlier:
+            raise errors.SentTooOften("the same message more often than once a second: put a counter into it")
         self._sent.add(payload)
         return payload
 
     def unprotect(self, payload: bytes, topic: str | bytes) -> bytes | None:
-        """Return the message in what arrived on `topic`, or None: it was a command.
+        """Return the message in `payload`, which arrived on `topic`, or None if it was a command.
 
-        The command has been applied, or it had been before: the broker delivers a retained one again and again.
+        When None is returned, the command has been applied, now or earlier: a broker delivers a retained command again
+        with every subscription.
 
         Raises TopicKeyNotFound, InvalidTopic, TooShort, TimestampInFuture, TimestampTooOld, NotAuthentic, Replayed
         (PerhapsReplayed), ClockNotSet; for a command also InvalidCommand, UnsupportedCommand, StoreError.
         """
-        record, siv = self._topic(topic)
-        if siv is None:
-            self._obey(payload)
+        keys = self._topic_keys(topic)
+        if keys is None:
+            self._apply_payload(payload)
             return None
-        now = self._now()
-        protection.check_fresh(payload, now, self.max_age, self.future_tolerance)
-        self._accepted.check(payload, now)
-        try:
-            message = siv.open_stamped(payload)
-        except NotAuthentic:
-            previous = self._previous_key(record, now)
-            if previous is None:
-                raise
-            message = SIV(previous).open_stamped(payload)
-        self._accepted.add(payload)
-        return message
+        return receive(
+            payload, self._now(), self._accepted, keys, self.max_age, self.future_tolerance, self.key_transition
+        )
 
     def holds_key(self, topic: str | bytes) -> bool:
-        """Tell whether this client holds a key for `topic`. Raises InvalidTopic, StoreCorrupt."""
-        return self._store.get(_TOPIC + topic_hash(topic)) is not None
+        """Return whether this client holds a key for `topic`. Raises InvalidTopic, StoreCorrupt."""
+        return records.get_topic(self._store, names.topic_hash(topic)) is not None
 
     def prove_key(self, nonce: bytes) -> bytes:
-        """Return `protection.proof_of_key` of our ID key, for a nonce of somebody who wants to know."""
-        return protection.proof_of_key(self._identity()[_ID_KEY:_FINGERPRINT], nonce)
+        """Return the `protection.proof_of_key` of this client's ID key, for the nonce of whoever asks for the proof."""
+        return protection.proof_of_key(records.get_identity(self._store)[1], nonce)
 
     def _now(self, tolerance: int = 0) -> int:
         """Return the time, or that of the last command if that is over `tolerance` later. Raises ClockNotSet."""
@@ -208,141 +216,108 @@ class Client:
         floor = self._floor
         if floor is None:
             floor = self.floor
-        # The first comparison is part of the second one, and makes its sum, which takes heap, a rare one.
+        # The first comparison saves the sum in the usual case: Unix seconds are no small integers on a board, and the
+        # sum would take heap for every message.
         return now if now >= floor or now + tolerance >= floor else floor
 
-    def _identity(self) -> bytes:
-        identity = self._store.get(_IDENTITY)
-        if identity is None:
-            raise damaged("the client's record")
-        return identity
+    def _topic_keys(self, topic: str | bytes) -> tuple[SIV, bytes | None, int] | None:
+        """Return the cipher of a topic's key, its previous key, and when that was replaced; None for commands' topic.
 
-    def _topic(self, topic: str | bytes) -> tuple:
-        """Return record and current cipher of a topic, both None for our receiving topic; a few are kept ready."""
-        data = topic if isinstance(topic, bytes) else topic_bytes(topic)
-        ready = self._ready.get(data)
-        if ready is None:
-            data = topic_bytes(data)
+        Raises TopicKeyNotFound, InvalidTopic, StoreCorrupt.
+        """
+        data = topic if isinstance(topic, bytes) else names.topic_bytes(topic)
+        keys = self._topics.get(data)
+        if keys is None:
+            data = names.topic_bytes(data)
             if data == self._receiving:
-                return None, None
-            record = self._store.get(_TOPIC + topic_hash(data))
-            if record is None:
-                raise TopicKeyNotFound("topic key not found")
-            if len(record) not in (_KEY, _CHANGED + 8):
-                raise damaged("the topic's record")
-            ready = (record, SIV(record[:_KEY]))
-            if len(self._ready) >= _READY_TOPICS:
-                self._ready.clear()
-            self._ready[data] = ready
-        return ready
-
-    def _previous_key(self, record: bytes, now: int) -> bytes | None:
-        """Return the key that the current one replaced, while that is at most `key_transition` seconds ago."""
-        if len(record) == _KEY:
-            return None
-        passed = now - int.from_bytes(record[_CHANGED:], "little")
-        if -self.future_tolerance <= passed <= self.key_transition:
-            return record[_KEY:_CHANGED]
-        return None
+                return None
+            stored = records.get_topic(self._store, names.topic_hash(data))
+            if stored is None:
+                raise errors.TopicKeyNotFound("topic key not found")
+            keys = (SIV(stored[0]), stored[1], stored[2])
+            if len(self._topics) >= _CACHED_TOPICS:
+                self._topics.clear()
+            self._topics[data] = keys
+        return keys
 
     # Commands
 
-    def _last_command(self) -> tuple:
-        """Return the timestamp of the last command applied, and the marks of all that bear it."""
-        applied = self._store.get(_APPLIED)
-        if applied is None:
-            return 0, b""
-        if len(applied) % _MARK or len(applied) < 2 * _MARK:
-            raise damaged("the record of commands")
-        return int.from_bytes(applied[:8], "little"), applied[8:]
-
-    def _obey(self, payload) -> None:
-        """Apply a command, unless it is the last one over again."""
+    def _apply_payload(self, payload: bytes) -> None:
+        """Apply the command in a payload, unless it is a copy of one of the last commands. Raises as `unprotect`."""
         if len(payload) <= _OVERHEAD:
-            raise TooShort("a command of {} bytes".format(len(payload)))
-        timestamp = int.from_bytes(payload[:8], "little")
-        mark = bytes(payload[8 : 8 + _MARK])
-        last, marks = self._last_command()
+            raise errors.TooShort("a command of {} bytes".format(len(payload)))
+        timestamp, mark = records.identify(payload)
+        last, marks = records.get_commands(self._store)
         if timestamp == last and mark in marks:
-            return  # unverified: whoever copies these 16 bytes is ignored, and nothing happens
+            # Nobody has verified this payload, and nobody needs to: whoever copies the timestamp and half of the tag of
+            # a command that was applied only achieves that nothing happens.
+            return
         try:
-            self._check_command(payload)
-        except (ClockNotSet, TimestampInFuture):
-            # An authentic command ahead of the clock shows that the clock is behind, unless it is an old one.
+            self._check_age(payload)
+        except (errors.ClockNotSet, errors.TimestampInFuture):
+            # An authentic command from the future shows that the clock is behind, unless it is an old command and the
+            # clock was set back.
             if self.evidence is None:
                 raise
             self._open_command(payload)
             if timestamp < last or not self.evidence(timestamp):
                 raise
-            self._check_command(payload)
+            self._check_age(payload)
         try:
             command, key = self._open_command(payload)
-        except NotAuthentic:
+        except errors.NotAuthentic:
+            # A payload that is older than the last command can never be applied. It may well be a genuine command under
+            # an ID key that was replaced since, so it is reported as Replayed below.
             if timestamp >= last:
                 raise
-            # Whoever made it, and under whichever earlier key: it can never be applied.
         if timestamp < last:
-            raise Replayed("older than the last command applied")
+            raise errors.Replayed("older than the last command applied")
         if timestamp > last:
             marks = b""
-        elif len(marks) >= _MARK * _MAX_MARKS:
-            raise StoreError("too many commands in one second; the later ones were not applied")
-        self._apply(command, key, {_APPLIED: timestamp.to_bytes(8, "little") + marks + mark})
+        changes: dict[bytes, bytes | None] = {}
+        records.put_commands(changes, timestamp, marks + mark)
+        self._apply(command, key, changes)
 
-    def _check_command(self, payload) -> None:
+    def _check_age(self, payload: bytes) -> None:
+        """Raise TimestampInFuture, TimestampTooOld or ClockNotSet if a command cannot be applied now."""
         now = self._now()
         limit = now if self.max_command_age is None else self.max_command_age
         protection.check_fresh(payload, now, limit, self.future_tolerance)
 
-    def _open_command(self, payload) -> tuple:
-        """Return a plain command and the ID key under which it came. Raises NotAuthentic."""
-        identity = self._identity()
-        key, previous = identity[_ID_KEY:_FINGERPRINT], identity[_PREVIOUS:_CUSTOM]
+    def _open_command(self, payload: bytes) -> tuple[bytes, bytes]:
+        """Return a plain command and the ID key under which it was protected. Raises NotAuthentic."""
+        _, key, _, previous, _ = records.get_identity(self._store)
         if self._siv is None:
             self._siv = SIV(key)
         try:
             return self._siv.open_stamped(payload), key
-        except NotAuthentic:
-            if not any(previous):
+        except errors.NotAuthentic:
+            if previous is None:
                 raise
         return SIV(previous).open_stamped(payload), previous
 
-    def _apply(self, command: bytes, key: bytes, changes: dict) -> None:
-        """Apply an authentic command, together with the evidence that it has been."""
-        opcode, new, hashed = commands.parse(command)
-        identity = self._identity()
+    def _apply(self, command: bytes, key: bytes, changes: dict[bytes, bytes | None]) -> None:
+        """Apply an authentic command that came under the ID key `key`, in one commit with `changes`."""
+        opcode, new_key, hashed = commands.parse(command)
+        identity = client_id, current, first, previous, receiving = records.get_identity(self._store)
         if opcode == _SET_ID_KEY:
-            # C2 is known to have the key under which it speaks; the new one may yet be lost to it.
-            after = identity[:_ID_KEY] + new + identity[_FINGERPRINT:_PREVIOUS] + (key if key != new else _NO_KEY)
-        elif key == identity[_ID_KEY:_FINGERPRINT]:
-            after = identity[:_PREVIOUS] + _NO_KEY
-        else:
-            after = identity[:_CUSTOM]
-        after += identity[_CUSTOM:]
+            # C2 certainly has the key under which this command came, and may lose the new one before it is stored. So
+            # the former is kept until a command comes under the new key; without it, C2 could lose this client.
+            previous = key if key != new_key else None
+            current = new_key
+        elif key == current:
+            previous = None
+        after = (client_id, current, first, previous, receiving)
         if after != identity or opcode == _RESET_TOPICS:
-            changes[_IDENTITY] = after
-        if opcode == _REMOVE_TOPIC:
-            changes[_TOPIC + hashed] = None
-        elif opcode == _SET_TOPIC_KEY:
-            self._set_topic_key(changes, new, hashed)
-        # Whatever becomes of the commit, from now on the store is asked.
-        self._ready.clear()
+            records.put_identity(changes, after)
+        if opcode == _SET_TOPIC_KEY and hashed == names.topic_hash(self._receiving):
+            raise errors.InvalidCommand(_FOR_COMMANDS)
+        if hashed is not None:
+            records.put_topic(self._store, changes, hashed, new_key, self._now())
+        # A commit that fails may still have reached the flash. So everything that was derived from the store is dropped
+        # before it, and read from the store again when it is needed.
+        self._topics.clear()
         self._siv = None
         self._floor = None
         self._store.commit(changes, opcode == _RESET_TOPICS)
         self.applied += 1
-
-    def _set_topic_key(self, changes: dict, key: bytes, hashed: bytes) -> None:
-        if hashed == topic_hash(self._receiving):
-            raise InvalidCommand(_FOR_COMMANDS)
-        name = _TOPIC + hashed
-        try:
-            current = self._store.get(name)
-        except StoreCorrupt:  # C2 mends it
-            current = None
-        if current is not None:
-            current = current[:_KEY]
-            if current == key:
-                return
-            key += current + self._now().to_bytes(8, "little")
-        changes[name] = key

@@ -38,9 +38,9 @@ def set_id_key(key: bytes) -> bytes:
 
     `key` has 32 bytes, or 64 for a client in public-key mode: an Ed25519 private key. Raises InvalidKey.
     """
-    if not isinstance(key, str) and len(key) == _ED25519_PRIVATE_KEY and any(key):
-        return bytes((SET_ID_KEY,)) + key
-    return bytes((SET_ID_KEY,)) + check_key(key)
+    if isinstance(key, str) or len(key) != _ED25519_PRIVATE_KEY or not any(key):
+        key = check_key(key)
+    return bytes((SET_ID_KEY,)) + key
 
 
 def set_topic_key(key: bytes, topic: str) -> bytes:
@@ -62,8 +62,8 @@ def parse(command: bytes) -> tuple:
         raise InvalidCommand("command {} with {} bytes of arguments".format(opcode, size))
     if opcode > SET_TOPIC_KEY:
         raise UnsupportedCommand("command {} belongs to the public-key mode".format(opcode))
-    key = bytes(command[1 : 1 + _KEY]) if opcode >= SET_ID_KEY else None
+    key = command[1 : 1 + _KEY] if opcode >= SET_ID_KEY else None
     if key is not None and not any(key):
         raise InvalidCommand("command {} with an all-zero key".format(opcode))
-    hashed = bytes(command[-_HASH:]) if opcode in (REMOVE_TOPIC, SET_TOPIC_KEY) else None
+    hashed = command[-_HASH:] if opcode in (REMOVE_TOPIC, SET_TOPIC_KEY) else None
     return opcode, key, hashed

@@ -39,16 +39,16 @@ class FileStore:
 
     def __init__(self, path: str, fresh: bool = False) -> None:
         self._path = path
-        self._following = path + ".new"
+        self._draft = path + ".new"
         self._folder = path + ".d"
         self._fresh = fresh
         self._generation = os.urandom(4)  # tells our records from any that lie there already
         self._resident: dict = {}  # the one-byte records
         self._changes: dict = {}  # those of the last commit, while they may not have been carried out
         self._mark = b""  # the checksum of the root file as it was read or written last
-        files.remove(self._following)  # an interrupted commit: the root still holds the state before it
+        files.remove(self._draft)  # an interrupted commit: the root still holds the state before it
         self._load()
-        self._settle_if_possible()
+        self._try_settle()
 
     def _load(self) -> None:
         """Take the state from the root file."""
@@ -73,7 +73,14 @@ class FileStore:
             return self._resident.get(name)
         if name in self._changes:
             return self._changes[name]
-        return self._record(name)
+        path = self._place(name)[1]
+        image = files.read(path)
+        if image is None:
+            return None
+        if not _is_whole(image, path):
+            raise damaged(path)
+        # A record of another generation was removed by a commit with `clear`; `tidy` has not come to its file yet.
+        return image[8:-_CRC_SIZE] if image[4:8] == self._generation else None
 
     def names(self) -> list:
         """Return the names of all records. This reads every one of them."""
@@ -103,7 +110,9 @@ class FileStore:
                 resident.pop(name, None)
             else:
                 resident[name] = bytes(record)
-        generation = _next(self._generation) if clear else self._generation
+        generation = self._generation
+        if clear:  # the next number, of 32 bits
+            generation = ((int.from_bytes(generation, "little") + 1) & 0xFFFFFFFF).to_bytes(4, "little")
         replaced = self._also_replaced(others)
         sweeps = self._sweeps or clear or len(replaced) > _MAX_REPLACED
         untidy = sweeps or bool(replaced) or self._cleaner is not None
@@ -119,7 +128,7 @@ class FileStore:
         if sweeps:
             self._cleaner = None
         self._known = True
-        self._settle_if_possible()
+        self._try_settle()
 
     def _also_replaced(self, changes: dict) -> list:
         """Return the names of replaced records, with those that `changes` replace.
@@ -160,7 +169,7 @@ class FileStore:
                 if files.exists(folder):  # it may have been empty, and removed since
                     yield from _fill(_beside(path))
             if files.KEEPS_OLD_CONTENTS:
-                yield from _fill(self._following)
+                yield from _fill(self._draft)
             if self._mark and not (self._sweeps or self._replaced):
                 self._settle()
                 self._write_root(self._generation, False, self._resident, {})
@@ -226,18 +235,7 @@ class FileStore:
             except OSError as error:
                 raise files.failure("make", path, error, "; nothing has changed") from None
 
-    def _record(self, name: bytes) -> bytes | None:
-        path = self._place(name)[1]
-        image = files.read(path)
-        if image is None:
-            return None
-        if not _is_whole(image, path):
-            raise damaged(path)
-        if image[4:8] != self._generation:
-            return None
-        return image[8:-_CRC_SIZE]
-
-    def _settle_if_possible(self) -> None:
+    def _try_settle(self) -> None:
         try:
             self._settle()
         except _FAILURES:
@@ -286,18 +284,20 @@ class FileStore:
                 image.append(len(name))
                 image += (_REMOVED if record is None else len(record)).to_bytes(2, "little")
                 image += name
-                image += record or b""
+                record = record or b""  # noqa: PLW2901
+                # This comes before the record is appended: there may be no heap for an image that is too large.
+                if len(image) + len(record) + _CRC_SIZE > files.MAX_SIZE:
+                    raise StoreError("too much for one change; nothing has changed")
+                image += record
         image += _crc(image)
-        if len(image) > files.MAX_SIZE:
-            raise StoreError("too much for one change; nothing has changed")
         mark = bytes(image[-_CRC_SIZE:])
         try:
-            files.write(self._following, image)
-            os.rename(self._following, self._path)
+            files.write(self._draft, image)
+            os.rename(self._draft, self._path)
             files.sync_folder(self._path)
             self._mark = mark
         except OSError as error:
-            files.remove(self._following)
+            files.remove(self._draft)
             raise files.failure("write", self._path, error, "; the old state stands") from None
 
     def _decode(self, image: bytes) -> None:
@@ -334,10 +334,6 @@ def _fill(path: str):
         files.write_zeros(path)
         yield False
     files.remove(path)
-
-
-def _next(generation: bytes) -> bytes:
-    return ((int.from_bytes(generation, "little") + 1) & 0xFFFFFFFF).to_bytes(4, "little")
 
 
 def _crc(image, path: str = "") -> bytes:

@@ -12,8 +12,9 @@ from e4.sha3 import sha3_256
 from e4.siv import SIV, check_key, cipher
 
 _OVERHEAD = const(24)  # bytes of timestamp and tag
-MAX_AGE = 600  # seconds; exactly this old is still valid
-FUTURE_TOLERANCE = 60  # seconds; a board's clock drifts, and the reference client's zero would refuse its peers
+MAX_AGE = 600  # seconds; a payload of exactly this age is still valid
+# In seconds. The clock of a board drifts: with the zero of the Go client, a board would refuse messages of its peers.
+FUTURE_TOLERANCE = 60
 
 
 def seal(siv: SIV, message, timestamp: int) -> bytes:

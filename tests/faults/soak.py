@@ -32,7 +32,7 @@ from helpers.mosquitto import Mosquitto
 
 BOARDS = 3
 _OUTSTANDING = 8  # messages that a board may owe an answer
-_RATE = 40  # messages per second to each board; above e4.client.REMEMBERED, late ones may be refused as copies
+_RATE = 40  # messages per second to each board; above what a client remembers, late ones may be refused as copies
 _LARGEST = 1500  # bytes of a message, about
 _PAUSE = (0.2, 1.5)  # seconds between faults, and until one ends
 _NOISE = 1024  # bytes by which medians of an unchanged heap may differ

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 import e4
-from e4.client import KEY_TRANSITION
+from e4 import protection
+from e4.client import receive
 from e4.recent_messages import RecentMessages
 from e4_tools.errors import UnknownName
 from e4_tools.keystore import KeyStore
@@ -20,13 +20,9 @@ from e4_tools.mqtt.topics import check_publishable
 _REMEMBERED = 1024  # messages of which a copy is refused
 
 
-@dataclass(frozen=True)
-class _TopicKeys:
-    """The keys of a topic, decrypted. They are kept out of the representation, which may end in a log."""
-
-    current: bytes = field(repr=False)
-    previous: bytes | None = field(repr=False)
-    rotated_at: int  # Unix seconds when `current` replaced `previous`; 0 if it never did
+# The cipher of a topic's current key, its previous key, and when that was replaced (Unix seconds), as `receive` wants
+# them. Such a tuple must never be printed, because it holds secrets.
+_TopicKeys = tuple[e4.siv.SIV, bytes | None, int]
 
 
 class TopicReader:
@@ -55,41 +51,23 @@ class TopicReader:
         Raises E4Error if the payload cannot be accepted, as `e4.Client.unprotect` does; UnknownName if the topic has
         been removed meanwhile; KeyStoreError.
         """
-        message = self._open(payload, topic)
-        self._accepted.check(payload, int(time.time()))
-        self._accepted.add(payload)
-        return message
-
-    def _open(self, payload: bytes, topic: str) -> bytes:
-        """Decrypt a payload. If that fails, read the keys anew: another `e4` may have rotated them."""
         try:
-            return _open_with(self._keys[topic], payload)
+            return self._receive(payload, topic)
         except e4.NotAuthentic:
+            # Another `e4` may have rotated the keys, so they are read anew.
             with self._store.transaction() as session:
-                found = self._load_keys(session, topic)
-            if found == self._keys[topic]:
-                raise
-        self._keys[topic] = found
-        return _open_with(found, payload)
+                self._keys[topic] = self._load_keys(session, topic)
+        return self._receive(payload, topic)
+
+    def _receive(self, payload: bytes, topic: str) -> bytes:
+        """Return the message as a client would receive it with the keys that were read last. Raises E4Error."""
+        limits = protection.MAX_AGE, protection.FUTURE_TOLERANCE
+        return receive(payload, int(time.time()), self._accepted, self._keys[topic], *limits)
 
     def _load_keys(self, session: Session, name: str) -> _TopicKeys:
         topic, vault = find_topic(session, name), self._store.vault
         previous = vault.open(topic.previous_key, *topic.place("previous_key")) if topic.previous_key else None
-        return _TopicKeys(vault.open(topic.key, *topic.place("key")), previous, topic.rotated_at or 0)
-
-
-def _open_with(keys: _TopicKeys, payload: bytes) -> bytes:
-    """Decrypt a payload with the current key, or with the previous one as long as clients accept that.
-
-    Raises E4Error.
-    """
-    now = int(time.time())
-    try:
-        return e4.unprotect(payload, keys.current, now)
-    except e4.NotAuthentic:
-        if keys.previous is None or now - keys.rotated_at > KEY_TRANSITION:
-            raise
-    return e4.unprotect(payload, keys.previous, now)
+        return e4.siv.SIV(vault.open(topic.key, *topic.place("key"))), previous, topic.rotated_at or 0
 
 
 def protect(store: KeyStore, message: bytes, topic: str) -> bytes:

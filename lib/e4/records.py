@@ -1,0 +1,111 @@
+"""The records in which a client keeps its state in a store, and nothing else in the project knows their layout.
+
+There are three kinds. All numbers are little-endian, and times are in Unix seconds.
+
+    "id"            the identity: ID (16 bytes), ID key (32), fingerprint of the first ID key (8), previous ID key (32,
+                    all zero if there is none), and then the receiving topic, if it is not the standard one
+    "t" and a hash  the keys of a topic, under the 16-byte hash of that topic: key (32); after a change of the key also
+                    the previous key (32) and the time of the change (8)
+    "c"             the last commands: their timestamp (8), and the mark (8) of each command applied with that timestamp
+
+The name "c" has one byte, because a store writes such records with every commit: a command and the proof that it was
+applied must be written together, or a power cut between the two would lose one of them.
+
+A getter takes the store and returns the fields of a record. It raises StoreCorrupt for a record that no client has
+written, and whatever the store raises. A function `put_...` adds a record
+to the changes of a commit.
+"""
+
+from e4._const import const
+from e4.errors import StoreCorrupt, StoreError
+from e4.store import damaged
+
+_IDENTITY = const(b"id")
+_ID_KEY = const(16)  # where the fields of the identity begin
+_FINGERPRINT = const(48)
+_PREVIOUS = const(56)
+_RECEIVING_TOPIC = const(88)
+_TOPIC = const(b"t")
+_PREVIOUS_TOPIC_KEY = const(32)  # where the fields of a topic's record begin
+_CHANGED_AT = const(64)
+_TOPIC_SIZE = const(72)  # bytes of a topic's record with all its fields
+_COMMANDS = const(b"c")
+_MARKS = const(8)  # where the marks begin; each has 8 bytes as well
+_MAX_MARKS = const(1024)
+
+
+def get_identity(store, new: bool = False) -> tuple[bytes, bytes, bytes, bytes | None, bytes]:
+    """Return ID, ID key, fingerprint of the first ID key, previous ID key or None, receiving topic.
+
+    The receiving topic is b"" for the standard one. A store without an identity counts as damaged; with `new`, the ID
+    and all other fields are then empty.
+    """
+    record = store.get(_IDENTITY)
+    if record is None:
+        if new:
+            return b"", b"", b"", None, b""
+        record = b""
+    key, previous = record[_ID_KEY:_FINGERPRINT], record[_PREVIOUS:_RECEIVING_TOPIC]
+    if len(record) < _RECEIVING_TOPIC or not any(key):
+        raise damaged("the client's record")
+    if not any(previous):
+        previous = None
+    return record[:_ID_KEY], key, record[_FINGERPRINT:_PREVIOUS], previous, record[_RECEIVING_TOPIC:]
+
+
+def put_identity(changes: dict[bytes, bytes | None], identity: tuple[bytes, bytes, bytes, bytes | None, bytes]) -> None:
+    """Add the record of an identity, whose fields are those of `get_identity`."""
+    client_id, key, fingerprint, previous, receiving_topic = identity
+    changes[_IDENTITY] = client_id + key + fingerprint + (previous or bytes(32)) + receiving_topic
+
+
+def get_topic(store, hashed: bytes) -> tuple[bytes, bytes | None, int] | None:
+    """Return key, previous key or None, and time of the change; None if there is no such topic."""
+    record = store.get(_TOPIC + hashed)
+    if record is None:
+        return None
+    if len(record) not in (_PREVIOUS_TOPIC_KEY, _TOPIC_SIZE):
+        raise damaged("the topic's record")
+    # Without a previous key the last two slices are empty, and the time is 0.
+    previous = record[_PREVIOUS_TOPIC_KEY:_CHANGED_AT] or None
+    return record[:_PREVIOUS_TOPIC_KEY], previous, int.from_bytes(record[_CHANGED_AT:], "little")
+
+
+def put_topic(store, changes: dict[bytes, bytes | None], hashed: bytes, key: bytes | None, now: int) -> None:
+    """Add the record of a topic that gets a key at `now`, together with the key that this one replaces.
+
+    Add its removal if `key` is None, and nothing if `key` is the current key. A damaged record is replaced as a whole.
+    """
+    name = _TOPIC + hashed
+    if key is not None:
+        try:
+            current = get_topic(store, hashed)
+        except StoreCorrupt:
+            current = None
+        if current is not None:
+            if current[0] == key:
+                return
+            key += current[0] + now.to_bytes(8, "little")
+    changes[name] = key
+
+
+def get_commands(store) -> tuple[int, bytes]:
+    """Return the timestamp of the last command applied, and the marks of all that were applied with it; 0 and b""."""
+    record = store.get(_COMMANDS)
+    if record is None:
+        return 0, b""
+    if len(record) % _MARKS or len(record) < 2 * _MARKS:
+        raise damaged("the record of commands")
+    return int.from_bytes(record[:_MARKS], "little"), record[_MARKS:]
+
+
+def put_commands(changes: dict[bytes, bytes | None], timestamp: int, marks: bytes) -> None:
+    """Add the record of the last commands. Raises StoreError for more than 1024 marks."""
+    if len(marks) > _MARKS * _MAX_MARKS:
+        raise StoreError("too many commands in one second; the later ones were not applied")
+    changes[_COMMANDS] = timestamp.to_bytes(8, "little") + marks
+
+
+def identify(payload: bytes) -> tuple[int, bytes]:
+    """Return the timestamp and the mark of a command, of which only the first 16 bytes count."""
+    return int.from_bytes(payload[:8], "little"), bytes(payload[8:16])
