@@ -1,13 +1,13 @@
-"""E4 for MicroPython: end-to-end protection of publish/subscribe messages, wire-compatible with the Go client.
+"""E4 for MicroPython: end-to-end encryption of publish/subscribe messages, wire-compatible with the Go client.
 
 client = e4.Client(e4.id_of("alice"), key, e4.FileStore("/e4.keys"), clock)
 payload = client.protect_message(b"21.5 C", "sensors/lab")
-message = client.unprotect(payload, topic)   # None: a command, and it has been applied
+message = client.unprotect(payload, topic)   # None if it was a command; it has then been applied
 """
 
 from e4 import commands, sha3, siv
 from e4.client import Client
-from e4.errors import *  # noqa: F403 (all that is there: each name would take room twice)
+from e4.errors import *  # noqa: F403 (all errors; a list of their names would take room on a board)
 from e4.filestore import FileStore
 from e4.names import id_of, receiving_topic, topic_hash
 from e4.protection import proof_of_key, protect, unprotect

@@ -1,8 +1,12 @@
-"""`const`: MicroPython's compiler puts such a number wherever its name stands; a private name then costs nothing."""
+"""`const`, for both interpreters.
+
+MicroPython's compiler replaces the name of a constant by its value. If the name begins with an underscore, no variable
+is made at all, which saves room on a board.
+"""
 
 try:
     from micropython import const
-except ImportError:  # CPython: a number like any other
+except ImportError:  # CPython, where a constant is an ordinary variable
 
     def const(value):  # type: ignore[misc]
         return value

@@ -1,7 +1,7 @@
-"""What the store asks of a file system: whole small files, on littlefs under MicroPython or on a PC.
+"""The file operations of the store: reading and writing small files as a whole, on littlefs or on a PC.
 
-Every function raises StoreError for whatever fails, except those for which `_posix` has its own: they let the
-OSError through.
+Every function raises StoreError if it fails, except `make_folder` and `write`, which raise OSError: the store then says
+in its own error what state it is in.
 """
 
 import os
@@ -15,20 +15,20 @@ _ENOENT = const(2)
 _ENOSPC = const(28)
 _ENOTDIR = const(20)
 
-KEEPS_OLD_CONTENTS = not hasattr(os, "fsync")  # littlefs; what a PC's disks keep is beyond us
-MAX_SIZE = const(40000)  # bytes of a file; a client takes a quarter of that at most
+KEEPS_OLD_CONTENTS = not hasattr(os, "fsync")  # littlefs; nobody can tell what the disk of a PC keeps
+MAX_SIZE = const(40000)  # bytes of a file; a client writes a quarter of that at most
 _ZEROS = const(100)  # bytes; littlefs writes at least 28 more along with them, and its blocks have 4096
-REWRITES = 2 * 4096 // (_ZEROS + 28) + 2  # then both blocks of a directory have been erased
+REWRITES = 2 * 4096 // (_ZEROS + 28) + 2  # writes after which both blocks of a directory were erased
 
 
 def failure(verb: str, path: str, error: OSError, state: str = "") -> StoreError:
-    """Return the error for an operation that failed; `state` says what became of the store."""
+    """Return the error for a failed operation. `state` says in which state the store is now."""
     reason = "no space is left" if error.args[0] == _ENOSPC else error
     return StoreError("cannot {} {}: {}{}".format(verb, path, reason, state))
 
 
-def _tried(verb: str, function, path: str):
-    """Return what a function of a path returns, or None if there is no such file."""
+def _try(verb: str, function, path: str):
+    """Return what a function of a path returns, or None if there is no such file. Raises StoreError."""
     try:
         return function(path)
     except OSError as error:
@@ -45,20 +45,20 @@ def _contents(path: str) -> bytes:
 
 
 def read(path: str) -> bytes | None:
-    """Return a file's contents, or None if there is none. Raises StoreCorrupt for one that is far too large."""
-    return _tried("read", _contents, path)
+    """Return the contents of a file, or None if there is no file. Raises StoreCorrupt if it is far too large."""
+    return _try("read", _contents, path)
 
 
 def write_zeros(path: str) -> None:
-    """Write a small file without contents, to use up the room in its directory's blocks."""
+    """Write a small file of zeros, which uses up room in the blocks of its directory."""
     try:
         write(path, bytes(_ZEROS))
     except OSError as error:
         raise failure("write", path, error) from None
 
 
-def list_folder(folder: str) -> list | None:
-    """Return the names in a folder, which may be missing, or None for what is no folder."""
+def list_folder(folder: str) -> list[str] | None:
+    """Return the names in a folder: none if it does not exist. Return None if it is a file."""
     try:
         return os.listdir(folder)
     except OSError as error:
@@ -70,18 +70,18 @@ def list_folder(folder: str) -> list | None:
 
 
 def remove(path: str) -> None:
-    """Remove a file, if there is one."""
-    _tried("remove", os.remove, path)
+    """Remove a file if it exists."""
+    _try("remove", os.remove, path)
 
 
 def exists(path: str) -> bool:
-    return _tried("read", os.stat, path) is not None
+    return _try("read", os.stat, path) is not None
 
 
-if KEEPS_OLD_CONTENTS:  # littlefs: one user, and what is closed or renamed lasts
+if KEEPS_OLD_CONTENTS:  # littlefs has one user, and survives a power cut after a file is closed or renamed
     make_folder = os.mkdir
 
-    def write(path: str, image) -> None:
+    def write(path: str, image: bytes | bytearray) -> None:
         with open(path, "wb") as file:
             file.write(image)
             file.flush()
@@ -90,4 +90,4 @@ if KEEPS_OLD_CONTENTS:  # littlefs: one user, and what is closed or renamed last
         pass
 
 else:
-    from e4._posix import make_folder, sync_folder, write  # noqa: F401 (for the store)
+    from e4._posix import make_folder, sync_folder, write  # noqa: F401 (the store uses them)

@@ -1,4 +1,4 @@
-"""The constants of Keccak-f[1600] (FIPS 202 sections 3.2.2 to 3.2.5), for both sources of the inner loops."""
+"""The constants of Keccak-f[1600] (FIPS 202 sections 3.2.2 to 3.2.5), for both modules of inner loops."""
 
 # Of iota: 24 rounds, 8 bytes each, little-endian.
 ROUND_CONSTANTS = (

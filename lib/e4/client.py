@@ -304,7 +304,7 @@ class Client:
             # C2 certainly has the key under which this command came, and may lose the new one before it is stored. So
             # the former is kept until a command comes under the new key; without it, C2 could lose this client.
             previous = key if key != new_key else None
-            current = new_key
+            current = new_key  # type: ignore[assignment]  # SetIDKey has a key
         elif key == current:
             previous = None
         after = (client_id, current, first, previous, receiving)

@@ -1,4 +1,4 @@
-"""The commands by which C2 steers a client: an opcode and its arguments.
+"""The commands with which C2, the server that manages the keys, changes a client: an opcode and its arguments.
 
 These are plain commands. C2 protects them under the client's ID key (`e4.protect`) and publishes them on its
 receiving topic, QoS 2 and retained.
@@ -18,13 +18,13 @@ _HASH = const(16)  # bytes
 _KEY = const(32)
 _ED25519_PRIVATE_KEY = const(64)
 
-# Bytes of arguments by opcode; the last four opcodes belong to the public-key mode (as in the Go client: RemovePubKey,
-# ResetPubKeys, SetPubKey, SetC2Key).
+# Bytes of arguments, by opcode. The last four opcodes belong to the public-key mode. The Go client calls them
+# RemovePubKey, ResetPubKeys, SetPubKey and SetC2Key.
 _ARGUMENTS = (_HASH, 0, _KEY, _KEY + _HASH, 16, 0, 48, 32)
 
 
 def remove_topic(topic: str) -> bytes:
-    """Return the command that makes a client forget a topic's key and its previous one. Raises InvalidTopic."""
+    """Return the command that makes a client forget the key of a topic and the previous one. Raises InvalidTopic."""
     return bytes((REMOVE_TOPIC,)) + topic_hash(topic)
 
 
@@ -48,7 +48,7 @@ def set_topic_key(key: bytes, topic: str) -> bytes:
     return bytes((SET_TOPIC_KEY,)) + check_key(key) + topic_hash(topic)
 
 
-def parse(command: bytes) -> tuple:
+def parse(command: bytes) -> tuple[int, bytes | None, bytes | None]:
     """Return opcode, key (or None) and topic hash (or None) of a plain command of the symmetric-key mode.
 
     Raises InvalidCommand for an unknown opcode, a wrong length or an all-zero key, UnsupportedCommand for a

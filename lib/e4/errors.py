@@ -1,12 +1,35 @@
-"""The errors a caller can act on. No message ever holds a key, a password or a plaintext."""
+"""The errors of this package. No message of an error ever holds a key, a password or a plaintext.
+
+E4Error
+ +-- TooShort
+ +-- TimestampTooOld
+ +-- TimestampInFuture
+ +-- Replayed
+ |    +-- PerhapsReplayed
+ +-- SentTooOften
+ +-- NotAuthentic
+ +-- TopicKeyNotFound
+ +-- InvalidCommand
+ +-- UnsupportedCommand
+ +-- InvalidKey
+ +-- InvalidTopic
+ +-- InvalidName
+ +-- ClockNotSet
+ +-- StoreError
+      +-- StoreCorrupt
+"""
 
 
 class E4Error(Exception):
-    """Base of everything that this package raises on purpose. Whatever was asked for did not happen."""
+    """The base of every error that this package raises on purpose. What the caller asked for was not done."""
 
 
 class TooShort(E4Error):
-    """A payload of 24 bytes or less (timestamp and tag alone), an empty message to protect, less than a tag to open."""
+    """There is no message in it.
+
+    That is a payload of 24 bytes or less (timestamp and tag take 24), an empty message that was to be protected, or
+    AES-SIV output of less than 16 bytes.
+    """
 
 
 class TimestampTooOld(E4Error):
@@ -18,19 +41,19 @@ class TimestampInFuture(E4Error):
 
 
 class Replayed(E4Error):
-    """A message that was accepted before, or a command older than the last one applied."""
+    """The message was accepted before, or the command is older than the last one that was applied."""
 
 
 class PerhapsReplayed(Replayed):
-    """A message that cannot be told from one accepted before: more have arrived since than are remembered."""
+    """The message may be a copy of one that was accepted before: more have arrived since than are remembered."""
 
 
 class SentTooOften(E4Error):
-    """The same message was sent too often to be told apart from copies of it; nothing was protected."""
+    """The same message was sent so often that receivers would take it for a copy. Nothing was protected."""
 
 
 class NotAuthentic(E4Error):
-    """The tag does not verify: another key, or an altered payload."""
+    """The tag does not verify: the payload was made under another key, or it was altered."""
 
 
 class TopicKeyNotFound(E4Error):
@@ -38,35 +61,35 @@ class TopicKeyNotFound(E4Error):
 
 
 class InvalidCommand(E4Error):
-    """An authentic command with an unknown opcode, a wrong length or an all-zero key, or for our receiving topic."""
+    """The command has an unknown opcode, a wrong length or an all-zero key, or sets a key for our receiving topic."""
 
 
 class UnsupportedCommand(E4Error):
-    """A well-formed command of another mode (4 to 7 belong to the public-key mode)."""
+    """The command is well-formed and belongs to the public-key mode (opcodes 4 to 7), which is not supported."""
 
 
 class InvalidKey(E4Error):
-    """A key of the wrong length, an all-zero key, or not the key that the store belongs to."""
+    """The key has a wrong length, is all zero, or is not the key that the store belongs to."""
 
 
 class InvalidTopic(E4Error):
-    """A topic that is not 1 to 512 bytes of UTF-8."""
+    """The topic is not 1 to 512 bytes of UTF-8."""
 
 
 class InvalidName(E4Error):
-    """A name that is not 1 to 255 bytes of UTF-8, or an ID that is not 16 bytes."""
+    """The name is not 1 to 255 bytes of UTF-8, or the ID has not 16 bytes."""
 
 
 class ClockNotSet(E4Error):
-    """The clock does not know the time; nothing can be protected or judged fresh."""
+    """The clock does not know the time, so nothing can be protected, and nothing that arrives can be judged."""
 
 
 class StoreError(E4Error):
-    """The store could not be read or written, or is not for this client, or has no room for this change.
+    """The store could not be read or written, belongs to another client, or has no room for this change.
 
-    What it held before, it still holds.
+    The store still holds what it held before.
     """
 
 
 class StoreCorrupt(StoreError):
-    """The stored state is damaged or of a foreign version. It was left as found."""
+    """The stored state is damaged, or of another version or program. It was left as it was found."""

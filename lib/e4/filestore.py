@@ -1,4 +1,4 @@
-"""A store in files. Power cuts leave the old state or the new one; a change costs the same however much there is."""
+"""A store in files. A power cut leaves the old state or the new one, and the cost of a change does not grow."""
 
 import binascii
 import os
@@ -8,33 +8,45 @@ from e4._const import const
 from e4.errors import StoreCorrupt, StoreError
 from e4.store import check_changes, damaged
 
-# The root: magic (4), generation (4), untidy (1); for each record in it the size of its name (1), its size (2, little-
-# endian) or _REMOVED, name, value; CRC-32 (4, little-endian) of all that.
-# The file of a record: magic, generation, value; CRC-32 of the file's name and all that.
+# The root file: magic (4 bytes), generation (4), untidy (1); for each record in it the size of its name (1), the size
+# of its value (2, little-endian) or _REMOVED, name, value; at the end the CRC-32 (4, little-endian) of all these bytes.
+# The file of a record: magic, generation, value; the CRC-32 of the name of the file followed by all these bytes.
 _MAGIC = const(b"E4\x00\x02")
-_HEAD = const(9)  # bytes of magic, generation and untidy: whether `tidy` has something to do
-_REMOVED = const(65535)  # in place of a record's size
+_HEAD = const(9)  # bytes of magic, generation and untidy; the last one says whether `tidy` has something to do
+_REMOVED = const(65535)  # in place of the size of a record that the commit removes
 _CRC_SIZE = const(4)
-_MAX_REPLACED = const(16)  # names; if there are more, `tidy` looks at all records
-_IN_A_BLOCK = const(8)  # records are at least so many in each pair of blocks of a directory that has several
-_FAILURES = (StoreError, MemoryError)  # made once: when it is needed, there may be no heap for it
+_MAX_REPLACED = const(16)  # names of replaced records that are kept; if there are more, `tidy` looks at all records
+_IN_A_BLOCK = const(8)  # the least number of records in each pair of blocks, where a directory has several pairs
+_FAILURES = (StoreError, MemoryError)  # made here, because when it is needed there may be no heap for it
 
 
 class FileStore:
-    """A store in files, on littlefs or on a PC, whose changes cost the same however much it holds.
+    """A store in files, on littlefs or on a PC. A commit costs the same however many records there are.
 
-    The file `path`, the root, is written by every commit, to a second file that then takes its name (atomic on littlefs
-    and POSIX): it holds the last changes and the one-byte records. Only then are the changes carried out on the other
-    records, one file each in the folder `path + ".d"`. What a power cut leaves undone there, opening the store does.
-    Every record belongs to a generation, which `clear` ends; records of another one are leftovers.
+    Every commit writes the root, the file `path`. It holds the changes of that commit, and all records whose names have
+    one byte. The new root is written to the file `path + ".new"`, which is then renamed to `path`; on littlefs and
+    POSIX the rename is atomic, and with it the commit is made. Only then are the changes carried out on the other
+    records, each of which is a file in the folder `path + ".d"`. If a power cut interrupts that, opening the store
+    finds the changes in the root and carries them out again.
 
-    `path` and a record together stay below the size up to which littlefs keeps a file inside its directory (128 bytes
-    with MicroPython's settings): a commit then seldom erases a block, and what it replaces is soon overwritten.
+    A commit with `clear` would cost more with more records if it removed their files. Instead it begins a new
+    generation, a number that stands in the root and in every record's file. A file of another generation is a leftover:
+    `get` takes no notice of it, and `tidy` removes it.
 
-    `fresh` starts anew whatever is there; it is replaced by the first commit, in one step.
+    Old keys must not stay in the flash, where a thief could read them. littlefs does not overwrite a replaced or
+    removed file; it appends to the blocks of the directory until they are full. A store is untidy while such old
+    contents may exist: the root says so, because a restart would otherwise forget it. `tidy` then fills these blocks
+    with zeros, in small steps, until littlefs has erased them. After a few replaced records, it does so beside each of
+    them; after many, or after a restart or a `clear`, it sweeps, which means that it goes through all folders of
+    records.
 
-    Raises StoreCorrupt for a root that is damaged or of a foreign version, StoreError for one that cannot be read;
-    neither touches it. A damaged record raises StoreCorrupt when it is asked for.
+    The root with one changed record stays below the size up to which littlefs keeps a file inside its directory, 128
+    bytes with MicroPython's settings. A larger file would take a block of its own, which every commit would erase.
+
+    With `fresh`, the store starts empty, whatever the files contain. The first commit replaces them in one step.
+
+    Raises StoreCorrupt if the root is damaged or of another version, and StoreError if it cannot be read. In both cases
+    the files stay as they are. A damaged record raises StoreCorrupt when it is read.
     """
 
     def __init__(self, path: str, fresh: bool = False) -> None:
@@ -42,18 +54,26 @@ class FileStore:
         self._draft = path + ".new"
         self._folder = path + ".d"
         self._fresh = fresh
-        self._generation = os.urandom(4)  # tells our records from any that lie there already
-        self._resident: dict = {}  # the one-byte records
-        self._changes: dict = {}  # those of the last commit, while they may not have been carried out
-        self._mark = b""  # the checksum of the root file as it was read or written last
-        files.remove(self._draft)  # an interrupted commit: the root still holds the state before it
+        # The generation of a new store is random, so that no file which lies in the folder already is of it. The root
+        # replaces it in `_decode`.
+        self._generation = os.urandom(4)
+        # The records whose names have one byte.
+        self._resident: dict[bytes, bytes] = {}
+        # The changes of the last commit to other records, until `_settle` has carried them out.
+        self._changes: dict[bytes, bytes | None] = {}
+        # The checksum of the root as it was last read or written; a commit refuses to overwrite any other root.
+        self._mark = b""
+        # A draft shows that a commit was interrupted before its rename. The root holds the state before that commit.
+        files.remove(self._draft)
         self._load()
         self._try_settle()
 
     def _load(self) -> None:
-        """Take the state from the root file."""
-        self._replaced: list = []  # names of records whose old contents may still be in flash
-        self._cleaner = None  # does `tidy`, step by step
+        """Read the state from the root file."""
+        # The names of records whose old contents may still be in the flash.
+        self._replaced: list[bytes] = []
+        # The generator that does the work of `tidy`, while some of it is done.
+        self._cleaner = None
         try:
             image = files.read(self._path)
         except StoreCorrupt:
@@ -63,7 +83,9 @@ class FileStore:
         if image is not None and not (self._fresh and image[4:8] != self._generation):
             self._decode(image)
         else:
-            self._sweeps = files.exists(self._folder)  # `tidy` has to look at all records, not at the replaced ones
+            # Whether `tidy` has to sweep. In a new store it has to if an earlier store has left records.
+            self._sweeps = files.exists(self._folder)
+        # Whether the attributes agree with the root file. A failed commit may or may not have changed that file.
         self._known = True
 
     def get(self, name: bytes) -> bytes | None:
@@ -82,8 +104,8 @@ class FileStore:
         # A record of another generation was removed by a commit with `clear`; `tidy` has not come to its file yet.
         return image[8:-_CRC_SIZE] if image[4:8] == self._generation else None
 
-    def names(self) -> list:
-        """Return the names of all records. This reads every one of them."""
+    def names(self) -> list[bytes]:
+        """Return the names of all records. This reads every record."""
         self.get(b"?")
         found = set(self._resident) | set(self._changes)
         for folder in self._folders():
@@ -94,7 +116,7 @@ class FileStore:
                     pass  # not a file of ours
         return [name for name in found if self.get(name) is not None]
 
-    def commit(self, changes: dict, clear: bool = False) -> None:
+    def commit(self, changes: dict[bytes, bytes | None], clear: bool = False) -> None:
         check_changes(changes)
         if not self._known:
             self._load()
@@ -105,7 +127,7 @@ class FileStore:
             if len(name) != 1:
                 others[name] = record if record is None else bytes(record)
                 if record is not None:
-                    self._make_folders(name)  # before the change is decided: this may need blocks
+                    self._make_folders(name)  # before the commit is made, because there may be no block left for them
             elif record is None:
                 resident.pop(name, None)
             else:
@@ -113,13 +135,13 @@ class FileStore:
         generation = self._generation
         if clear:  # the next number, of 32 bits
             generation = ((int.from_bytes(generation, "little") + 1) & 0xFFFFFFFF).to_bytes(4, "little")
-        replaced = self._also_replaced(others)
+        replaced = self._add_replaced(others)
         sweeps = self._sweeps or clear or len(replaced) > _MAX_REPLACED
         untidy = sweeps or bool(replaced) or self._cleaner is not None
         if sweeps:
             replaced = []
         self._write_root(generation, untidy, resident, others)
-        # The change is made: from here on nothing takes heap, lest it is reported as refused.
+        # The commit is made. From here on nothing takes heap: a MemoryError would report it as refused.
         self._generation = generation
         self._resident = resident
         self._changes = others
@@ -130,11 +152,12 @@ class FileStore:
         self._known = True
         self._try_settle()
 
-    def _also_replaced(self, changes: dict) -> list:
-        """Return the names of replaced records, with those that `changes` replace.
+    def _add_replaced(self, changes: dict[bytes, bytes | None]) -> list[bytes]:
+        """Return the names of the replaced records, and of those that `changes` replace as well.
 
         littlefs appends changes to the two blocks of a directory until they are full. Old contents are gone when both
-        have been erased; so `tidy` writes a file of zeros beside the record, and one beside the root, again and again.
+        blocks have been erased. To achieve that, `tidy` writes a file of zeros beside the record, and one beside the
+        root, again and again.
         """
         replaced = list(self._replaced)
         for name in changes:
@@ -143,9 +166,9 @@ class FileStore:
         return replaced
 
     def tidy(self, steps: int = 1) -> bool:
-        """Remove leftovers and overwrite what was replaced, in steps of one small file; return if there is more to do.
+        """Remove leftovers and overwrite old contents, one small file a step. Return whether there is more to do.
 
-        Raises StoreError, MemoryError; it may be tried again.
+        Raises StoreError and MemoryError. It may then be called again, and goes on.
         """
         if not (self._cleaner or self._sweeps or self._replaced):
             return False
@@ -157,7 +180,7 @@ class FileStore:
         return True
 
     def _clean(self):
-        """Do what `tidy` says, one step at a time."""
+        """Do the work of `tidy`. Each `yield` ends one step."""
         replaced, self._replaced = self._replaced, []
         sweeps, self._sweeps = self._sweeps, False
         try:
@@ -166,27 +189,30 @@ class FileStore:
                     yield from self._sweep(folder)
             for name in replaced:
                 folder, path = self._place(name)
-                if files.exists(folder):  # it may have been empty, and removed since
-                    yield from _fill(_beside(path))
+                if files.exists(folder):  # a sweep may have removed it since, if it was empty
+                    yield from _erase(_next_to(path))
             if files.KEEPS_OLD_CONTENTS:
-                yield from _fill(self._draft)
+                yield from _erase(self._draft)
             if self._mark and not (self._sweeps or self._replaced):
                 self._settle()
                 self._write_root(self._generation, False, self._resident, {})
                 self._known = True
         except _FAILURES:
-            # Without heap, which may be what is missing. If a commit between two steps has added some, all are swept.
+            # What is left to do is noted without taking heap, because heap may be what was missing. If a commit between
+            # two steps has added names, the two lists would have to be joined; a sweep does the work of both instead.
             self._sweeps = self._sweeps or sweeps or bool(self._replaced)
             if not self._sweeps:
                 self._replaced = replaced
             raise
 
     def _sweep(self, folder: str):
-        """Remove the records of other generations from a folder, and all old contents from its blocks."""
+        """Remove the leftovers from a folder, and all old contents from its blocks, one step at a time."""
         names = sorted([name for name in files.list_folder(folder) or () if len(name) > 1])
-        places = []  # in every pair of blocks one, which keeps littlefs from giving the pair away as it is
+        # One file of zeros in every pair of blocks. Without it, littlefs would give a pair away whose last file is
+        # removed, and old contents would stay in its blocks.
+        places = []
         if files.KEEPS_OLD_CONTENTS:
-            places = [_beside(folder + "/" + name) for name in names if len(name) % 2 == 0][::_IN_A_BLOCK]
+            places = [_next_to(folder + "/" + name) for name in names if len(name) % 2 == 0][::_IN_A_BLOCK]
         for path in places:
             files.write_zeros(path)
         for name in names:
@@ -195,36 +221,41 @@ class FileStore:
                 files.remove(path)
             yield False
         for path in places:
-            yield from _fill(path)
+            yield from _erase(path)
         try:
             os.rmdir(folder)
         except OSError:
-            pass  # it is in use
+            pass  # there are files in it
 
     def _is_ours(self, path: str, name: str) -> bool:
-        """Tell whether a record is of this generation, or so damaged that it might be."""
-        if len(name) % 2:  # see `_beside`
+        """Return whether a file must stay: it is of this generation, or so damaged that it might be."""
+        if len(name) % 2:  # a file of zeros: see `_next_to`
             return False
         try:
             image = files.read(path)
-        except StoreError:  # a folder, perhaps
+        except StoreError:  # it cannot be read, or it is a folder
             return True
         return image is None or image[4:8] == self._generation or not _is_whole(image, path)
 
-    def _folders(self) -> list:
+    def _folders(self) -> list[str]:
         """Return the paths of the folders of records."""
         inner = files.list_folder(self._folder)
         if inner is None:
             raise damaged(self._folder)
         return [self._folder + "/" + name for name in sorted(inner) if len(name) == 1] + [self._folder]
 
-    def _place(self, name: bytes) -> tuple:
-        """Return folder and path of a record's file: 16 folders for long names, which are those there are many of."""
+    def _place(self, name: bytes) -> tuple[str, str]:
+        """Return folder and path of a record's file.
+
+        There may be many records with long names. They are spread over 16 folders, because littlefs reads a whole
+        folder to find a file in it.
+        """
         hexadecimal = binascii.hexlify(name).decode()
         folder = self._folder + "/" + hexadecimal[2] if len(name) > 2 else self._folder
         return folder, folder + "/" + hexadecimal
 
     def _make_folders(self, name: bytes) -> None:
+        """Make the folder of a record, if it does not exist. Raises StoreError."""
         folder = self._place(name)[0]
         if files.exists(folder):
             return
@@ -236,13 +267,14 @@ class FileStore:
                 raise files.failure("make", path, error, "; nothing has changed") from None
 
     def _try_settle(self) -> None:
+        """Carry out the changes of the last commit, or leave them to the next commit."""
         try:
             self._settle()
         except _FAILURES:
-            pass  # the changes are in the root, `get` knows them, and the next commit tries again
+            pass  # the root holds the changes, and `get` looks at them first, so nothing is lost
 
     def _settle(self) -> None:
-        """Carry out the changes of the last commit, as far as that has not been done. Raises StoreError."""
+        """Carry out the changes of the last commit, unless that is done. Raises StoreError."""
         if not self._changes:
             return
         for name, record in self._changes.items():
@@ -252,12 +284,12 @@ class FileStore:
             path = self._place(name)[1]
             if files.exists(path):
                 if files.KEEPS_OLD_CONTENTS:
-                    files.write_zeros(_beside(path))  # in the same blocks, while that is sure
+                    files.write_zeros(_next_to(path))  # now, while it surely comes into the same blocks
                 files.remove(path)
         self._changes = {}
 
     def _write_record(self, name: bytes, record: bytes) -> None:
-        """Write a record's file. It need not be atomic: the root holds the record as well."""
+        """Write a record's file. This need not be atomic, because the root still holds the record."""
         self._make_folders(name)
         path = self._place(name)[1]
         image = _MAGIC + self._generation + record
@@ -272,15 +304,24 @@ class FileStore:
         except OSError as error:
             raise files.failure("write", path, error, "; it is still to be done") from None
 
-    def _write_root(self, generation: bytes, untidy: bool, resident: dict, changes: dict) -> None:
-        """Write the root file, unless it is not as we know it. After a failure it is read again before it is used."""
+    def _write_root(
+        self,
+        generation: bytes,
+        untidy: bool,
+        resident: dict[bytes, bytes],
+        changes: dict[bytes, bytes | None],
+    ) -> None:
+        """Write the root file. Raises StoreError, also if another program has changed the file since it was read.
+
+        After a failure the file is read again before anything else is done with the store.
+        """
         self._known = False
         if not (self._fresh and not self._mark) and (files.read(self._path) or b"")[-_CRC_SIZE:] != self._mark:
             raise StoreError("{} was changed by another program; nothing has changed".format(self._path))
         image = bytearray(_MAGIC + generation)
         image.append(untidy)
-        for records in (resident, changes):
-            for name, record in records.items():
+        for group in (resident, changes):
+            for name, record in group.items():
                 image.append(len(name))
                 image += (_REMOVED if record is None else len(record)).to_bytes(2, "little")
                 image += name
@@ -301,11 +342,12 @@ class FileStore:
             raise files.failure("write", self._path, error, "; the old state stands") from None
 
     def _decode(self, image: bytes) -> None:
+        """Take the state from the contents of a root file. Raises StoreCorrupt."""
         end = len(image) - _CRC_SIZE
         if end < _HEAD or not _is_whole(image):
             raise damaged(self._path)
-        resident: dict = {}
-        changes: dict = {}
+        resident: dict[bytes, bytes] = {}
+        changes: dict[bytes, bytes | None] = {}
         at = _HEAD
         while at < end:
             name_at = at + 3
@@ -313,7 +355,7 @@ class FileStore:
             size = int.from_bytes(image[at + 1 : name_at], "little")
             name = image[name_at:record_at]
             at = record_at if size == _REMOVED else record_at + size
-            (resident if len(name) == 1 else changes)[name] = None if size == _REMOVED else image[record_at:at]
+            (resident if len(name) == 1 else changes)[name] = None if size == _REMOVED else image[record_at:at]  # type: ignore[assignment]
         if at != end:
             raise damaged(self._path)
         self._generation = image[4:8]
@@ -323,25 +365,29 @@ class FileStore:
         self._changes = changes
 
 
-def _beside(path: str) -> str:
-    """Return the path of a file that comes just before this one, and so into the same blocks of the directory."""
+def _next_to(path: str) -> str:
+    """Return the path of a file of zeros beside a file: littlefs sorts names, so both are in the same blocks.
+
+    It is the path without its last character. The name of such a file has an odd number of characters, and that of a
+    record an even one, so they are never mixed up.
+    """
     return path[:-1]
 
 
-def _fill(path: str):
-    """Have littlefs erase both blocks of a directory, one step at a time."""
+def _erase(path: str):
+    """Write a file of zeros until littlefs has erased both blocks of its directory, one write a step."""
     for _ in range(files.REWRITES):
         files.write_zeros(path)
         yield False
     files.remove(path)
 
 
-def _crc(image, path: str = "") -> bytes:
-    """Return the CRC-32 of the name of a record's file and of what is in it, or of a root."""
+def _crc(image: bytes | bytearray | memoryview, path: str = "") -> bytes:
+    """Return the CRC-32 of a record's file, its name included, or of a root, if there is no path."""
     return binascii.crc32(image, binascii.crc32(path[path.rfind("/") + 1 :].encode())).to_bytes(4, "little")
 
 
 def _is_whole(image: bytes, path: str = "") -> bool:
-    """Tell whether this is the contents of a record's file, or without a path those of a root."""
+    """Return whether magic and CRC-32 are those of the file of a record, or of a root, if there is no path."""
     end = len(image) - _CRC_SIZE
     return end >= 8 and image[:4] == _MAGIC and _crc(memoryview(image)[:end], path) == image[end:]

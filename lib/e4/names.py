@@ -1,4 +1,4 @@
-"""Names, IDs and topics, and how each is derived from the other."""
+"""Names, IDs, topics and hashes of topics: their sizes, and how one is derived from another."""
 
 import binascii
 
@@ -10,10 +10,11 @@ _ID = const(16)  # bytes
 _HASH = const(16)
 _MAX_TOPIC = const(512)
 _MAX_NAME = const(255)
-_SURELY_SHORT = const(128)  # characters, of 4 bytes at most
+_SURELY_SHORT = const(128)  # characters of a topic that has 512 bytes at most, because a character has 4 bytes at most
 
 
-def _utf8(text, largest: int, error, what: str) -> bytes:
+def _utf8(text: str | bytes, largest: int, error, what: str) -> bytes:
+    """Return text as UTF-8, or raise `error` unless it has 1 to `largest` bytes. `what` names it in the message."""
     data = b""
     try:
         if isinstance(text, str):
@@ -24,7 +25,7 @@ def _utf8(text, largest: int, error, what: str) -> bytes:
         if 1 <= len(data) <= largest:
             return data
     except UnicodeError:
-        pass  # said below
+        pass  # the error below says it
     raise error("a {} is text of 1 to {} bytes in UTF-8".format(what, largest))
 
 
@@ -34,17 +35,17 @@ def topic_bytes(topic: str | bytes) -> bytes:
         try:
             return topic.encode()
         except UnicodeError:
-            pass  # said below
+            pass  # the error below says it
     return _utf8(topic, _MAX_TOPIC, InvalidTopic, "topic")
 
 
 def topic_hash(topic: str | bytes) -> bytes:
-    """Return the 16 bytes that stand for a topic in commands and stores: SHA3-256, cut. Raises InvalidTopic."""
+    """Return the 16 bytes for a topic in commands and stores: the start of its SHA3-256. Raises InvalidTopic."""
     return sha3_256(topic_bytes(topic))[:_HASH]
 
 
 def id_of(name: str | bytes) -> bytes:
-    """Return the 16-byte ID of a client with this name: SHA3-256 of the name, cut. Raises InvalidName."""
+    """Return the 16-byte ID of a client with this name: the start of the SHA3-256 of the name. Raises InvalidName."""
     return sha3_256(_utf8(name, _MAX_NAME, InvalidName, "name"))[:_ID]
 
 

@@ -1,7 +1,7 @@
-"""What travels: `timestamp (8) | SIV tag (16) | ciphertext (n)`, as the Go client has it.
+"""What travels: `timestamp (8) | SIV tag (16) | ciphertext (n)`, the same as in the Go client.
 
 The timestamp is in Unix seconds, little-endian; its 8 bytes are the one string of associated data (RFC 5297). Such
-numbers are no small integers on a board, where those end at 2**30: each sum takes a little heap.
+numbers are no small integers on a board, where small integers end at 2**30, so every sum of them takes a little heap.
 """
 
 from struct import unpack_from
@@ -17,18 +17,18 @@ MAX_AGE = 600  # seconds; a payload of exactly this age is still valid
 FUTURE_TOLERANCE = 60
 
 
-def seal(siv: SIV, message, timestamp: int) -> bytes:
-    """Return `message` protected under a ready cipher, stamped with Unix seconds.
+def seal(siv: SIV, message: bytes, timestamp: int) -> bytes:
+    """Return `message` protected under a cipher, stamped with Unix seconds.
 
-    `timestamp` is from 0 to 2**64 - 1, unchecked. Raises TooShort if the message is empty.
+    `timestamp` is from 0 to 2**64 - 1, which is not checked. Raises TooShort if the message is empty.
     """
     if len(message) == 0:
         raise TooShort("an empty message cannot be protected")
     return siv.seal_stamped(message, timestamp)
 
 
-def check_fresh(payload, now: int, max_age: int = MAX_AGE, future_tolerance: int = FUTURE_TOLERANCE) -> None:
-    """Refuse a payload that cannot be valid at `now`, in Unix seconds, whatever its key.
+def check_fresh(payload: bytes, now: int, max_age: int = MAX_AGE, future_tolerance: int = FUTURE_TOLERANCE) -> None:
+    """Refuse a payload whose timestamp is not valid at `now`, in Unix seconds. No key is needed for that.
 
     Raises TooShort, TimestampInFuture, TimestampTooOld, in this order.
     """
@@ -42,7 +42,7 @@ def check_fresh(payload, now: int, max_age: int = MAX_AGE, future_tolerance: int
 
 
 def protect(message: bytes, key: bytes, timestamp: int) -> bytes:
-    """Return `message` protected under a 32-byte key: what C2 does with a command, under the client's ID key.
+    """Return `message` protected under a 32-byte key. C2 protects a command so, under the client's ID key.
 
     `timestamp` is in Unix seconds. Raises InvalidKey, TooShort.
     """
@@ -62,13 +62,13 @@ def unprotect(payload: bytes, key: bytes, now: int) -> bytes:
 def fingerprint(key: bytes) -> bytes:
     """Return the 8 bytes by which people and stores recognise a key: the start of its SHA3-256.
 
-    They tell nothing else of a random key. Every fingerprint of this project is made here.
+    They reveal nothing else of a random key. Every fingerprint of this project is made here.
     """
     return sha3_256(key)[:8]
 
 
 def proof_of_key(key: bytes, nonce: bytes) -> bytes:
-    """Return 32 bytes that only a holder of `key` can compute for this nonce, and that tell nothing else of it.
+    """Return 32 bytes that only a holder of `key` can compute for this nonce, and that reveal nothing else of the key.
 
     SHA3-256 of a label, the key and the nonce. It is not a CMAC, because a CMAC of chosen input under an ID key
     could be made part of a forged command. Raises InvalidKey.

@@ -1,50 +1,54 @@
-"""A bounded memory of protected messages, so that a copy is known for one."""
+"""A memory of the last protected messages, of fixed size, by which a copy of a message is recognised."""
 
 from e4._const import const
 from e4.errors import PerhapsReplayed, Replayed
 from e4.loops import add_to_ring, find_in_ring
 
-# What a ring tells of a payload; 0: it is new.
-COPY = const(1)
-_OLDER = const(2)  # than what was forgotten: it may be a copy
-_SAME_SECOND = const(3)  # as the latest of what was forgotten
+# What `classify` returns for a payload that is not certainly new. For a new one it returns 0.
+COPY = const(1)  # it is remembered
+_OLDER = const(2)  # its timestamp is earlier than the latest one that was forgotten, so it may be a copy
+_SAME_SECOND = const(3)  # its timestamp equals the latest one that was forgotten
 
-_BURST = const(1)  # seconds for which messages of one second may go on to arrive after some of them were forgotten
+# In seconds. When more messages bear one timestamp than are remembered, those that have not arrived yet would all count
+# as possible copies. For this long, messages with such a timestamp are accepted nevertheless.
+_BURST = const(1)
 
 
 class RecentMessages:
-    """The last `size` messages, in 12 bytes each.
+    """The last `size` protected messages. Each takes 12 bytes. Raises ValueError for a size below 1.
 
-    When it is full the entry added first is forgotten, and from then on nothing that is stamped earlier than the latest
-    of those forgotten can be told from a copy. Raises ValueError for a size below 1.
+    When the memory is full, adding a message forgets the one that was added first. From then on, a message whose
+    timestamp is earlier than that of a forgotten one might be a copy of a forgotten one, and counts as such.
     """
 
     def __init__(self, size: int) -> None:
         if size < 1:
             raise ValueError("one message at least is remembered")
-        # Words of 32 bits: entries in use; the one to be used next; the lower half of the latest timestamp of what was
-        # forgotten; whether anything was. Then the entries: the lower half of the timestamp, the first half of the tag.
-        # The halves are compared as distances: that is right for timestamps less than 68 years apart.
+        # The ring: four words of 32 bits, then the entries of 12 bytes. The words are: the number of entries in use,
+        # the entry that is written next, the lower half of the latest forgotten timestamp, and whether anything was
+        # forgotten. An entry is the lower half of the timestamp and the first half of the tag. Halves of timestamps are
+        # compared by their distance, which is right for timestamps that lie less than 68 years apart.
         self._ring = bytearray(16 + 12 * size)
         self._size = size
 
-    def classify(self, payload) -> int:
-        """Return COPY, more for what may be a copy, or 0 for a payload that is new, of 16 bytes at least.
+    def classify(self, payload: bytes) -> int:
+        """Return COPY for a copy, 0 for a new payload, and another number for one that may be a copy.
 
-        Of those, the lower half of the timestamp (0 to 3) and the first half of the tag (8 to 15) count.
+        The payload has 16 bytes at least. Its bytes 0 to 3, the lower half of the timestamp, and 8 to 15, the first
+        half of the tag, are compared.
         """
         return find_in_ring(self._ring, payload)
 
-    def check(self, payload, now: int) -> None:
-        """Raise Replayed if the payload is remembered, PerhapsReplayed if it is stamped too early to tell at `now`."""
-        told = find_in_ring(self._ring, payload)
-        if not told:
+    def check(self, payload: bytes, now: int) -> None:
+        """Raise Replayed for a copy, and PerhapsReplayed for what may be one at the time `now`, in Unix seconds."""
+        verdict = find_in_ring(self._ring, payload)
+        if not verdict:
             return
-        if told == COPY:
+        if verdict == COPY:
             raise Replayed("a copy of a message that was accepted before")
-        if told == _OLDER or not 0 <= now - int.from_bytes(payload[:8], "little") <= _BURST:
+        if verdict == _OLDER or not 0 <= now - int.from_bytes(payload[:8], "little") <= _BURST:
             raise PerhapsReplayed("it may be a copy: more has arrived since than is remembered")
 
-    def add(self, payload) -> None:
-        """Remember a payload; when the memory is full, forget the one that was added first."""
+    def add(self, payload: bytes) -> None:
+        """Remember a payload, and forget the one that was added first if the memory is full."""
         add_to_ring(self._ring, payload, self._size)

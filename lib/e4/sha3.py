@@ -1,4 +1,4 @@
-"""SHA3-256 (FIPS 202). No MicroPython build has it, and E4 hashes topics and names with it."""
+"""SHA3-256 (FIPS 202). E4 hashes topics and names with it, and no MicroPython build has it."""
 
 from e4._const import const
 from e4.loops import keccak_f, xor_into

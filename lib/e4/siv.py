@@ -1,10 +1,10 @@
 """AES-SIV (RFC 5297) on the two modes that the board's `cryptolib` has, ECB and CBC.
 
-CBC with a zero IV over a whole message is the inner loop of CMAC; ECB over a batch of counter blocks is CTR.
-So a message costs one call of each, and a short one of ECB for the stamp; opening, one of CBC for each KiB. The rest is
-kept out of the interpreter by `loops`.
+CMAC is what CBC with a zero IV puts out last, and CTR is ECB over counter blocks. So protecting a message takes one
+call of CBC, one of ECB, and a short one of ECB for the timestamp. Opening takes one call of CBC for each KiB instead.
+The work between these calls is done by `loops`, because the interpreter would take longer for it than AES does.
 
-All of it may be entered again at any moment, by an interrupt or a scheduled callback.
+Every function may be called from an interrupt or a scheduled callback while another call is in progress.
 """
 
 from struct import pack_into
@@ -19,23 +19,27 @@ _KEY = const(32)  # bytes
 _TAG = const(16)
 _ECB = const(1)
 _CBC = const(2)
-_HEAD = const(32)  # bytes of a workspace before the message: 8 of room (so that it is aligned to 16), timestamp, tag
+_HEAD = const(32)  # bytes of a workspace before the message: 8 unused (the message then begins at 32), timestamp, tag
 _STAMP = const(8)
 _CHUNK = const(1024)  # bytes of a message that go through CBC at once while a tag is checked
 _POOLED = const(1024)  # bytes of a message for which a workspace is kept; a chunk must fit into it
-_CIPHERS = const(4)  # ciphers that `cipher` keeps ready
+_CIPHERS = const(4)  # ciphers that `cipher` keeps
 _ZERO = bytes(16)
 
-# Workspaces that no call is using: two, unless a call interrupted another one. Who pops one has it alone, which no flag
-# could promise where an interrupt may come between any two steps; even between a look and the pop after it, so whether
-# there is one the pop tells. Plaintext that is not verified and the tag that was expected are wiped before a workspace
-# comes back (RFC 5297 section 2.7); the copies that `_loops_plain` makes cannot be.
-_pool: list = []
-_ciphers: dict = {}  # key: SIV
+# The workspaces that no call is using. There are two, or more if one call interrupted another. A call takes a workspace
+# out of the list with `pop` and puts it back at its end, so no other call can use it meanwhile. A flag "in use" could
+# not promise that: an interrupt may come between testing the flag and setting it. Before a workspace goes back,
+# plaintext and the expected tag are wiped from it (RFC 5297 section 2.7), because the next call might show what it
+# contains. The copies that `_loops_plain` makes cannot be wiped.
+_pool: list[list] = []
+_ciphers: dict[bytes, "SIV"] = {}  # by key; see `cipher`
 
 
-def _taken(idle: list):
-    """Return one that nobody else has then, or None."""
+def _take_idle(idle: list):
+    """Take an object out of a list of idle ones, so that only the caller has it. Return None if there is none.
+
+    It does not test whether the list is empty first: an interrupt could take the last object after that test.
+    """
     try:
         return idle.pop()
     except IndexError:
@@ -43,11 +47,12 @@ def _taken(idle: list):
 
 
 def _workspace(size: int) -> list:
-    """Return a workspace for whole blocks: its buffer, a view of that, 16 bytes, `size`, a view of the message.
+    """Return a workspace for a message of `size` bytes in whole blocks, which nobody else has.
 
-    A slice allocates twice, so the view of the message is kept: the next one often has the same size.
+    It is a list: buffer, view of the buffer, 16 bytes for S2V, `size`, view of the message in the buffer. The last view
+    is kept with its size, because a slice allocates twice, and the next message often has the same size.
     """
-    work = _taken(_pool) if size <= _POOLED else None
+    work = _take_idle(_pool) if size <= _POOLED else None
     if work is None:
         buffer = bytearray(_HEAD + max(size, _POOLED))
         work = [buffer, memoryview(buffer), bytearray(16), 0, None]
@@ -72,9 +77,12 @@ def rounded(n: int) -> int:
 class CMAC:
     """AES-CMAC (RFC 4493, NIST SP 800-38B) under one key of 16 or 32 bytes.
 
-    A CBC object goes on where it ended, and making one costs a key schedule. So it is kept, with `pads` beside it:
-    the last block that it put out (16 bytes), K1 (16), K2 (16). Adding that block to the first one of the next
-    message takes it away from the IV, which is zero again.
+    CMAC needs CBC with a zero IV for every message, but making a CBC object for each would cost a key schedule and
+    heap for each. So CBC objects are kept. A kept object continues: it adds the last block that it put out to
+    the first block of the next message, as if that were the IV. Therefore each object is kept together with `pads`, 48
+    bytes: that last block (16), K1 (16), K2 (16). `pad_and_mask` adds the first 16 bytes of `pads` to the message,
+    which cancels the block, and the IV is zero again. If the pads did not fit the object, every later tag would be
+    wrong.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -84,20 +92,22 @@ class CMAC:
         double(self._whole)
         self.padded = bytearray(self._whole)  # K2, for a padded one
         double(self.padded)
-        self.idle: list = []  # pairs of CBC object and pads, as many as were ever in use at once
+        # Pairs of CBC object and pads that no call is using: as many as were ever in use at the same time.
+        self.idle: list[tuple[aes, bytearray]] = []
 
-    def chain(self) -> tuple:
-        """Return a CBC object and its pads.
+    def chain(self) -> tuple[aes, bytearray]:
+        """Return a CBC object and its pads, which nobody else has.
 
-        Whoever is done with them copies the last block that came out to the start of the pads, and only then appends
-        the pair to `idle`. After an exception before that it has to be dropped, for nobody knows its IV.
+        After using the object, the caller copies the last block that it put out to the start of the pads, and then
+        appends the pair to `idle`. If an exception comes before that, the caller must drop the pair, because the pads
+        no longer fit the object.
         """
-        return _taken(self.idle) or (aes(self._key, _CBC, _ZERO), bytearray(_ZERO + self._whole + self.padded))
+        return _take_idle(self.idle) or (aes(self._key, _CBC, _ZERO), bytearray(_ZERO + self._whole + self.padded))
 
-    def tag(self, data) -> bytearray:
+    def tag(self, data: bytes) -> bytearray:
         """Return the 16-byte tag of `data`."""
         n = len(data)
-        if n < 16:  # here `pad_and_mask` would add K1, as S2V wants it
+        if n < 16:  # `pad_and_mask` would add K1 here, which is right for S2V only
             tag = bytearray(self.padded)
             xor_into(tag, data, n, 0)
             tag[n] ^= 0x80
@@ -120,34 +130,35 @@ class SIV:
 
     def __init__(self, mac_key: bytes, ctr_key: bytes | None = None) -> None:
         self._cmac = cmac = CMAC(mac_key)
-        # Ours as well: an attribute less to look up for each message, and where one is idle no call of `chain`.
+        # They are also attributes of this object: this saves a look-up for each message, and, where a chain is idle, a
+        # call of `chain`.
         self._mac_ecb, self._padded, self._idle = cmac.ecb, cmac.padded, cmac.idle
         self._ecb = aes(ctr_key, _ECB) if ctr_key is not None else cmac.ecb
-        self._start = cmac.tag(_ZERO)  # S2V begins with CMAC(<zero>): the same for every message
+        self._start = cmac.tag(_ZERO)  # S2V begins with CMAC(<zero>), which is the same for every message
         self._doubled = bytearray(self._start)
         double(self._doubled)
 
-    def seal(self, message, *ads) -> bytes:
+    def seal(self, message: bytes, *ads: bytes) -> bytes:
         """Return tag (16 bytes) and ciphertext of `message`."""
         return self._seal(message, ads, 0)
 
-    def seal_stamped(self, message, timestamp: int) -> bytes:
+    def seal_stamped(self, message: bytes, timestamp: int) -> bytes:
         """Return `timestamp` (8 bytes, little-endian), then tag and ciphertext of `message`, authenticated with it."""
         return self._seal(message, None, timestamp)
 
-    def open(self, sealed, *ads) -> bytes:
+    def open(self, sealed: bytes, *ads: bytes) -> bytes:
         """Return the message of tag and ciphertext.
 
         Raises NotAuthentic (and wipes the message) if the tag does not verify, TooShort if there is no tag.
         """
         return self._open(sealed, 0, ads)
 
-    def open_stamped(self, payload) -> bytes:
-        """Return the message of what `seal_stamped` made. Raises as `open`."""
+    def open_stamped(self, payload: bytes) -> bytes:
+        """Return the message in what `seal_stamped` returned. Raises NotAuthentic, TooShort."""
         return self._open(payload, _STAMP, None)
 
     def _s2v(self, d, ads) -> None:
-        """Put into `d` what S2V (RFC 5297 section 2.4) has computed before it comes to the message."""
+        """Put S2V of the strings `ads` (RFC 5297 section 2.4) into `d`, up to the step that takes in the message."""
         if len(ads) == 1 and len(ads[0]) == _STAMP:
             self._s2v_stamp(d, ads[0], 0)
             return
@@ -157,13 +168,13 @@ class SIV:
             xor_into(d, self._cmac.tag(ad), 16, 0)
 
     def _s2v_stamp(self, d, data, start: int) -> None:
-        """Do what `_s2v` does for one string of 8 bytes, `data[start:]`: one block, and no CBC."""
+        """Compute what `_s2v` does for the one string data[start:start + 8]. It is a single block, and takes no CBC."""
         stamped_block(d, data, self._padded, start)
         self._mac_ecb.encrypt(d, d)
         xor_into(d, self._doubled, 16, 0)
 
     def _seal(self, message, ads, timestamp: int) -> bytes:
-        """Seal a message with the strings `ads`, or, if that is None, with a timestamp, which goes before it."""
+        """Seal a message with the strings `ads`, or, if that is None, with a timestamp, which then comes first."""
         n = len(message)
         size = rounded(n)
         work = _workspace(size)
@@ -177,9 +188,9 @@ class SIV:
             self._s2v(d, ads)
         if n < 16:
             double(d)
-        chain = _taken(self._idle) or self._cmac.chain()
+        chain = _take_idle(self._idle) or self._cmac.chain()
         cbc, pads = chain
-        body[:n] = message  # from here to the encryption nothing allocates, and so nothing fails
+        body[:n] = message  # nothing from here to `encrypt` allocates, so no MemoryError leaves plaintext behind
         pad_and_mask(body, pads, n, d)
         cbc.encrypt(body, body)
         copy_block(pads, body, 0, size - 16)
@@ -194,7 +205,7 @@ class SIV:
         return sealed
 
     def _open(self, sealed, start: int, ads) -> bytes:
-        """Open what begins with its tag at `start`, with the strings `ads`, or with the timestamp before it if None."""
+        """Open sealed[start:], which begins with its tag, with the strings `ads`, or with the timestamp before it."""
         n = len(sealed) - start - _TAG
         if n < 0:
             raise TooShort("AES-SIV output has at least 16 bytes")
@@ -220,11 +231,11 @@ class SIV:
                 _pool.append(work)
 
     def _verifies(self, body, n: int, d, sealed, start: int) -> bool:
-        """Tell whether the tag of a message is the one in `sealed[start:]`. The message stays as it is."""
+        """Return whether the tag of a message is sealed[start:start + 16]. The message is the same again afterwards."""
         size = len(body)
-        work = _taken(_pool) or _workspace(16)  # whatever view it has stays
+        work = _take_idle(_pool) or _workspace(16)  # its view of the message is not used here
         out = work[0]
-        chain = _taken(self._idle) or self._cmac.chain()
+        chain = _take_idle(self._idle) or self._cmac.chain()
         cbc, pads = chain
         pad_and_mask(body, pads, n, d)
         if size <= _CHUNK:
@@ -234,7 +245,7 @@ class SIV:
                 cbc.encrypt(body[at : at + _CHUNK], out)
         last = (size - 1) % _CHUNK - 15
         good = equal_blocks(out, sealed, last, start)
-        pad_and_mask(body, pads, n, d)  # a second time: it only adds
+        pad_and_mask(body, pads, n, d)  # the second time takes away what the first time has added
         copy_block(pads, out, 0, last)
         self._idle.append(chain)
         wipe(out, min(size, _CHUNK))
@@ -243,15 +254,15 @@ class SIV:
 
 
 def cipher(key: bytes) -> SIV:
-    """Return the cipher of a 32-byte key; those of the last few keys are kept ready. Raises InvalidKey."""
-    ready = _ciphers.get(key) if isinstance(key, bytes) else None
-    if ready is None:
+    """Return the cipher of a 32-byte key. The last few ciphers are kept. Raises InvalidKey."""
+    siv = _ciphers.get(key) if isinstance(key, bytes) else None
+    if siv is None:
         key = check_key(key)
-        ready = SIV(key)
+        siv = SIV(key)
         if len(_ciphers) >= _CIPHERS:
             _ciphers.clear()
-        _ciphers[key] = ready
-    return ready
+        _ciphers[key] = siv
+    return siv
 
 
 def encrypt(key: bytes, ad: bytes, plaintext: bytes) -> bytes:
@@ -264,5 +275,5 @@ def encrypt(key: bytes, ad: bytes, plaintext: bytes) -> bytes:
 
 
 def decrypt(key: bytes, ad: bytes, ciphertext: bytes) -> bytes:
-    """Return the plaintext of what `encrypt` made. Raises InvalidKey, NotAuthentic, TooShort."""
+    """Return the plaintext in what `encrypt` returned. Raises InvalidKey, NotAuthentic, TooShort."""
     return cipher(key).open(ciphertext, ad)
