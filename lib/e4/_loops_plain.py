@@ -1,4 +1,4 @@
-"""The inner loops in ordinary Python, right on any word size. See `loops` for their contracts."""
+"""The inner loops in ordinary Python, for any size of words. `loops` says what each function does."""
 
 import struct
 
@@ -18,7 +18,7 @@ def copy_block(dst, src, at: int, start: int) -> None:
 
 def double(block) -> None:
     value = int.from_bytes(block, "big")
-    # The reduction is selected by multiplication, not by a branch on a secret bit.
+    # The reduction is selected by a multiplication, because a branch on this secret bit would show in the time.
     value = (value << 1) ^ ((value >> 127) * ((1 << 128) | 0x87))
     block[:] = value.to_bytes(16, "big")
 
@@ -42,7 +42,7 @@ def stamped_block(dst, payload, pad, start: int) -> None:
 def counter_blocks(dst, src, n: int, start: int) -> None:
     head = bytearray(src[start : start + 12])
     head[8] &= 0x7F
-    low = int.from_bytes(src[start + 12 : start + 16], "big") & 0x7FFFFFFF  # so it cannot carry into `head`
+    low = int.from_bytes(src[start + 12 : start + 16], "big") & 0x7FFFFFFF  # so the sum does not carry into `head`
     for at in range(0, 16 * n, 16):
         dst[at : at + 12] = head
         dst[at + 12 : at + 16] = low.to_bytes(4, "big")

@@ -1,29 +1,32 @@
-"""The inner loops as machine code. See `loops` for their contracts.
+"""The inner loops as machine code. `loops` says what each function does.
 
-Viper integers have 32 bits on the board and 64 on a PC: a word from 2**31 on that is loaded through a `ptr32` is
-negative on the one and positive on the other, so never order it by `<`, and never return it. What is written here is
-right on both: everything passes through a `ptr32` or `ptr8` store, which cuts it to size; what is shifted to the right
-was cast to `uint`, or all bits but the lowest are masked away; no shift reaches 32; complement is `^ -1`.
+Integers of viper have 32 bits on a board and 64 on a PC. A word of 2**31 or more that is loaded through a `ptr32` is
+negative on a board and positive on a PC, so it must not be compared with `<`, and must not be returned. To compute the
+same on both, this code follows four rules. Every result is stored through a `ptr32` or `ptr8`, which cuts it to size. A
+value that is shifted to the right is cast to `uint` first, or all of its bits but the lowest are masked away. No shift
+is by 32 or more. The complement is written as `^ -1`.
 
-Nothing is checked: callers pass buffers as long as `loops` says, and payloads have 16 bytes at least. Words are loaded
-and stored at any address, which Xtensa and x86 allow, and a Cortex-M0 does not.
+Nothing is checked here: a buffer that is shorter than `loops` says would be overrun. Payloads have 16 bytes at least.
+Words are loaded and stored at any address. Xtensa and x86 allow that; a Cortex-M0 does not, and would fault.
 
-The first three parameters and variables of a function live in registers, parameters first.
+The compiler keeps the first three parameters and variables of a function in registers, parameters first. So the ones
+that are used most come first.
 """
 
 import micropython
 
 from e4._keccak_tables import LANES, ROTATIONS, ROUND_CONSTANTS
 
-# One plane of five lanes, and its first two again, so that no index needs a modulo. It is shared by all calls: nothing
-# else runs between two instructions of machine code, except on a port with threads and without a lock around them.
+# One plane of five lanes, followed by its first two lanes again, so that no index needs a modulo. All calls share it.
+# They cannot disturb each other, because no other Python code runs between two instructions of machine code; that would
+# be wrong only on a port that has threads and no lock around the interpreter.
 _row = bytearray(14 * 4)
 
 
 @micropython.viper
 def xor_into(d: ptr32, s: ptr32, n: int, start: int):
     s = ptr32(uint(s) + start)
-    while n >= 16:  # moving pointers, constant offsets: half the instructions of an index
+    while n >= 16:  # constant offsets from moving pointers take half the instructions of an index
         d[0] = d[0] ^ s[0]
         d[1] = d[1] ^ s[1]
         d[2] = d[2] ^ s[2]
@@ -50,7 +53,7 @@ def copy_block(d: ptr32, s: ptr32, at: int, start: int):
 
 @micropython.viper
 def double(block: ptr8):
-    carry = (block[0] >> 7) * 0x87  # the reduction, selected without a branch on a secret bit
+    carry = (block[0] >> 7) * 0x87  # the reduction; a branch on this secret bit would show in the time
     i = 0
     while i < 15:
         block[i] = (block[i] << 1) | (block[i + 1] >> 7)
@@ -101,7 +104,7 @@ def counter_blocks(d: ptr32, t: ptr32, n: int, start: int):
     high = ((t8[12] & 0x7F) << 16) | (t8[13] << 8) | t8[14]
     low = t8[15]
     while n > 0:
-        # 256 blocks at most share all but their last byte, which is the high byte of a little-endian word.
+        # Up to 256 blocks share all but their last byte, which is the high byte of a little-endian word.
         w3 = (high >> 16) | (high & 0xFF00) | ((high & 0xFF) << 16)
         while n > 0 and low < 256:
             d[0] = t[0]
@@ -131,10 +134,10 @@ def equal_blocks(a: ptr8, b: ptr8, i: int, j: int) -> bool:
 def find_in_ring(e: ptr32, p: ptr32) -> int:
     n = e[0]
     full = e[3]
-    ahead = p[0] - e[2]  # of its 32 lower bits, the highest is the sign
+    ahead = p[0] - e[2]  # a distance of timestamps: the highest of its 32 bits is the sign
     while n > 0:
         if e[5] == p[2] and e[6] == p[3] and e[4] == p[0]:
-            return 1  # COPY; below 3: _SAME_SECOND, 2: _OLDER (`recent_messages`)
+            return 1  # COPY of `recent_messages`; the 3 below is its _SAME_SECOND, and the 2 its _OLDER
         e = ptr32(uint(e) + 12)
         n -= 1
     if full == 0:
@@ -223,7 +226,7 @@ def _theta_rho_pi(s: ptr32):
 
 @micropython.viper
 def keccak_f(state):
-    i = 0  # the third in a register
+    i = 0  # it comes here to be in a register
     c = ptr32(_row)
     constants = ptr32(ROUND_CONSTANTS)
     rounds = 24
