@@ -90,7 +90,7 @@ def wipe(buffer, n: int) -> None:
     buffer[:n] = bytes(n)
 
 
-def _theta(s: list) -> None:
+def _theta(s: list[int]) -> None:
     c = [s[x] ^ s[x + 5] ^ s[x + 10] ^ s[x + 15] ^ s[x + 20] for x in range(5)]
     for x in range(5):
         after = c[(x + 1) % 5]
@@ -99,7 +99,7 @@ def _theta(s: list) -> None:
             s[y] ^= d
 
 
-def _rho_pi(s: list) -> None:
+def _rho_pi(s: list[int]) -> None:
     moving = s[1]
     for i in range(24):
         lane = LANES[i]
@@ -109,7 +109,7 @@ def _rho_pi(s: list) -> None:
         moving = waiting
 
 
-def _chi(s: list) -> None:
+def _chi(s: list[int]) -> None:
     for y in range(0, 25, 5):
         row = s[y : y + 5]
         for x in range(5):

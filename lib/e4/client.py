@@ -74,7 +74,7 @@ class Client:
 
     Only one call may be in progress at a time: no method may be called from an interrupt or a thread while another one
     runs. The functions of `siv` may. A method that fails changes neither the client nor its store. Every method reads
-    the store, so every method can raise errors.StoreError and StoreCorrupt.
+    the store, so every method can raise StoreError and StoreCorrupt.
     """
 
     def __init__(  # noqa: PLR0913 (one parameter for each setting, most of them optional)
@@ -131,19 +131,16 @@ class Client:
         self, identity: tuple[bytes, bytes, bytes, bytes | None, bytes], key: bytes | None
     ) -> tuple[bytes, bytes, bytes, bytes | None, bytes]:
         """Return the identity, or a new one if its ID is empty. Raises StoreError, InvalidKey if it is not ours."""
-        if not identity[0]:
+        client_id, current, first, previous, receiving = identity
+        if not client_id:
             if key is None:
                 raise errors.InvalidKey("the store holds no client yet: its ID key is needed")
             return self.id, check_key(key), protection.fingerprint(key), None, b""
-        if identity[0] != self.id:
+        if client_id != self.id:
             raise errors.StoreError("the store belongs to another client")
-        if identity[4]:
-            names.topic_bytes(identity[4])
-        if (
-            key is not None
-            and check_key(key) not in (identity[1], identity[3])
-            and protection.fingerprint(key) != identity[2]
-        ):
+        if receiving:
+            names.topic_bytes(receiving)
+        if key is not None and check_key(key) not in (current, previous) and protection.fingerprint(key) != first:
             raise errors.InvalidKey("the store holds another ID key; replace the store to use a new one")
         return identity
 

@@ -10,7 +10,7 @@ Each of these modules has the functions
     double(block)                          doubling in GF(2**128), in place (RFC 5297 section 2.3)
     stamped_block(dst, src, pad, start)    dst[:16] = src[start:start + 8], padded (RFC 4493 section 2.4), ^ pad[:16]
     pad_and_mask(buffer, pads, n, end)     add to n bytes what S2V and CMAC add before CBC; see below
-    counter_blocks(dst, src, n, start)     dst = n counter blocks of the tag src[start:start + 16] (RFC 5297 section 2.5)
+    counter_blocks(dst, src, n, start)     dst = n counter blocks of the tag src[start:start + 16] (RFC 5297, 2.5)
     equal_blocks(a, b, i, j)               return a[i:i + 16] == b[j:j + 16] in a time independent of the contents
     wipe(buffer, n)                        write n zero bytes at the start of the buffer
     find_in_ring(ring, payload)            return what `RecentMessages.classify` returns of a payload

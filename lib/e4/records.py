@@ -9,11 +9,10 @@ There are three kinds. All numbers are little-endian, and times are in Unix seco
     "c"             the last commands: their timestamp (8), and the mark (8) of each command applied with that timestamp
 
 The name "c" has one byte, because a store writes such records with every commit: a command and the proof that it was
-applied must be written together, or a power cut between the two would lose one of them.
+applied must be written together, because a power cut between the two would lose one of them.
 
 A getter takes the store and returns the fields of a record. It raises StoreCorrupt for a record that no client has
-written, and whatever the store raises. A function `put_...` adds a record
-to the changes of a commit.
+written, and whatever the store raises. A function `put_...` adds a record to the changes of a commit.
 """
 
 from e4._const import const
