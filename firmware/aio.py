@@ -35,7 +35,7 @@ class AsyncNode(node.Node):
         super().__init__()
         self._messages: list = []
         self._iterating = False
-        self._asked = Deadline(0)
+        self._ask_by = Deadline(0)
         self._calls: list = []  # tasks of `async def` handlers
         self._arrival = asyncio.Event()
         self.on()(self._keep)
@@ -59,7 +59,7 @@ class AsyncNode(node.Node):
 
     async def __anext__(self) -> tuple:
         self._iterating = True
-        self._asked.restart(_ASKED_MS)
+        self._ask_by.restart(_ASKED_MS)
         while not self._messages:
             if self._link is None:
                 raise StopAsyncIteration
@@ -72,13 +72,12 @@ class AsyncNode(node.Node):
     ) -> bool:
         """As `firmware.node.Node.publish`; other tasks run meanwhile."""
         outgoing = self.post(topic, message, retain, qos)
-        outgoing.watched = True
-        patience = Deadline(self.config.patience * 1000)
+        waiting = self._watch(outgoing)
         try:
-            while self._waits(outgoing) and not patience.passed():
+            for _ in waiting:
                 await asyncio.sleep_ms(1)
         finally:
-            outgoing.watched = False
+            waiting.close()  # Without this the message of a task that was cancelled would stay watched for ever.
         return outgoing.result()
 
     def _keep(self, topic: str, message: bytes) -> None:
@@ -86,12 +85,12 @@ class AsyncNode(node.Node):
             self._messages.pop(0)
         self._messages.append((topic, message))
         if len(self._messages) == _MAX_MESSAGES:  # not before: ticks wrap
-            self._asked.restart(_ASKED_MS)
+            self._ask_by.restart(_ASKED_MS)
         self._arrival.set()
 
     def _has_room(self) -> bool:
         if self._iterating and len(self._messages) >= _MAX_MESSAGES:
-            if not self._asked.passed():
+            if not self._ask_by.is_over():
                 return False
             self._iterating = False
             print("* nobody has asked for messages for a minute; from now on the oldest give way")
@@ -101,9 +100,9 @@ class AsyncNode(node.Node):
         if len(self._calls) >= _MAX_CALLS:
             coroutine.close()
             raise RuntimeError("{} calls of handlers have not ended; this one was not made".format(_MAX_CALLS))
-        self._calls.append(asyncio.create_task(self._called(coroutine)))
+        self._calls.append(asyncio.create_task(self._run_call(coroutine)))
 
-    async def _called(self, coroutine) -> None:
+    async def _run_call(self, coroutine) -> None:
         try:
             await coroutine
         except Exception as error:
@@ -116,7 +115,7 @@ class AsyncNode(node.Node):
         try:
             while self._link is not None:
                 task = core._task_queue.peek()
-                self._turn(_PAUSE_MS if task is None else max(0, min(_PAUSE_MS, ticks_diff(task.ph_key, ticks_ms()))))
+                self._cycle(_PAUSE_MS if task is None else max(0, min(_PAUSE_MS, ticks_diff(task.ph_key, ticks_ms()))))
                 await asyncio.sleep_ms(0)
         finally:  # Ctrl-C too comes mostly while it waits
             self.stop()

@@ -2,11 +2,11 @@
 
     clock = Clock(config)
     clock.raise_floor(timestamp)   at start and after each command: the time of the last authentic command
-    if clock.due():                often, from the main loop: also keeps count where ticks wrap
+    if clock.is_due():                often, from the main loop: also keeps count where ticks wrap
         yield from clock.synchronise()  asks the time servers; raises TimeServerError (an OSError): what is wrong
     clock()                        Unix seconds that have surely begun; raises e4.ClockNotSet
     clock.confirm(timestamp)       an authentic message or command was fresh by this clock
-    clock.evidence(timestamp)      an authentic command is ahead of it, or met no time: True if that set the clock
+    clock.weigh(timestamp)      an authentic command is ahead of it, or met no time: True if that set the clock
     clock.trust, clock.why         UNSET, COMMANDED, NETWORK or CONFIRMED; a sentence for the console
 
 UNSET      Nobody has said what time it is.
@@ -67,9 +67,9 @@ class Clock:
         self._ticks = ticks.ticks_ms()
         self._seconds = self._millis = self._width = 0
         self._floor = 0  # s: the time of the last command
-        self._proved = 0  # ms: the time of authentic traffic, by now at least `_proof_age` ms ago
+        self._proof = 0  # ms: the time of authentic traffic, by now at least `_proof_age` ms ago
         self._proof_age = 0
-        self._confirmed = 0  # s: the time of the last message; many have the same
+        self._confirmed_at = 0  # s: the time of the last message; many have the same
         self._claim: int | None = None  # ms: what the network claims against a confirmed clock
         self._claim_age = 0
         self._attempt_age = 0  # ms since the last attempt to synchronise
@@ -79,10 +79,10 @@ class Clock:
 
     def __call__(self) -> int:
         """Return Unix seconds: the lower end of what is possible, since the Go client tolerates no future at all."""
-        passed = self._passed()
+        passed = self._elapsed()
         if self.trust == UNSET:
             raise ClockNotSet(self.why)
-        now = self._seconds + (self._millis + _less(passed)) // 1000
+        now = self._seconds + (self._millis + _at_least(passed)) // 1000
         # C2's clock may be ahead of ours: to run after it would put what we send into the future.
         return now if now >= self._floor - self._tolerance // 1000 else self._floor
 
@@ -96,9 +96,9 @@ class Clock:
 
     # What is known from others
 
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """Tell whether it is time to synchronise."""
-        return self._attempt_age + self._passed() >= self._wait
+        return self._attempt_age + self._elapsed() >= self._wait
 
     def synchronise(self):
         """Ask the time servers; a generator that yields while it waits.
@@ -109,7 +109,7 @@ class Clock:
             answer = yield from self._servers.ask()
             self._advance()
             passed = self._time.ticks_diff(self._ticks, answer.ticks)
-            self._take(answer.lower + passed, answer.upper + passed)
+            self._adopt(answer.lower + passed, answer.upper + passed)
         except Exception as error:  # want of memory as well: to ask again at once would not help
             self._advance()
             self._problem = str(error) or type(error).__name__
@@ -135,17 +135,17 @@ class Clock:
 
     def confirm(self, timestamp: int) -> None:
         """Note that an authentic message or command of that time (Unix seconds) was fresh."""
-        if timestamp == self._confirmed and self.trust == CONFIRMED:
+        if timestamp == self._confirmed_at and self.trust == CONFIRMED:
             return
-        self._confirmed = timestamp
-        behind = self._lower() + _less(self._passed()) - timestamp * 1000
+        self._confirmed_at = timestamp
+        behind = self._lower() + _at_least(self._elapsed()) - timestamp * 1000
         if behind > self._tolerance:  # late, which is allowed, but it says nothing of the time
             return
         self._prove(timestamp)
         if self.trust == NETWORK:
             self.trust = CONFIRMED
 
-    def evidence(self, timestamp: int) -> bool:
+    def weigh(self, timestamp: int) -> bool:
         """Consider an authentic command that is ahead of the clock, or met none; return whether it set the clock.
 
         It does if the configuration allows it (`time_from_commands`), time servers were asked in vain, and nothing
@@ -169,9 +169,9 @@ class Clock:
         self._report("no time server answers; the time is taken from a command")
         return True
 
-    def _take(self, lower: int, upper: int) -> None:
+    def _adopt(self, lower: int, upper: int) -> None:
         """Adopt the span that the time servers agree on, or raise TimeRefused."""
-        proved = self._proved + self._proof_age
+        proved = self._proof + self._proof_age
         if upper + self._tolerance < proved:
             text = "the time servers agree on a time {} s before that of authentic traffic: they are wrong or lie"
             raise TimeRefused(text.format((proved - upper) // 1000))
@@ -179,7 +179,7 @@ class Clock:
         trust = NETWORK
         if self.trust == CONFIRMED:
             if abs(step) > self._tolerance:
-                self._insist(lower, step)
+                self._judge(lower, step)
             else:
                 trust = CONFIRMED
         if self.trust >= NETWORK and abs(step) > TOLERANCE_MS:
@@ -187,7 +187,7 @@ class Clock:
         self._claim = None
         self._set(lower, upper - lower, trust)
 
-    def _insist(self, lower: int, step: int) -> None:
+    def _judge(self, lower: int, step: int) -> None:
         """Return if the network has claimed this for long enough; else remember the claim and raise TimeRefused."""
         if self._claim is None or abs(self._claim + self._claim_age - lower) > self._tolerance:
             self._claim, self._claim_age = lower, 0
@@ -212,13 +212,13 @@ class Clock:
 
     def _restore(self) -> None:
         """Go on with what was kept over a reset, however well confirmed it was, as what the network said."""
-        kept = self._rtc.kept()
+        kept = self._rtc.read()
         if kept is None:
             return
         now, lower, width, trust = kept
         if now < lower or not UNSET < trust <= CONFIRMED:
             return
-        less = _less(now - lower)
+        less = _at_least(now - lower)
         self._seconds, self._millis = divmod(lower + less, 1000)
         self._width = width + 2 * (now - lower - less)
         self.trust = min(trust, NETWORK)
@@ -231,13 +231,13 @@ class Clock:
         self._report(self.why)
 
     def _prove(self, timestamp: int) -> None:
-        if timestamp * 1000 > self._proved + self._proof_age:
-            self._proved = timestamp * 1000
-            self._proof_age = -_less(self._passed())
+        if timestamp * 1000 > self._proof + self._proof_age:
+            self._proof = timestamp * 1000
+            self._proof_age = -_at_least(self._elapsed())
 
     # Ticks
 
-    def _passed(self) -> int:
+    def _elapsed(self) -> int:
         """Return the ms since the span was brought up to date, and do that long before the ticks wrap."""
         passed = self._time.ticks_diff(self._time.ticks_ms(), self._ticks)
         if 0 <= passed < _ADVANCE_MS:
@@ -253,7 +253,7 @@ class Clock:
         if passed < 0:
             self._lose("nobody looked at the clock for days, and its ticks have wrapped")
             return
-        less = _less(passed)
+        less = _at_least(passed)
         self._seconds += (self._millis + less) // 1000
         self._millis = (self._millis + less) % 1000
         self._width += 2 * (passed - less)
@@ -262,6 +262,6 @@ class Clock:
         self._attempt_age += passed
 
 
-def _less(passed: int) -> int:
+def _at_least(passed: int) -> int:
     """Return the milliseconds that have surely passed when the ticks say `passed`."""
     return passed - (passed + _DRIFT - 1) // _DRIFT

@@ -6,9 +6,8 @@ from errno import ECONNREFUSED, ECONNRESET
 from e4 import ClockNotSet
 from e4._const import const
 
-from . import dns, transport, wifi
+from . import dns, link, transport, wifi
 from .errors import LinkDown, describe
-from .link import Link
 from .ticks import Deadline
 
 _RETRY_MS = 1000  # before the second attempt to connect; doubled up to the next
@@ -20,41 +19,41 @@ _LASTING_MS = const(10000)  # a connection that has lived for so long was a good
 class Connection:
     """Connects and connects again, step by step: `step` never waits, but up to 0.1 s for a time server.
 
-    `lost` is called when a connection has ended, and `behind` tells whether another one is wanted to have messages
-    delivered again.
+    `on_lost` is called when a connection has ended. `wants_more` tells whether the board wants another connection on
+    which the broker delivers messages again that found no room.
     """
 
-    def __init__(self, config, clock, link: Link, topic_filters, lost, behind) -> None:  # noqa: PLR0913
+    def __init__(self, config, clock, link: link.Link, topic_filters, on_lost, wants_more) -> None:  # noqa: PLR0913
         self._config = config
         self._clock = clock
         self._link = link
-        self._topic_filters = topic_filters
-        self._lost = lost
-        self._behind = behind
-        self._life = self._live()
+        self.topic_filters = topic_filters
+        self.on_lost = on_lost
+        self.wants_more = wants_more
+        self._steps = self._run()
         self._retry_ms = _RETRY_MS
-        self._again = False  # the last connection was given up for what the session holds
+        self._redeliver = False  # the last connection was given up for what the session holds
 
     def step(self) -> None:
         """Do what can be done now."""
         try:
-            next(self._life)
+            next(self._steps)
         except Exception as error:  # ours, or what the drivers raise
-            self._life = self._live(self._pause())  # first of all: whatever else fails, the next step goes on with it
-            early = not self._link.connected
+            self._steps = self._run(self._pause())  # first of all: whatever else fails, the next step goes on with it
+            early = not self._link.is_connected
             if early:
                 dns.forget(self._config.host)  # who answers there may not be the broker
             self._link.close()
-            self._lost()
-            print("* connection lost or not made:", self._explained(error, early))
+            self.on_lost()
+            print("* connection lost or not made:", self._explain(error, early))
 
     def end(self) -> None:
         """Give up the connection there is, or is being made, for good."""
-        self._life.close()
+        self._steps.close()
         self._link.close()
-        self._lost()
+        self.on_lost()
 
-    def _live(self, pause=()):
+    def _run(self, pause=()):
         """Run until the connection fails with an exception; yield whenever there is nothing to do."""
         self._time = self._keep_time()  # anew, as a failure may have ended it
         yield from pause
@@ -63,23 +62,23 @@ class Connection:
 
     def _connect(self):
         config, link = self._config, self._link
-        address = yield from wifi.joined(config.ssid, config.wifi_password)
+        address = yield from wifi.join(config.ssid, config.wifi_password)
         print("* WiFi: {} as {}".format(config.ssid, address))
-        while self._clock.due():
+        while self._clock.is_due():
             next(self._time)
             yield
         self._check_time()
-        link.open((yield from transport.opened(config.host, config.port, config.ca, config.patience * 1000)))
-        while not link.connected:
+        link.open((yield from transport.open_stream(config.host, config.port, config.ca, config.patience * 1000)))
+        while not link.is_connected:
             link.step()
             yield
         print("* connected to {}:{}".format(config.host, config.port))
         # Not where we only want the session's messages again: it would get one more copy of all that is retained, each
         # time, until the broker has so many under way that nothing else arrives.
-        if not (self._again and link.session):
-            link.subscribe(self._topic_filters())
-        self._again = False
-        while not link.up:
+        if not (self._redeliver and link.has_session):
+            link.subscribe(self.topic_filters())
+        self._redeliver = False
+        while not link.is_up:
             link.step()
             yield
         if config.status_topic:
@@ -89,14 +88,14 @@ class Connection:
         good = Deadline(_LASTING_MS)
         while True:
             self._link.step()
-            if good.passed():
+            if good.is_over():
                 self._retry_ms = _RETRY_MS
-            if not wifi.connected():
+            if not wifi.is_connected():
                 raise LinkDown("WiFi is gone")
-            if self._link.refused and good.elapsed() >= _REFUSED_MS:
+            if self._link.is_refused and good.elapsed() >= _REFUSED_MS:
                 raise LinkDown("the broker is asked again for what it refused")
-            if self._behind():
-                self._again = not self._link.refused
+            if self.wants_more():
+                self._redeliver = not self._link.is_refused
                 raise LinkDown("more arrived at once than there is room for; the broker has kept the rest")
             next(self._time)
             yield
@@ -107,13 +106,13 @@ class Connection:
         print("* trying again in {}.{} s".format(milliseconds // 1000, milliseconds // 100 % 10))
         self._retry_ms = min(2 * self._retry_ms, _RETRY_LIMIT_MS)
         pause = Deadline(milliseconds)
-        while not pause.passed():
+        while not pause.is_over():
             yield
 
     def _keep_time(self):
         """Ask the time servers whenever that is due, beside everything else. Never return."""
         while True:
-            if self._clock.due():
+            if self._clock.is_due():
                 try:
                     yield from self._clock.synchronise()
                 except Exception as error:
@@ -128,7 +127,7 @@ class Connection:
             if not self._config.time_from_commands or self._config.ca:
                 raise
 
-    def _explained(self, error: Exception, early: bool) -> str:
+    def _explain(self, error: Exception, early: bool) -> str:
         if self._config.ca:
             from . import secure  # noqa: PLC0415 (as in `transport`)
 

@@ -18,13 +18,13 @@ class LineEditor:
         self._line = bytearray()
         self._rest = 0  # bytes that the character being typed still lacks
         self._after_return = False
-        self.at_end = False
+        self.has_ended = False
 
     def read_line(self) -> str | None:
         """Take one typed byte; return the line that it ends, or None."""
         typed = self._bytes.read(1)
         if not typed:
-            self.at_end = True
+            self.has_ended = True
             return None
         return self.take(typed[0])  # type: ignore[arg-type]  # bytes, as the stream is binary
 

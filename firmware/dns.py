@@ -14,12 +14,12 @@ _TRY_MS = const(2000)
 _TYPE_A = const(b"\x00\x01\x00\x01")  # and class IN
 _POINTER = const(0xC0)
 
-_known: dict = {}  # host: the last address that worked
+_addresses: dict = {}  # host: the last address that worked
 
 
 def forget(host: str) -> None:
     """Do not use the address known for `host` again: nobody answers there."""
-    _known.pop(host, None)
+    _addresses.pop(host, None)
 
 
 def address(host: str, patience_ms: int, servers=None):
@@ -28,12 +28,12 @@ def address(host: str, patience_ms: int, servers=None):
     Names without a dot and those of the local link (`.local`) are not in the DNS: they are returned as they are, for
     the system's own look-up.
     """
-    if host in _known:
-        return _known[host]
+    if host in _addresses:
+        return _addresses[host]
     if is_address(host) or "." not in host or host.endswith(".local"):
         return host
-    found = yield from _asked(host, servers or _servers(), patience_ms)
-    _known[host] = found
+    found = yield from _ask_all(host, servers or _servers(), patience_ms)
+    _addresses[host] = found
     return found
 
 
@@ -52,28 +52,28 @@ def _servers() -> list:
     return [(network.WLAN(network.STA_IF).ifconfig()[3], _PORT)]
 
 
-def _asked(host: str, servers: list, patience_ms: int):
+def _ask_all(host: str, servers: list, patience_ms: int):
     """Ask the servers in turn, again and again, until one has answered or the time is over (RFC 1035)."""
     whole = Deadline(patience_ms)
     attempt = 0
-    while not whole.passed():
+    while not whole.is_over():
         server = servers[attempt % len(servers)]
         attempt += 1
         query = question(host, os.urandom(2))
-        found = yield from _ask(query, server, min(_TRY_MS, patience_ms))
+        found = yield from _ask_one(query, server, min(_TRY_MS, patience_ms))
         if found is not None:
             return found
     raise LinkDown("no name server knows {} within {} s".format(host, patience_ms // 1000))
 
 
-def _ask(query: bytes, server: tuple, patience_ms: int):
+def _ask_one(query: bytes, server: tuple, patience_ms: int):
     connection = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         connection.setblocking(False)
         connection.connect(socket.getaddrinfo(server[0], server[1])[0][-1])  # only its datagrams are taken
         connection.send(query)
         deadline = Deadline(patience_ms)
-        while not deadline.passed():
+        while not deadline.is_over():
             found = answer(try_once(connection.recv, _SIZE) or b"", query)
             if found is not None:
                 return found

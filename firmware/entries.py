@@ -19,7 +19,7 @@ class _Entries:
         self._where = where
         self._problems = problems
 
-    def problem(self, entry: str, text: str) -> None:
+    def report(self, entry: str, text: str) -> None:
         self._problems.append('"{}{}" {}'.format(self._where, entry, text))
 
     def take(self, entry: str):
@@ -30,7 +30,7 @@ class _Entries:
         if isinstance(value, str) and value:
             return value
         if needed or value is not None:
-            self.problem(entry, "is not text" if value else "is missing")
+            self.report(entry, "is not text" if value else "is missing")
         return None
 
     def number(self, entry: str, default: int, least: int, most: int, nullable: bool = False):
@@ -39,27 +39,27 @@ class _Entries:
             return None
         if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
             return value
-        self.problem(entry, "is not a number from {} to {}".format(least, most))
+        self.report(entry, "is not a number from {} to {}".format(least, most))
         return default
 
     def flag(self, entry: str) -> bool:
         value = self._left.pop(entry, False)
         if not isinstance(value, bool):
-            self.problem(entry, "is neither true nor false")
+            self.report(entry, "is neither true nor false")
         return value is True
 
     def part(self, entry: str, default: dict | None = None) -> "_Entries":
         """Return the entries of an object in this one; it is needed unless there is a default."""
         value = self._left.pop(entry, default)
         if not isinstance(value, dict):
-            self.problem(entry, "is missing" if value is None else "is not an object")
+            self.report(entry, "is missing" if value is None else "is not an object")
             value = {}
         return _Entries(value, entry + ".", self._problems)
 
-    def end(self) -> None:
+    def finish(self) -> None:
         """Name what nobody took."""
         for entry in self._left:
-            self.problem(entry, "is not a known entry")
+            self.report(entry, "is not a known entry")
 
 
 def fill(config, entries: dict) -> None:
@@ -69,7 +69,7 @@ def fill(config, entries: dict) -> None:
     wifi = whole.part("wifi")
     config.ssid = wifi.text("ssid", True)
     config.wifi_password = wifi.text("password")
-    wifi.end()
+    wifi.finish()
     _read_broker(config, whole.part("broker"))
     _read_topics(config, whole)
     _read_time(config, whole)
@@ -78,8 +78,8 @@ def fill(config, entries: dict) -> None:
     queue = whole.part("queue", {})
     config.queue_messages = queue.number("messages", 32, 1, 1000)
     config.queue_bytes = queue.number("bytes", 8192, 64, 65536)
-    queue.end()
-    whole.end()
+    queue.finish()
+    whole.finish()
 
 
 def _read_broker(config, broker: _Entries) -> None:
@@ -91,22 +91,22 @@ def _read_broker(config, broker: _Entries) -> None:
     config.user = broker.text("user")
     config.password = broker.text("password")
     if (config.user is None) != (config.password is None):
-        broker.problem("user", 'and "broker.password" go together')
-    broker.end()
+        broker.report("user", 'and "broker.password" go together')
+    broker.finish()
 
 
 def _read_topics(config, whole: _Entries) -> None:
     config.topics = topics = whole.take("topics")
     if not isinstance(topics, list):
-        whole.problem("topics", "is missing" if topics is None else "is not a list of topics")
+        whole.report("topics", "is missing" if topics is None else "is not a list of topics")
         config.topics = []
     for topic in config.topics:
         if not isinstance(topic, str) or not is_valid(topic):
-            whole.problem("topics", "has an entry that is no topic filter")
+            whole.report("topics", "has an entry that is no topic filter")
     config.receiving_topic = whole.text("receiving_topic")
     config.status_topic = topic = whole.text("status_topic")
     if topic is not None and (not is_valid(topic) or "#" in topic or "+" in topic):
-        whole.problem("status_topic", "is no topic")
+        whole.report("status_topic", "is no topic")
 
 
 def _read_time(config, whole: _Entries) -> None:
@@ -124,17 +124,17 @@ def _time_servers(whole: _Entries, needed: bool) -> list:
         default = ["0.pool.ntp.org", "time.cloudflare.com", "1.pool.ntp.org"]
         servers = default if single is None else [single]
     elif single is not None:
-        whole.problem("time_server", 'and "time_servers" exclude each other')
+        whole.report("time_server", 'and "time_servers" exclude each other')
     if not isinstance(servers, list) or len(servers) > _MAX_TIME_SERVERS:
-        whole.problem("time_servers", "is not a list of up to {} servers".format(_MAX_TIME_SERVERS))
+        whole.report("time_servers", "is not a list of up to {} servers".format(_MAX_TIME_SERVERS))
         return []
     for i, server in enumerate(servers):
         if not _is_server(server):
-            whole.problem("time_servers", 'has an entry that is neither "host" nor "host:port"')
+            whole.report("time_servers", 'has an entry that is neither "host" nor "host:port"')
         elif server in servers[:i]:
-            whole.problem("time_servers", "names {} twice: two must agree".format(server))
+            whole.report("time_servers", "names {} twice: two must agree".format(server))
     if needed and not servers:
-        whole.problem("time_servers", 'is empty, and "time_from_commands" is not set')
+        whole.report("time_servers", 'is empty, and "time_from_commands" is not set')
     return servers
 
 

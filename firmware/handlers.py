@@ -5,10 +5,8 @@ import sys
 import e4
 from e4._const import const
 
-from . import console
+from . import console, filters, inbox
 from .errors import LinkDown, describe
-from .filters import is_valid
-from .inbox import Inbox
 from .ticks import ticks_diff, ticks_ms
 
 _MAX_CALLS = const(32)  # until everything else has its turn
@@ -17,10 +15,10 @@ _MAX_CALLS = const(32)  # until everything else has its turn
 class Handlers:
     """Functions of the application for what arrives, is typed, or is due. One that raises is reported, no more."""
 
-    def __init__(self, inbox: Inbox) -> None:
+    def __init__(self, inbox: inbox.Inbox) -> None:
         self._inbox = inbox
         self._editor = console.LineEditor()
-        self._typed = None
+        self._on_line = None
         self._periodic: list = []  # [handler, period in ms, ms left until the next call]
         self._last_tick = ticks_ms()
 
@@ -30,7 +28,7 @@ class Handlers:
         Without a topic filter the handler gets what arrives on every topic subscribed to. `topic` is text,
         `message` bytes. Raises ValueError for what is no topic filter.
         """
-        if topic_filter is not None and not is_valid(topic_filter):
+        if topic_filter is not None and not filters.is_valid(topic_filter):
             raise ValueError('"{}" is no topic filter'.format(topic_filter))
 
         def register(handler):
@@ -41,22 +39,22 @@ class Handlers:
 
     def on_raw(self, handler):
         """Register `handler(topic, payload)` for everything that arrives, as it arrives."""
-        self._inbox.raw = handler
+        self._inbox.on_raw = handler
         return handler
 
     def on_command(self, handler):
         """Register `handler()`, called when a command has been applied."""
-        self._inbox.command = handler
+        self._inbox.on_command = handler
         return handler
 
     def on_refused(self, handler):
         """Register `handler(topic, error)` for what could not be unprotected."""
-        self._inbox.refused = handler
+        self._inbox.on_refused = handler
         return handler
 
     def on_line(self, handler):
         """Register `handler(line)` for lines typed on the serial console."""
-        self._typed = handler
+        self._on_line = handler
         return handler
 
     def every(self, seconds: int):

@@ -9,8 +9,8 @@ from umqtt import simple
 
 from e4._const import const
 
+from . import packets
 from .errors import LinkDown, try_once
-from .packets import PacketReader, subscribe
 from .ticks import Deadline
 
 # Kinds of packets: the high four bits of their first byte.
@@ -28,7 +28,7 @@ _MAX_UNSENT = const(32)  # packets; beyond that nothing more is read, as it woul
 _MAX_RECEIVED = const(32)  # QoS 2 deliveries begun
 _REFUSED = const(0x80)
 _DUP = const(0x08)
-_ASKED = {_CONNACK: "CONNECT", _PUBACK: "PUBLISH", _SUBACK: "SUBSCRIBE"}
+_NAMES = {_CONNACK: "CONNECT", _PUBACK: "PUBLISH", _SUBACK: "SUBSCRIBE"}
 _CONNECT_ERRORS = const(
     (
         "",
@@ -47,52 +47,54 @@ class Link:
     Nothing here ever waits. Open it on a stream that does not either, and call `step` again and again; a method that
     raises LinkDown or OSError means that the connection is of no more use: `close` it.
 
-    `arrived(topic, payload, size, qos, again)` is called for whatever comes, the payload a view that is good during the
-    call, or None if it is too large. It returns True when the message is where it is safe; otherwise it is not
-    acknowledged, and with QoS 1 the broker delivers it again after the next connection. It must not raise, nor call
-    the link. `subscribed(topic_filter, allowed)` is called for each answer to a subscription.
+    `on_message(topic, payload, size, qos, again)` is called for each message that arrives. The payload is a view that
+    is good during the call, or None if the message is too large. It returns True when the message is where it is
+    safe. Otherwise the message is not acknowledged, and with QoS 1 the broker delivers it again after the next
+    connection. The function must not raise and must not call the link.
+
+    `on_subscription(topic_filter, allowed)` is called for each answer to a subscription.
     """
 
-    def __init__(self, client_id: str, config, arrived, subscribed) -> None:
+    def __init__(self, client_id: str, config, on_message, on_subscription) -> None:
         self._wire = _Wire()
         client = simple.MQTTClient(
-            client_id, config.host, config.port, _encoded(config.user), _encoded(config.password), config.keepalive
+            client_id, config.host, config.port, _encode(config.user), _encode(config.password), config.keepalive
         )
         if config.status_topic:
             client.set_last_will(config.status_topic.encode(), b"offline", True, 1)
         client.wait_msg = self._wire.read  # type: ignore[method-assign]
         self._client = client
-        self._arrived = arrived
-        self._subscribed = subscribed
+        self.on_message = on_message
+        self.on_subscription = on_subscription
         self._patience_ms = config.patience * 1000
         self._idle_ms = config.keepalive * 1000 // 3
-        self._reader = PacketReader(config.max_message)
+        self._reader = packets.PacketReader(config.max_message)
         self._packet_id = 0
-        self._received: list = []  # packet identifiers of QoS 2 deliveries that the broker has not released
-        self._quiet = Deadline(0)  # since the broker was last heard
-        self._rested = Deadline(0)  # since we last sent something
-        self._unsent_since = Deadline(0)
+        self._deliveries: list = []  # packet identifiers of QoS 2 deliveries that the broker has not released
+        self._silence = Deadline(0)  # since the broker was last heard
+        self._idle = Deadline(0)  # since we last sent something
+        self._unsent_age = Deadline(0)
         self.stream = None
         self._reset()
 
     def _reset(self) -> None:
         self._unsent: list = []
-        self._awaited: dict = {}  # kind of an answer: (packet identifier, deadline)
+        self._pending: dict = {}  # kind of an answer: (packet identifier, deadline)
         self._filters: list = []
-        self.connected = False  # the broker has accepted us
-        self.session = 0  # 1: it has kept our session
-        self.refused = False  # one of our subscriptions
-        self.took = False  # a packet, in the last step: there may be more
+        self.is_connected = False  # the broker has accepted us
+        self.has_session = False  # it has kept our session
+        self.is_refused = False  # one of our subscriptions
+        self.has_more = False  # a packet, in the last step: there may be more
 
     @property
-    def up(self) -> bool:
+    def is_up(self) -> bool:
         """Whether messages can be sent: the broker has accepted us and answered all subscriptions."""
-        return self.connected and not self._filters
+        return self.is_connected and not self._filters
 
     @property
-    def publishing(self) -> bool:
+    def is_publishing(self) -> bool:
         """Whether the message sent last is still on its way: to the network or, with QoS 1, to the broker."""
-        return _PUBACK in self._awaited or bool(self._unsent)
+        return _PUBACK in self._pending or bool(self._unsent)
 
     def open(self, stream) -> None:
         """Begin a session on a stream that is connected."""
@@ -100,7 +102,7 @@ class Link:
         self.stream = stream
         self._reader.start(stream)
         self._await(_CONNACK, 0)
-        self._send(self._written(self._client.connect, False))
+        self._send(self._record(self._client.connect, False))
 
     def close(self) -> None:
         self._reset()
@@ -113,13 +115,13 @@ class Link:
         if self.stream is None:
             raise LinkDown("it failed while sending")
         self._flush()
-        self.took = len(self._unsent) < _MAX_UNSENT and self._reader.step()
-        if self.took:
+        self.has_more = len(self._unsent) < _MAX_UNSENT and self._reader.step()
+        if self.has_more:
             self._take()
             self._flush()
-        if self._reader.heard:
-            self._reader.heard = False
-            self._quiet.restart(self._patience_ms)
+        if self._reader.is_alive:
+            self._reader.is_alive = False
+            self._silence.restart(self._patience_ms)
         self._check_answers()
         self._keep_alive()
 
@@ -129,14 +131,14 @@ class Link:
         self._subscribe_next()
 
     def publish(self, topic: bytes, payload: bytes, retain: bool, qos: int, packet_id: int = 0) -> int:
-        """Send a message, QoS 0 or 1, and return its packet identifier; `publishing` tells whether it is on its way.
+        """Send a message, QoS 0 or 1, and return its packet identifier; `is_publishing` tells whether it is on its way.
 
         A message that another connection did not confirm keeps its `packet_id` (section 4.4).
         """
         again = packet_id
         packet_id = packet_id or self._next_id()
         self._client.pid = packet_id - 1
-        packet = self._written(self._client.publish, topic, payload, retain, qos)
+        packet = self._record(self._client.publish, topic, payload, retain, qos)
         if again:
             packet[0] |= _DUP
         if qos:
@@ -147,7 +149,7 @@ class Link:
 
     # Sending
 
-    def _written(self, method, *arguments) -> bytearray:
+    def _record(self, method, *arguments) -> bytearray:
         """Return what a method of umqtt writes until it begins to wait."""
         wire = self._wire
         wire.written = bytearray()
@@ -155,7 +157,7 @@ class Link:
         original, simple.socket = simple.socket, wire  # type: ignore[attr-defined]
         try:
             method(*arguments)
-        except _Waits:
+        except _Stop:
             pass
         finally:
             simple.socket = original  # type: ignore[attr-defined]
@@ -166,9 +168,9 @@ class Link:
 
     def _send(self, packet) -> None:
         if not self._unsent:
-            self._unsent_since.restart(_LONGEST_WAIT * self._patience_ms)
+            self._unsent_age.restart(_LONGEST_WAIT * self._patience_ms)
         self._unsent.append(packet)
-        self._rested.restart(self._idle_ms)
+        self._idle.restart(self._idle_ms)
 
     def _flush(self) -> None:
         while self._unsent:
@@ -179,7 +181,7 @@ class Link:
             elif n:
                 self._unsent[0] = memoryview(packet)[n:]
             else:
-                if self._unsent_since.passed():
+                if self._unsent_age.is_over():
                     raise LinkDown("the network takes nothing from us")
                 return
 
@@ -191,33 +193,36 @@ class Link:
     def _subscribe_next(self) -> None:
         if self._filters:
             self._await(_SUBACK, self._next_id())
-            self._send(subscribe(self._packet_id, self._filters[0].encode()))
+            topic_filter = self._filters[0].encode()
+            body = self._packet_id.to_bytes(2, "big") + len(topic_filter).to_bytes(2, "big") + topic_filter + b"\x01"
+            size = len(body)
+            self._send(b"\x82" + bytes((size,) if size < 0x80 else (size & 0x7F | 0x80, size >> 7)) + body)
 
     # Answers
 
     def _await(self, kind: int, packet_id: int) -> None:
-        self._quiet.restart(self._patience_ms)
-        self._awaited[kind] = (packet_id, Deadline(_LONGEST_WAIT * self._patience_ms))
+        self._silence.restart(self._patience_ms)
+        self._pending[kind] = (packet_id, Deadline(_LONGEST_WAIT * self._patience_ms))
 
     def _check_answers(self) -> None:
         """Raise LinkDown if the broker owes us an answer and is silent, or owes it for too long."""
-        quiet = self._quiet.passed()
-        for kind, (_, deadline) in self._awaited.items():
-            if quiet or deadline.passed():
-                raise LinkDown("the broker does not answer our {}".format(_ASKED.get(kind, "PINGREQ")))
+        quiet = self._silence.is_over()
+        for kind, (_, deadline) in self._pending.items():
+            if quiet or deadline.is_over():
+                raise LinkDown("the broker does not answer our {}".format(_NAMES.get(kind, "PINGREQ")))
 
     def _keep_alive(self) -> None:
         """Ping when either side has been idle for a while: a connection can die without a sign (section 3.12)."""
-        if not self.connected or _PINGRESP in self._awaited:
+        if not self.is_connected or _PINGRESP in self._pending:
             return
-        if self._rested.passed() or self._quiet.elapsed() >= self._idle_ms:
+        if self._idle.is_over() or self._silence.elapsed() >= self._idle_ms:
             self._await(_PINGRESP, 0)
             self._send(b"\xc0\x00")
 
-    def _is_awaited(self, kind: int, packet_id: int) -> bool:
-        if self._awaited.get(kind, (None,))[0] != packet_id:
+    def _settle(self, kind: int, packet_id: int) -> bool:
+        if self._pending.get(kind, (None,))[0] != packet_id:
             return False
-        del self._awaited[kind]
+        del self._pending[kind]
         return True
 
     # Receiving
@@ -225,14 +230,14 @@ class Link:
     def _take(self) -> None:
         """Act on the packet that has arrived. What nobody waits for is ignored."""
         reader = self._reader
-        if reader.kind == _CONNACK and _CONNACK in self._awaited and len(reader.body) == 2:
+        if reader.kind == _CONNACK and _CONNACK in self._pending and len(reader.body) == 2:
             self._take_connack(reader.body[0], reader.body[1])
-        elif not self.connected:
+        elif not self.is_connected:
             raise LinkDown("the broker speaks before it has accepted us")
         elif reader.kind == _PUBLISH:
             self._take_publish()
         elif reader.kind == _PINGRESP:
-            self._is_awaited(_PINGRESP, 0)
+            self._settle(_PINGRESP, 0)
         elif len(reader.body) >= 2:
             self._take_answer(reader.kind, reader.body[0] << 8 | reader.body[1])
 
@@ -240,39 +245,39 @@ class Link:
         if code:
             reason = _CONNECT_ERRORS[code] if code < len(_CONNECT_ERRORS) else "code {}".format(code)
             raise LinkDown("the broker refuses us: {}".format(reason))
-        self._is_awaited(_CONNACK, 0)
-        self.connected = True
-        self.session = session & 1
-        if not session & 1:  # it knows nothing of earlier deliveries, and may use their packet identifiers
-            self._received = []
+        self._settle(_CONNACK, 0)
+        self.is_connected = True
+        self.has_session = session & 1 == 1
+        if not self.has_session:  # it knows nothing of earlier deliveries, and may use their packet identifiers
+            self._deliveries = []
 
     def _take_answer(self, kind: int, packet_id: int) -> None:
         if kind == _PUBACK:
-            self._is_awaited(kind, packet_id)
-        elif kind == _SUBACK and len(self._reader.body) > 2 and self._is_awaited(kind, packet_id):
+            self._settle(kind, packet_id)
+        elif kind == _SUBACK and len(self._reader.body) > 2 and self._settle(kind, packet_id):
             allowed = self._reader.body[2] != _REFUSED
-            self.refused = self.refused or not allowed
-            self._subscribed(self._filters.pop(0), allowed)
+            self.is_refused = self.is_refused or not allowed
+            self.on_subscription(self._filters.pop(0), allowed)
             self._subscribe_next()
         elif kind == _PUBREL:
-            if packet_id in self._received:
-                self._received.remove(packet_id)
+            if packet_id in self._deliveries:
+                self._deliveries.remove(packet_id)
             self._acknowledge(_PUBCOMP, packet_id)
 
     def _take_publish(self) -> None:
         """Hand a message on, and acknowledge it once it is safe (sections 4.3, 4.4)."""
         reader = self._reader
-        if reader.qos == 2 and reader.packet_id in self._received:
+        if reader.qos == 2 and reader.packet_id in self._deliveries:
             taken = True
         else:
-            taken = self._arrived(reader.topic, reader.payload, reader.size, reader.qos, reader.again)
+            taken = self.on_message(reader.topic, reader.payload, reader.size, reader.qos, reader.may_repeat)
         if not taken or not reader.qos:
             return
         if reader.qos == 1:
             self._acknowledge(_PUBACK, reader.packet_id)
             return
-        if reader.packet_id not in self._received:
-            self._received = self._received[1 - _MAX_RECEIVED :] + [reader.packet_id]
+        if reader.packet_id not in self._deliveries:
+            self._deliveries = self._deliveries[1 - _MAX_RECEIVED :] + [reader.packet_id]
         self._acknowledge(_PUBREC, reader.packet_id)
 
     def _acknowledge(self, kind: int, packet_id: int) -> None:
@@ -280,7 +285,7 @@ class Link:
         self._send(bytes((kind, 2, packet_id >> 8, packet_id & 0xFF)))
 
 
-class _Waits(Exception):
+class _Stop(Exception):
     """umqtt has written its packet and would now wait for the answer."""
 
 
@@ -302,7 +307,7 @@ class _Wire:
         self.written.extend(data if size is None else data[:size])
 
     def read(self, *_):
-        raise _Waits
+        raise _Stop
 
     def connect(self, *_) -> None:
         """The stream is connected, and never waits; whose it is closes it."""
@@ -310,6 +315,6 @@ class _Wire:
     settimeout = setblocking = close = connect
 
 
-def _encoded(text: str | None) -> bytes | None:
+def _encode(text: str | None) -> bytes | None:
     """umqtt measures in characters what it sends in bytes."""
     return text.encode() if text is not None else None

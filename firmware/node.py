@@ -20,17 +20,12 @@ import time
 import e4
 from e4._const import const
 
-from . import config
+from . import config, connection, inbox, send_queue, transport, watchdog
 from .clock import Clock
-from .connection import Connection
 from .errors import LinkDown, describe
 from .handlers import Handlers
-from .inbox import Inbox
 from .link import Link
-from .send_queue import OutgoingMessage, SendQueue, no_key
 from .ticks import Deadline
-from .transport import ready
-from .watchdog import Watchdog
 
 _TICK_MS = const(200)  # the longest that the loop waits for something to happen
 _TIDY_AFTER_MS = const(30000)  # since the last command: cleaning up costs as much for one change as for many
@@ -48,11 +43,11 @@ class Node(Handlers):
     `on_line` and `every`; one that raises is reported on the console and does not stop the node.
     """
 
-    _applied = 0  # commands, when last looked
-    _unchanged: Deadline | None = None  # since then no command has been applied
+    _commands = 0  # commands, when last looked
+    _tidy_wait: Deadline | None = None  # since then no command has been applied
     _link: Link | None = None
-    _polled = None  # the stream that the poller knows, unless
-    _blind = True  # it cannot be polled, or is not there: look at it instead
+    _stream = None  # the stream that the poller knows, unless
+    _is_blind = True  # it cannot be polled, or is not there: look at it instead
 
     def __init__(self) -> None:
         self.config = config.load()
@@ -60,8 +55,8 @@ class Node(Handlers):
         self.problems = self.config.problems
         self.topics = self.config.topics
         self.client = None if self.problems else self._load_client()
-        super().__init__(Inbox(self.client, self.clock, 2 * self.config.max_message))
-        self._queue = SendQueue(self.client, self.config.queue_messages, self.config.queue_bytes)
+        super().__init__(inbox.Inbox(self.client, self.clock, 2 * self.config.max_message))
+        self._queue = send_queue.SendQueue(self.client, self.config.queue_messages, self.config.queue_bytes)
 
     def _load_client(self):
         """Return the client that the store knows, or None with a line added to `problems`."""
@@ -77,7 +72,7 @@ class Node(Handlers):
                 receiving_topic,
                 future_tolerance=self.config.future_tolerance,
                 max_command_age=self.config.max_command_age,
-                evidence=self.clock.evidence,
+                evidence=self.clock.weigh,
             )
             self.clock.raise_floor(client.floor)
             return client
@@ -98,17 +93,34 @@ class Node(Handlers):
         that cannot be sent, and LinkDown for one that gave way.
         """
         outgoing = self.post(topic, message, retain, qos)
-        outgoing.watched = True
-        patience = Deadline(self.config.patience * 1000)
-        while self._waits(outgoing) and not patience.passed():
+        for _ in self._watch(outgoing):
             self._advance(self._link)
             self._watchdog.feed()
-            if self._waits(outgoing):
-                self._wait(self._idle())
-        outgoing.watched = False
+            if not outgoing.done and outgoing.error is None:
+                self._wait(self._idle_ms())
         return outgoing.result()
 
-    def post(self, topic: str, message: bytes | str, retain: bool = False, qos: int = 1) -> OutgoingMessage:
+    def _watch(self, outgoing: send_queue.OutgoingMessage):
+        """A generator: it yields as long as waiting for a message makes sense.
+
+        The message counts as watched meanwhile. Waiting ends with its outcome, with the connection, or after
+        `broker.patience` seconds.
+        """
+        patience = Deadline(self.config.patience * 1000)
+        outgoing.is_watched = True
+        try:
+            while (
+                self._link is not None
+                and self._link.is_up
+                and not outgoing.done
+                and outgoing.error is None
+                and not patience.is_over()
+            ):
+                yield
+        finally:
+            outgoing.is_watched = False
+
+    def post(self, topic: str, message: bytes | str, retain: bool = False, qos: int = 1) -> send_queue.OutgoingMessage:
         """Put a message into the queue, and return at once. Raises as `publish`; what it returns tells how it fares."""
         if self.client is None:
             raise LinkDown("this board is not ready; nothing was sent")
@@ -122,26 +134,23 @@ class Node(Handlers):
             raise TypeError("a message is str or bytes; nothing was sent")
         if not message:
             raise e4.TooShort("an empty message cannot be protected; nothing was sent")
-        at_once = self._link is not None and self._link.up and not len(self._queue)
+        at_once = self._link is not None and self._link.is_up and not len(self._queue)
         if not at_once and not self.client.holds_key(topic):  # or else sending it will tell
-            raise no_key(topic)
+            raise send_queue.no_key(topic)
         dropped = self._queue.dropped
         outgoing = self._queue.add(topic, bytes(message), retain, qos)
         if self._queue.dropped != dropped:
             print("* not sent: the queue is full; messages that gave way so far: {}".format(self._queue.dropped))
         return outgoing
 
-    def _idle(self) -> int:
+    def _idle_ms(self) -> int:
         """Return for how many ms there is nothing to do for the network if nothing arrives."""
         link = self._link
-        if link is None or link.took:
+        if link is None or link.has_more:
             return 0
-        if link.up and self._blind:
+        if link.is_up and self._is_blind:
             return _BLIND_MS
-        return _BUSY_MS if not link.up or self._queue.ready(link) else _TICK_MS
-
-    def _waits(self, outgoing: OutgoingMessage) -> bool:
-        return self._link is not None and self._link.up and not outgoing.done and outgoing.error is None
+        return _BUSY_MS if not link.is_up or self._queue.is_ready(link) else _TICK_MS
 
     # Running
 
@@ -151,11 +160,11 @@ class Node(Handlers):
             return
         try:
             while self._link is not None:
-                self._turn()
+                self._cycle()
         finally:
             self.stop()
 
-    def _turn(self, most: int = _TICK_MS) -> None:
+    def _cycle(self, most: int = _TICK_MS) -> None:
         """Serve everything, and wait for more, `most` ms at most. Survives whatever fails, as lack of memory."""
         try:
             self._wait(min(self.step(), most))
@@ -176,17 +185,17 @@ class Node(Handlers):
             return False
         # A client identifier of 23 characters at most is for any broker (MQTT 3.1.1 section 3.1.3.1).
         client_id = "e4" + binascii.hexlify(self.client.id).decode()[:20]
-        link = Link(client_id, self.config, self._inbox.arrived, _subscribed)
+        link = Link(client_id, self.config, self._inbox.receive, _print_answer)
         self._poller = select.poll()
-        if not self._editor.at_end:
+        if not self._editor.has_ended:
             self._poller.register(self._editor.stream, select.POLLIN)
-        self._watchdog = Watchdog(self.config.watchdog)
-        self._connection = Connection(
+        self._watchdog = watchdog.Watchdog(self.config.watchdog)
+        self._connection = connection.Connection(
             self.config,
             self.clock,
             link,
-            self._subscriptions,
-            self._queue.interrupted,
+            self._topic_filters,
+            self._queue.interrupt,
             self._inbox.wants_more,
         )
         self._link = link
@@ -198,47 +207,47 @@ class Node(Handlers):
         if link is None:
             return _TICK_MS
         self._advance(link)
-        self.clock.due()  # so that it counts on, network or not
+        self.clock.is_due()  # so that it counts on, network or not
         self._call_waiting()
-        self._call_periodic(link.up)
-        more = link.up and self._tidy()
+        self._call_periodic(link.is_up)
+        more = link.is_up and self._tidy()
         self._watchdog.feed()
-        return _BUSY_MS if more else self._idle()
+        return _BUSY_MS if more else self._idle_ms()
 
     def stop(self) -> None:
         """Leave the network. The broker is not told, so that it publishes our last will."""
         if self._link is not None:
             self._connection.end()
-            self._watch(None)
+            self._poll(None)
             self._link = None
             self._watchdog.leave()
 
     def _advance(self, link) -> None:
         """Serve the network once: connect, receive, send."""
         self._connection.step()
-        if link.stream is not self._polled:
-            self._watch(link.stream)
-        if not link.up:
+        if link.stream is not self._stream:
+            self._poll(link.stream)
+        if not link.is_up:
             return
-        self._watchdog.connected()
+        self._watchdog.note_broker()
         try:
             refused = self._queue.step(link, self.clock)
-            if refused is not None and not refused.watched:
+            if refused is not None and not refused.is_watched:
                 print("* not sent on {}: {}".format(refused.topic, describe(refused.error)))
         except Exception as error:  # LinkDown, OSError; MemoryError
             print("* sending failed:", describe(error))
             link.close()  # which the next step notices
 
-    def _watch(self, stream) -> None:
+    def _poll(self, stream) -> None:
         """Have `_wait` end when something arrives on this stream, and no longer on the one before."""
-        if not self._blind:
-            self._poller.unregister(self._polled)
-        self._polled = stream
-        self._blind = stream is None or ready(stream, select.POLLIN) is None
-        if not self._blind:
+        if not self._is_blind:
+            self._poller.unregister(self._stream)
+        self._stream = stream
+        self._is_blind = stream is None or transport.is_ready(stream, select.POLLIN) is None
+        if not self._is_blind:
             self._poller.register(stream, select.POLLIN)
 
-    def _subscriptions(self) -> list:
+    def _topic_filters(self) -> list:
         """Return the topic filters to subscribe to, our receiving topic first, each once."""
         wanted = [self.client.receiving_topic]  # type: ignore[union-attr]
         for topic_filter in self.topics + [topic_filter for topic_filter, _ in self._inbox.handlers]:
@@ -251,28 +260,28 @@ class Node(Handlers):
         for stream, _event in self._poller.ipoll(milliseconds):
             if stream is self._editor.stream:
                 line = self._editor.read_line()
-                if self._editor.at_end:  # nobody will ever type: not on a board, but where input comes from a file
+                if self._editor.has_ended:  # nobody will ever type: not on a board, but where input comes from a file
                     self._poller.unregister(stream)
-                if line and self._typed is not None:
-                    self._inbox.later(self._typed, line)
+                if line and self._on_line is not None:
+                    self._inbox.call_later(self._on_line, line)
 
     def _tidy(self) -> bool:
         """Clean up a little in flash while there is time; return whether there is more to do."""
         applied = self.client.applied  # type: ignore[union-attr]
-        if applied != self._applied:
-            self._applied = applied
-            self._unchanged = Deadline(_TIDY_AFTER_MS)
-        if self._unchanged is not None:
-            if not self._unchanged.passed():
+        if applied != self._commands:
+            self._commands = applied
+            self._tidy_wait = Deadline(_TIDY_AFTER_MS)
+        if self._tidy_wait is not None:
+            if not self._tidy_wait.is_over():
                 return False
-            self._unchanged = None  # and not looked at again: ticks wrap
+            self._tidy_wait = None  # and not looked at again: ticks wrap
         try:
             return self._store.tidy(1)
         except (e4.StoreError, MemoryError) as error:  # what is left over does not hurt, so it can wait
             print("* cleaning up failed:", describe(error))
-            self._unchanged = Deadline(_TIDY_AGAIN_MS)
+            self._tidy_wait = Deadline(_TIDY_AGAIN_MS)
             return False
 
 
-def _subscribed(topic_filter: str, allowed: bool) -> None:
+def _print_answer(topic_filter: str, allowed: bool) -> None:
     print("> subscribed to MQTT topic" if allowed else "* the broker refuses our subscription to", topic_filter)

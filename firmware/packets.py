@@ -15,18 +15,20 @@ _IN_TIME_MS = const(20000)  # for a whole packet, and one more for each byte: sl
 class PacketReader:
     """Takes packets from a stream that never waits, into one buffer that is allocated once.
 
-    Whatever a packet announces, no more is kept of it than fits; the rest is read and forgotten. After `step` has
-    returned True: `kind` (the high four bits of the first byte) and, of a PUBLISH, `qos`, `again` (DUP or retained:
-    we may have had it before), `topic`, `packet_id`, `size` and `payload`, a view of the buffer that is good until
-    the next `step`, or None where the payload is too large; of any other packet, `body`, its first 4 bytes at most.
+    No packet makes the reader allocate: what does not fit into the buffer is read and dropped.
+
+    After `step` has returned True, these attributes describe the packet: `kind`, the high four bits of its first byte,
+    and for a PUBLISH `qos`, `may_repeat` (the broker says DUP or RETAIN, so we may have had the message before),
+    `topic`, `packet_id`, `size` and `payload`. The payload is a view of the buffer that is good until the next `step`,
+    or None where it is too large. For any other packet, `body` holds its first 4 bytes at most.
     """
 
     def __init__(self, max_payload: int) -> None:
         self._max_payload = max_payload
         self._buffer = memoryview(bytearray(max(max_payload, _MAX_TOPIC + 2)))
-        self.heard = False  # a byte has arrived; whoever looks sets it back
+        self.is_alive = False  # a byte has arrived; whoever looks sets it back
         self.kind = self.qos = self.packet_id = self.size = 0
-        self.again = False
+        self.may_repeat = False
         self.topic = b""
         self.payload: memoryview | None = None
         self.body = self._buffer[:0]
@@ -42,7 +44,7 @@ class PacketReader:
         """Read what there is; return True once a packet is whole. Raises LinkDown, OSError."""
         if next(self._steps):
             return True
-        if self._deadline is not None and self._deadline.passed():
+        if self._deadline is not None and self._deadline.is_over():
             raise LinkDown("the broker began a packet and did not end it")
         return False
 
@@ -64,7 +66,7 @@ class PacketReader:
             self._deadline.restart(_IN_TIME_MS + size)
             self.kind = first & 0xF0
             if self.kind == _PUBLISH:
-                yield from self._publish(first, size)
+                yield from self._read_publish(first, size)
             else:
                 kept = min(size, _BODY)
                 yield from self._fill(kept)
@@ -72,10 +74,10 @@ class PacketReader:
                 yield from self._fill(size - kept, kept, 0)
             yield True
 
-    def _publish(self, first: int, size: int):
+    def _read_publish(self, first: int, size: int):
         """Take the rest of a PUBLISH (section 3.3)."""
         self.qos = first >> 1 & 3
-        self.again = first & 9 != 0
+        self.may_repeat = first & 9 != 0
         if self.qos == 3 or size < 2:
             raise LinkDown(_MALFORMED)
         yield from self._fill(2)
@@ -106,15 +108,8 @@ class PacketReader:
             if got:
                 n -= got
                 at += got * step
-                self.heard = True
+                self.is_alive = True
             elif got is None:
                 yield False
             else:
                 raise LinkDown("the broker closed the connection")
-
-
-def subscribe(packet_id: int, topic_filter: bytes) -> bytes:
-    """Return a SUBSCRIBE to one topic filter, QoS 1 (section 3.8)."""
-    body = packet_id.to_bytes(2, "big") + len(topic_filter).to_bytes(2, "big") + topic_filter + b"\x01"
-    n = len(body)
-    return b"\x82" + bytes((n,) if n < 0x80 else (n & 0x7F | 0x80, n >> 7)) + body

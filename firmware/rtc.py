@@ -33,7 +33,7 @@ class KeptTime:
         if hasattr(self._rtc, "memory") and (self._is_ours() or not self._rtc.memory()):
             self._rtc.memory(_MARK + lower.to_bytes(8, "big") + width.to_bytes(4, "big") + bytes((trust,)))
 
-    def kept(self) -> tuple | None:
+    def read(self) -> tuple | None:
         """Return time now (ms), time when it was set (ms), width then (ms), trust; None if nobody here set it.
 
         None after deep sleep as well: the oscillator that counts then is off by up to 5 %.

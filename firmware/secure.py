@@ -12,7 +12,7 @@ _BEGIN = const(b"-----BEGIN CERTIFICATE-----")
 _END = const(b"-----END CERTIFICATE-----")
 
 
-def wrapped(stream, host: str, ca: str):
+def wrap(stream, host: str, ca: str):
     """Return a TLS stream over a connected one. `ca` is the path of a certificate, DER or PEM.
 
     Raises LinkDown if it cannot be read or is no certificate; there is no connection without it.

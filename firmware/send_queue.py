@@ -14,7 +14,7 @@ class OutgoingMessage:
 
     payload: bytes | None = None  # as protected, once it was sent
     packet_id = sent_at = attempts = 0
-    done = watched = False  # watched: somebody waits to see how it fares
+    done = is_watched = False  # is_watched: somebody waits to see how it fares
     error: Exception | None = None
 
     def __init__(self, topic: str, message: bytes, retain: bool, qos: int) -> None:
@@ -74,11 +74,11 @@ class SendQueue:
         self._bytes += len(message)
         return outgoing
 
-    def ready(self, link) -> bool:
+    def is_ready(self, link) -> bool:
         """Tell whether `step` has something to do."""
-        return bool(self._messages) and link.up and not link.publishing
+        return bool(self._messages) and link.is_up and not link.is_publishing
 
-    def interrupted(self) -> None:
+    def interrupt(self) -> None:
         """Note that the connection is gone."""
         self._sending = False
 
@@ -87,7 +87,7 @@ class SendQueue:
 
         `now` is called for the time in Unix seconds. Raises LinkDown, OSError.
         """
-        while self.ready(link):
+        while self.is_ready(link):
             outgoing = self._messages[0]
             if self._sending:
                 self._sending = False

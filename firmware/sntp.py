@@ -62,7 +62,7 @@ class TimeServers:
         self._network = network
         self._ticks = ticks
         self._addresses: dict = {}  # of the servers that answered
-        self._denied: list = []  # (address, what it said); a name stands for many
+        self._refusals: list = []  # (address, what it said); a name stands for many
 
     def ask(self):
         """Return what the first two that agree say: an Answer that holds the time if one of them is right.
@@ -83,7 +83,7 @@ class TimeServers:
             if len(self._servers) == 1:
                 return answer
             for other in answers:
-                agreed = self._agreed(other, answer)
+                agreed = self._agree(other, answer)
                 if agreed is not None:
                     return agreed
             answers.append(answer)
@@ -95,19 +95,19 @@ class TimeServers:
         address = self._addresses.pop(server, None)
         if address is None:
             address = yield from look_up(server, self._network)
-        for denied, kiss in self._denied:
+        for denied, kiss in self._refusals:
             if denied == address:
                 raise TimeServerError("{}; not asked again before a reset".format(kiss))
         try:
             answer = yield from ask(address, self._network, self._ticks)
         except KissOfDeath as kiss:
             if kiss.code in _FINAL:
-                self._denied = self._denied[1 - _MAX_DENIED :] + [(address, kiss)]
+                self._refusals = self._refusals[1 - _MAX_DENIED :] + [(address, kiss)]
             raise
         self._addresses[server] = address
         return answer
 
-    def _agreed(self, earlier: Answer, later: Answer) -> Answer | None:
+    def _agree(self, earlier: Answer, later: Answer) -> Answer | None:
         """Return the span that covers both answers, or None if they are too far apart or from one server."""
         passed = self._ticks.ticks_diff(later.ticks, earlier.ticks)
         lower, upper = earlier.lower + passed, earlier.upper + passed
@@ -135,7 +135,7 @@ def ask(address, network=socket, ticks=time):
         client.settimeout(_TURN_S)
         asked = ticks.ticks_ms()
         client.sendto(bytes((_REQUEST,)) + bytes(39) + cookie, address)
-        packet = yield from _received(client, address, cookie, asked, ticks)
+        packet = yield from _receive(client, address, cookie, asked, ticks)
         arrived = ticks.ticks_ms()
     except TimeServerError:
         raise
@@ -143,12 +143,12 @@ def ask(address, network=socket, ticks=time):
         raise TimeServerError("it cannot be asked ({})".format(error)) from None
     finally:
         client.close()
-    sent, distance = _read(packet)
+    sent, distance = _parse(packet)
     # It was sent between our question and now.
     return Answer(sent - distance, sent + distance + ticks.ticks_diff(arrived, asked) + 1, arrived, address)
 
 
-def _received(client, address, cookie: bytes, asked: int, ticks):
+def _receive(client, address, cookie: bytes, asked: int, ticks):
     """Return the answer to our question; ignore everything else until the time is up."""
     ignored = 0
     while ticks.ticks_diff(ticks.ticks_ms(), asked) < TIMEOUT_MS:
@@ -164,7 +164,7 @@ def _received(client, address, cookie: bytes, asked: int, ticks):
     raise TimeServerError("no answer within {} s{}".format(TIMEOUT_MS // 1000, strays))
 
 
-def _read(packet: bytes) -> tuple:
+def _parse(packet: bytes) -> tuple:
     """Return when an answer was sent (Unix time in ms) and how far off that may be (ms). Raises TimeServerError."""
     stratum = packet[1]
     if stratum == 0:

@@ -27,5 +27,5 @@ class Deadline:
         """Return the milliseconds since it was set."""
         return ticks_diff(ticks_ms(), self._start)
 
-    def passed(self) -> bool:
+    def is_over(self) -> bool:
         return self.elapsed() >= self._allowed

@@ -1,6 +1,6 @@
 """A connection to the broker's machine, over TCP or TLS, that never waits.
 
-`opened` is a generator, as is all here that takes time: it yields while there is nothing to do, and returns.
+`open_stream` is a generator, as is all here that takes time: it yields while there is nothing to do, and returns.
 """
 
 import select
@@ -16,25 +16,25 @@ _IPPROTO_TCP = const(6)
 _TCP_NODELAY = const(1)
 
 
-def opened(host: str, port: int, ca: str | None, patience_ms: int):
+def open_stream(host: str, port: int, ca: str | None, patience_ms: int):
     """Return a stream connected to `host`, through TLS if there is the path of a CA certificate.
 
     The TLS handshake takes place with the first bytes sent and received. Raises LinkDown, OSError.
     """
     address = yield from dns.address(host, patience_ms)
-    stream = yield from _connected(address, port, patience_ms)
+    stream = yield from _connect(address, port, patience_ms)
     if ca is None:
         return stream
     from . import secure  # noqa: PLC0415 (most boards do without, and have no memory to spare)
 
     try:
-        return secure.wrapped(stream, host, ca)
+        return secure.wrap(stream, host, ca)
     except Exception:
         stream.close()
         raise
 
 
-def _connected(address: str, port: int, patience_ms: int):
+def _connect(address: str, port: int, patience_ms: int):
     stream = socket.socket()
     try:
         stream.setblocking(False)
@@ -44,8 +44,8 @@ def _connected(address: str, port: int, patience_ms: int):
             pass
         try_once(stream.connect, socket.getaddrinfo(address, port)[0][-1])
         deadline = Deadline(patience_ms)
-        while ready(stream, select.POLLOUT) is False:  # where it failed, the first use says why
-            if deadline.passed():
+        while is_ready(stream, select.POLLOUT) is False:  # where it failed, the first use says why
+            if deadline.is_over():
                 raise LinkDown("the broker's machine does not answer")
             yield
     except BaseException:
@@ -54,7 +54,7 @@ def _connected(address: str, port: int, patience_ms: int):
     return stream
 
 
-def ready(stream, event: int) -> bool | None:
+def is_ready(stream, event: int) -> bool | None:
     """Tell whether a stream is ready; None if it cannot be polled, as a socket written in Python may be."""
     poller = select.poll()  # of its own: one that has once refused a stream crashes
     try:

@@ -19,16 +19,16 @@ class Watchdog:
 
     def __init__(self, seconds: int) -> None:
         self._timer = machine.WDT(timeout=seconds * 1000) if seconds else None
-        self._hunger = Deadline(_PAUSE_MS)
-        self._hope = Deadline(_DAY_MS)
+        self._pause = Deadline(_PAUSE_MS)
+        self._offline = Deadline(_DAY_MS)
 
-    def connected(self) -> None:
+    def note_broker(self) -> None:
         """Note that the broker is there. After a day without it a reset is tried."""
-        self._hope.restart(_DAY_MS)
+        self._offline.restart(_DAY_MS)
 
     def feed(self) -> None:
-        if self._timer is not None and self._hunger.passed() and not self._hope.passed():
-            self._hunger.restart(_PAUSE_MS)
+        if self._timer is not None and self._pause.is_over() and not self._offline.is_over():
+            self._pause.restart(_PAUSE_MS)
             self._timer.feed()
 
     def leave(self) -> None:

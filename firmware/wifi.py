@@ -10,24 +10,24 @@ from .ticks import Deadline
 _PATIENCE_MS = const(15000)
 _ATTEMPTS = const(5)  # that fail before the radio is switched off and on: it can get stuck
 
-_failed = 0
+_failures = 0
 
 
-def connected() -> bool:
+def is_connected() -> bool:
     return network.WLAN(network.STA_IF).isconnected()
 
 
-def joined(ssid: str, password: str | None):
+def join(ssid: str, password: str | None):
     """Join the network and return our address: a generator that yields meanwhile. Raises LinkDown, OSError."""
-    global _failed  # noqa: PLW0603 (there is one radio)
+    global _failures  # noqa: PLW0603 (there is one radio)
     station = network.WLAN(network.STA_IF)
-    if _failed >= _ATTEMPTS:
+    if _failures >= _ATTEMPTS:
         station.active(False)
-        _failed = 0
+        _failures = 0
         yield
     station.active(True)
     if not station.isconnected():
-        _failed += 1
+        _failures += 1
         try:
             station.connect(ssid, password)
         except OSError:  # it is trying already
@@ -35,12 +35,12 @@ def joined(ssid: str, password: str | None):
             raise LinkDown('WiFi "{}": the radio was busy'.format(ssid)) from None
         deadline = Deadline(_PATIENCE_MS)
         while not station.isconnected():
-            if deadline.passed():
+            if deadline.is_over():
                 reason = _reason(station.status())
                 station.disconnect()
                 raise LinkDown('WiFi "{}": {}'.format(ssid, reason))
             yield
-    _failed = 0
+    _failures = 0
     return station.ifconfig()[0]
 
 

@@ -212,7 +212,7 @@ class World(_Time):
         for topic in ("in", "out"):
             client.unprotect(e4.protect(e4.commands.set_topic_key(TOPIC_KEY, topic), KEY, NOW), client.receiving_topic)
         self.node = node.Node()
-        self.node._editor.at_end = True
+        self.node._editor.has_ended = True
         self.node.on("in")(lambda topic, message: self.got.append(message))
         return self
 
@@ -247,14 +247,14 @@ class World(_Time):
     def until(self, true, seconds=120):
         """Let the node run until something is true; return whether it is, after that time at the latest."""
         for _ in range(seconds * 50):
-            self.node._turn(0)
+            self.node._cycle(0)
             if true():
                 return True
             self.pass_ms(20)
         return False
 
     def connected(self):
-        return self.node._link is not None and self.node._link.up
+        return self.node._link is not None and self.node._link.is_up
 
     def works(self):
         """Tell whether messages go to the board and back from it."""

@@ -45,7 +45,7 @@ def test_messages_that_nobody_asks_for_do_not_hold_up_commands_for_ever():
     with World() as world:
         node = aio.Node()
         node._iterating = True
-        node._asked.restart(60000)
+        node._ask_by.restart(60000)
         for i in range(8):
             assert node._has_room()
             node._keep("in", b"message %d" % i)
@@ -73,11 +73,11 @@ def test_handlers_that_cause_each_other_leave_time_for_the_rest():
         def again():
             calls.append(1)
             if len(calls) < 1000:
-                world.node._inbox.later(again)
+                world.node._inbox.call_later(again)
 
-        world.node._inbox.later(again)
+        world.node._inbox.call_later(again)
         world.node.start()
-        world.node._turn(0)
+        world.node._cycle(0)
         assert 0 < len(calls) < 100
 
 
@@ -181,12 +181,12 @@ def test_a_handler_that_stops_the_node_ends_its_run():
 
 
 def test_lack_of_memory_costs_a_connection_at_most():
-    for where in ("publish", "step", "close", "due"):
+    for where in ("publish", "step", "close", "is_due"):
         with World() as world:
             world.node.start()
             assert world.until(world.connected)
             world.node.post("out", "x")
-            _fail_once(world.node.clock if where == "due" else world.node._link, where)
+            _fail_once(world.node.clock if where == "is_due" else world.node._link, where)
             if where == "close":
                 world.brokers[-1].socket.ended = True
                 assert world.until(lambda: len(world.brokers) == 2)
@@ -210,7 +210,7 @@ def test_a_message_that_is_too_much_for_a_raw_handler_does_not_return_for_ever()
         world.node.on_refused(lambda topic, error: refused.append(type(error)))
         world.node.start()
         assert world.until(world.connected)
-        _fail_once(world.node._inbox, "later")
+        _fail_once(world.node._inbox, "call_later")
         world.brokers[-1].publish(b"large")
         assert world.until(lambda: refused == [MemoryError])
         assert world.brokers[-1].confirmed == [b"\x00\x07"] and len(world.brokers) == 1
@@ -218,7 +218,7 @@ def test_a_message_that_is_too_much_for_a_raw_handler_does_not_return_for_ever()
 
 def test_an_address_where_no_broker_answers_is_looked_up_again():
     with World(Mute, broker={"host": "broker.example", "patience": 2}) as world:
-        dns._known["broker.example"] = "192.0.2.77"
+        dns._addresses["broker.example"] = "192.0.2.77"
         world.node.start()
         assert world.until(lambda: len(world.brokers) == 1)
-        assert world.until(lambda: "broker.example" not in dns._known, 10)
+        assert world.until(lambda: "broker.example" not in dns._addresses, 10)

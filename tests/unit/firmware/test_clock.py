@@ -51,7 +51,7 @@ class Bench:
         while milliseconds > 0:
             step = min(milliseconds, 600000)
             self.ticks.pass_ms(step)
-            self.clock.due()
+            self.clock.is_due()
             milliseconds -= step
 
     def synchronised(self):
@@ -185,7 +185,7 @@ def test_it_loses_nothing_by_being_read_often():
     for _ in range(5000):
         bench.ticks.pass_ms(1)
         bench.clock()
-        bench.clock.due()
+        bench.clock.is_due()
         bench.clock.confirm(bench.now())
     assert bench.is_right()
 
@@ -222,7 +222,7 @@ def test_left_alone_for_too_long_it_does_not_guess():
     bench.ticks.pass_ms(2**29 + 1)
     assert "wrapped" in str(raises(ClockNotSet, bench.clock))
     assert bench.clock.trust == UNSET and "wrapped" in bench.reported[0]
-    assert bench.clock.due()
+    assert bench.clock.is_due()
     assert bench.synchronised().is_right()
 
 
@@ -368,17 +368,17 @@ def test_by_default_a_command_does_not_set_it():
     bench = Bench()
     bench.silence()
     bench.refused()
-    assert bench.clock.evidence(bench.now()) is False
+    assert bench.clock.weigh(bench.now()) is False
     assert bench.clock.trust == UNSET
 
 
 def test_where_no_time_server_answers_a_command_may_set_it():
     bench = Bench(time_from_commands=True)
-    assert bench.clock.evidence(bench.now()) is False  # they have not been asked
+    assert bench.clock.weigh(bench.now()) is False  # they have not been asked
     bench.silence()
     bench.refused()
     stamp = bench.now()
-    assert bench.clock.evidence(stamp) is True
+    assert bench.clock.weigh(stamp) is True
     assert bench.clock.trust == COMMANDED and bench.clock() == stamp
     bench.wait(10000)
     assert stamp + 9 <= bench.clock() <= stamp + 10
@@ -389,7 +389,7 @@ def test_where_time_servers_disagree_as_well():
     bench = Bench(time_from_commands=True)
     bench.network.offsets["b"] = 86400000
     bench.refused()
-    assert bench.clock.evidence(bench.now()) is True
+    assert bench.clock.weigh(bench.now()) is True
 
 
 def test_an_old_or_impossible_command_does_not_set_it():
@@ -398,7 +398,7 @@ def test_an_old_or_impossible_command_does_not_set_it():
     bench.refused()
     bench.clock.raise_floor(bench.now())
     for stamp in (bench.now() - 3600, 0, 2840140800, 2**63, 2**64 - 1):
-        assert bench.clock.evidence(stamp) is False, stamp
+        assert bench.clock.weigh(stamp) is False, stamp
     assert bench.clock.trust == UNSET
 
 
@@ -407,10 +407,10 @@ def test_later_commands_move_it_on_and_earlier_ones_do_not():
     bench.silence()
     bench.refused()
     start = bench.now()
-    assert bench.clock.evidence(start - 7200)
-    assert bench.clock.evidence(start)
+    assert bench.clock.weigh(start - 7200)
+    assert bench.clock.weigh(start)
     assert bench.clock() == start
-    assert not bench.clock.evidence(start - 3600)
+    assert not bench.clock.weigh(start - 3600)
     bench.clock.raise_floor(start + 30)
     assert bench.clock() == start + 30
     bench.clock.confirm(start + 30)
@@ -421,7 +421,7 @@ def test_time_servers_do_not_lead_back_before_a_command():
     bench = Bench(time_from_commands=True)
     bench.silence()
     bench.refused()
-    bench.clock.evidence(bench.now())
+    bench.clock.weigh(bench.now())
     bench.claim(-3600)
     bench.refused(TimeRefused)
 
@@ -430,11 +430,11 @@ def test_time_servers_overrule_a_command():
     bench = Bench(time_from_commands=True)
     bench.silence()
     bench.refused()
-    bench.clock.evidence(bench.now() - 86400)  # held up for a day
+    bench.clock.weigh(bench.now() - 86400)  # held up for a day
     bench.claim(0)
     bench.synchronised()
     assert bench.clock.trust == NETWORK and bench.is_right()
-    assert not bench.clock.evidence(bench.now() + 3600)
+    assert not bench.clock.weigh(bench.now() + 3600)
     assert bench.is_right()
 
 
@@ -445,7 +445,7 @@ def test_a_command_ahead_of_a_confirmed_clock_unfastens_it():
     bench.clock.confirm(bench.now() - 86400)  # a message that was recorded then
     bench.claim(0)
     bench.refused(TimeRefused)
-    assert not bench.clock.evidence(bench.now())
+    assert not bench.clock.weigh(bench.now())
     assert bench.clock.trust == NETWORK and "86400 s ahead" in bench.reported[0].replace("86399", "86400")
     bench.synchronised()
     assert bench.is_right()
@@ -453,14 +453,14 @@ def test_a_command_ahead_of_a_confirmed_clock_unfastens_it():
 
 def test_evidence_brings_the_next_synchronisation_near_but_not_again_and_again():
     bench = Bench().confirmed()
-    bench.clock.evidence(bench.now() + 3600)
-    assert not bench.clock.due()
+    bench.clock.weigh(bench.now() + 3600)
+    assert not bench.clock.is_due()
     bench.wait(60000)
-    assert bench.clock.due()
+    assert bench.clock.is_due()
     bench.synchronised()
-    bench.clock.evidence(bench.now() + 30)  # within the tolerance
+    bench.clock.weigh(bench.now() + 30)  # within the tolerance
     bench.wait(120000)
-    assert not bench.clock.due()
+    assert not bench.clock.is_due()
 
 
 # Schedule
@@ -468,12 +468,12 @@ def test_evidence_brings_the_next_synchronisation_near_but_not_again_and_again()
 
 def test_it_synchronises_every_hour_or_a_little_later():
     bench = Bench()
-    assert bench.clock.due()
+    assert bench.clock.is_due()
     bench.synchronised()
     bench.wait(_HOUR - 1000)
-    assert not bench.clock.due()
+    assert not bench.clock.is_due()
     bench.wait(_HOUR // 4 + 2000)
-    assert bench.clock.due()
+    assert bench.clock.is_due()
 
 
 def test_after_failures_it_waits_longer_and_longer():
@@ -482,15 +482,15 @@ def test_after_failures_it_waits_longer_and_longer():
     for wait in (15, 30, 60, 120, 240, 480, 960, 1920, 3600, 3600, 3600):
         bench.refused()
         bench.wait(wait * 1000 - 1)
-        assert not bench.clock.due(), wait
+        assert not bench.clock.is_due(), wait
         bench.wait(wait * 250 + 1)
-        assert bench.clock.due(), wait
+        assert bench.clock.is_due(), wait
     bench.claim(0)
     bench.synchronised()
     bench.silence()
     bench.refused()
     bench.wait(20000)
-    assert bench.clock.due()
+    assert bench.clock.is_due()
 
 
 def test_it_asks_later_whatever_fails():
@@ -503,7 +503,7 @@ def test_it_asks_later_whatever_fails():
     bench.clock = Clock(bench.config, Exhausted(()), KeptTime(bench.machine, bench.calendar), bench.ticks)
     raises(MemoryError, finish, bench.clock.synchronise())
     bench.wait(14000)
-    assert not bench.clock.due()
+    assert not bench.clock.is_due()
 
 
 def test_a_fleet_spreads_out():
@@ -513,7 +513,7 @@ def test_a_fleet_spreads_out():
         bench.silence()
         bench.refused()
         bench.wait(15000)
-        while not bench.clock.due():
+        while not bench.clock.is_due():
             bench.wait(100)
         waits.append(bench.ticks.passed)
     assert max(waits) - min(waits) >= 500, waits
@@ -530,7 +530,7 @@ def test_a_reset_keeps_the_time_in_either_epoch():
         bench.reset()
         assert bench.is_right()
         assert bench.clock.trust == NETWORK  # a confirmation is for one run
-        assert bench.clock.due()
+        assert bench.clock.is_due()
 
 
 def test_what_is_kept_is_no_better_than_it_was():
@@ -547,7 +547,7 @@ def test_a_commanded_time_stays_one_over_a_reset():
     bench = Bench(time_from_commands=True)
     bench.silence()
     bench.refused()
-    bench.clock.evidence(bench.now())
+    bench.clock.weigh(bench.now())
     bench.reset()
     assert bench.clock.trust == COMMANDED and bench.is_right()
 

@@ -35,8 +35,8 @@ class _Board:
         self.inbox = Inbox(self.client, self.clock, max_bytes)
         self.heard = []
         self.inbox.handlers.append(("t", lambda topic, message: self.heard.append(message)))
-        self.inbox.refused = lambda topic, error: self.heard.append(type(error))
-        self.inbox.command = lambda: self.heard.append("command")
+        self.inbox.on_refused = lambda topic, error: self.heard.append(type(error))
+        self.inbox.on_command = lambda: self.heard.append("command")
         assert self.command(e4.commands.set_topic_key(_TOPIC_KEY, "t"))
         self.call()
 
@@ -45,7 +45,7 @@ class _Board:
         return self.arrive(payload, self.client.receiving_topic, again)
 
     def arrive(self, payload, topic="t", again=False, qos=1):
-        return self.inbox.arrived(topic.encode(), memoryview(payload), len(payload), qos, again)
+        return self.inbox.receive(topic.encode(), memoryview(payload), len(payload), qos, again)
 
     def call(self):
         """Let the application run; return what it was told."""

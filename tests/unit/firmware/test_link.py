@@ -54,7 +54,7 @@ def test_connecting_says_what_umqtt_says():
     assert sent[2:12] == b"\x00\x04MQTT\x04\x00\x00\x3c"
     assert sent[12:] == b"\x00\x06e4test"
     peer.say(_ACCEPTED)
-    assert peer.link.connected and peer.link.up
+    assert peer.link.is_connected and peer.link.is_up
 
 
 def test_credentials_and_last_will_are_measured_in_bytes():
@@ -147,7 +147,7 @@ def test_a_network_that_takes_nothing_ends_the_connection():
         peer = Peer()
         peer.socket.room = 5
         peer.link.publish(b"topic", bytes(50), False, 0)
-        assert peer.link.publishing
+        assert peer.link.is_publishing
         assert _gives_up(peer, time, 120000, 2000, says=_publish(b"t", b"x"))
 
 
@@ -159,7 +159,7 @@ def test_what_the_network_takes_bit_by_bit_arrives_whole():
         peer.socket.room = 1
         peer.link.step()
     assert bytes(peer.socket.sent) == _publish(b"topic", bytes(range(50)))
-    assert not peer.link.publishing
+    assert not peer.link.is_publishing
 
 
 def test_an_end_of_the_stream_is_noticed():
@@ -239,9 +239,9 @@ def test_answers_for_other_packets_do_not_count():
     peer.link.publish(b"a", b"payload", False, 1)
     packet_id = peer.heard()[5:7]
     peer.say(b"\x40\x02\xff\xff" + b"\x90\x03" + packet_id + b"\x01" + b"\x40\x01\x00" + b"\x40\x00")
-    assert peer.link.publishing
+    assert peer.link.is_publishing
     peer.say(b"\x40\x02" + packet_id)
-    assert not peer.link.publishing
+    assert not peer.link.is_publishing
 
 
 def test_malformed_packets_end_the_connection():
@@ -271,7 +271,7 @@ def test_subscriptions_go_out_one_by_one():
     peer = Peer()
     peer.link.subscribe(["x" * 512, "ä", "#"])
     sent = peer.heard()
-    assert sent[:3] == b"\x82\x85\x04" and not peer.link.up
+    assert sent[:3] == b"\x82\x85\x04" and not peer.link.is_up
     peer.say(b"\x90\x03\xff\xff\x01")  # for another packet
     assert peer.heard() == b""
     peer.say(b"\x90\x03" + sent[3:5] + b"\x00")
@@ -281,7 +281,7 @@ def test_subscriptions_go_out_one_by_one():
     third = peer.heard()
     peer.say(b"\x90\x03" + third[2:4] + b"\x01")
     assert [allowed for _, allowed in peer.answers] == [True, False, True]
-    assert peer.link.up
+    assert peer.link.is_up
 
 
 def test_packet_identifiers_stay_in_16_bits():
@@ -303,7 +303,7 @@ def test_a_message_sent_again_says_so_and_keeps_its_packet_identifier():
     assert peer.link.publish(b"a", b"x", True, 1, packet_id) == packet_id
     assert peer.heard() == bytes((first[0] | 0x08,)) + first[1:]
     peer.say(b"\x40\x02" + packet_id.to_bytes(2, "big"))
-    assert not peer.link.publishing
+    assert not peer.link.is_publishing
 
 
 def test_a_socket_may_say_in_many_ways_that_it_can_do_nothing_yet():

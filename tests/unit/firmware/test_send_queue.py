@@ -12,17 +12,17 @@ class _Link:
     """A link that notes what is to be published; `confirm` is the broker's answer."""
 
     def __init__(self):
-        self.up = True
-        self.publishing = False
+        self.is_up = True
+        self.is_publishing = False
         self.sent = []
 
     def publish(self, topic, payload, retain, qos, packet_id):
         self.sent.append((bytes(payload), packet_id))
-        self.publishing = qos == 1
+        self.is_publishing = qos == 1
         return packet_id or 7
 
     def confirm(self):
-        self.publishing = False
+        self.is_publishing = False
 
 
 def _queue(messages=3, size=100):
@@ -57,7 +57,7 @@ def test_a_message_that_no_connection_survives_is_given_up():
     bad, good = (queue.add("t", message, False, 1) for message in (b"bad", b"good"))
     for _ in range(16):
         assert queue.step(link, clock) is None and _read(link, clock)[-1] == b"bad"
-        queue.interrupted()
+        queue.interrupt()
         link.confirm()
     assert queue.step(link, clock) is bad
     assert "given up" in str(raises(LinkDown, bad.result))
@@ -69,11 +69,11 @@ def test_a_message_that_no_connection_survives_is_given_up():
 
 def test_what_waits_is_protected_when_it_is_sent():
     queue, link, clock = _queue()
-    link.up = False
+    link.is_up = False
     queue.add("t", b"late", False, 1)
     queue.step(link, clock)
     clock.now += 5000
-    link.up = True
+    link.is_up = True
     queue.step(link, clock)
     assert _read(link, clock) == [b"late"]
 
@@ -90,7 +90,7 @@ def test_the_oldest_give_way_but_not_the_one_on_its_way():
 
 def test_the_bytes_of_all_that_wait_are_bounded():
     queue, link, _ = _queue(messages=1000, size=100)
-    link.up = False
+    link.is_up = False
     for _ in range(50):
         queue.add("t", bytes(40), False, 1)
     assert len(queue) == 2
@@ -114,7 +114,7 @@ def test_after_a_connection_lost_the_same_bytes_are_sent_again():
     queue, link, clock = _queue()
     outgoing = queue.add("t", b"perhaps", False, 1)
     queue.step(link, clock)
-    queue.interrupted()
+    queue.interrupt()
     link.confirm()  # the connection is new, and nothing is on its way
     clock.now += 200
     queue.step(link, clock)
@@ -125,7 +125,7 @@ def test_what_is_too_old_to_be_sent_again_is_protected_anew():
     queue, link, clock = _queue()
     queue.add("t", b"perhaps", False, 1)
     queue.step(link, clock)
-    queue.interrupted()
+    queue.interrupt()
     link.confirm()
     clock.now += 3600
     queue.step(link, clock)
@@ -171,7 +171,7 @@ def test_a_link_that_fails_while_sending_keeps_the_message():
     outgoing = queue.add("t", b"x", False, 1)
     working, link.publish = link.publish, fail
     raises(LinkDown, queue.step, link, clock)
-    queue.interrupted()
+    queue.interrupt()
     link.publish = working
     queue.step(link, clock)
     assert _read(link, clock) == [b"x"] and not outgoing.done

@@ -82,7 +82,7 @@ def run(network, host, port, topic, qos, at_once, count, rounds):  # noqa: PLR09
 
     `network`: name and password. `at_once`: without Nagle's algorithm.
     """
-    for _ in wifi.joined(*network):
+    for _ in wifi.join(*network):
         time.sleep_ms(20)
     ratios = []
     original = umqtt.simple.socket
