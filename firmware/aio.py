@@ -5,8 +5,9 @@
         async for topic, message in node:
             ...
 
-The decorators of `firmware.node.Node` work as well. A handler may be an `async def`: up to 8 calls of such run at once,
-others are not made, which is reported. One that is a plain function must not take long, and sends with `node.post`.
+The decorators of `firmware.node.Node` work as well. A handler may be an `async def`. Up to 8 calls of such handlers run
+at the same time; a further call is not made, and the console says so. A handler that is a plain function must return
+soon, and sends with `node.post`.
 """
 
 import asyncio
@@ -19,24 +20,34 @@ from .errors import LinkDown
 from .handlers import report
 from .ticks import Deadline, ticks_diff, ticks_ms
 
-_PAUSE_MS = const(10)  # until tasks that wait for streams of their own have their turn
-_MAX_MESSAGES = const(8)  # that wait for `async for`; while it is full, the broker keeps the others
-_MAX_CALLS = const(8)  # of `async def` handlers that have not ended
-_ASKED_MS = const(60000)  # since `async for` has asked: then nobody does, and commands must not wait behind messages
+# The longest wait of the node for its own stream. Tasks that wait for other streams have their turn after it.
+_PAUSE_MS = const(10)
+# The number of messages that may wait for `async for`. While it is reached, the broker keeps further messages.
+_MAX_MESSAGES = const(8)
+# The number of calls of `async def` handlers that may run at the same time.
+_MAX_CALLS = const(8)
+# The time after which an `async for` that asks for no message counts as ended. Otherwise the messages that wait for it
+# would hold up commands for ever.
+_ASKED_MS = const(60000)
 
 
 class AsyncNode(node.Node):
-    """The same node, as an asynchronous context manager and iterator over (topic, message).
+    """The node as an asynchronous context manager, and as an asynchronous iterator over (topic, message).
 
-    Raises LinkDown on entering if the board is not ready; `problems` says what is missing. Iteration ends with `stop`.
+    Entering it raises LinkDown if the board is not ready; `problems` says what is missing. Iteration ends with `stop`.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._messages: list = []
+        # The messages that wait for `async for`, as (topic, message); `_keep` adds them, `__anext__` takes them.
+        self._messages: list[tuple[str, bytes]] = []
+        # True while the application iterates: `__anext__` sets it, `_has_room` clears it when nobody has asked in time.
         self._iterating = False
+        # The time within which `async for` must ask for the next message.
         self._ask_by = Deadline(0)
-        self._calls: list = []  # tasks of `async def` handlers
+        # The tasks of `async def` handlers that have not ended.
+        self._calls: list[asyncio.Task] = []
+        # Set when a message has arrived or the node was stopped; `__anext__` waits for it.
         self._arrival = asyncio.Event()
         self.on()(self._keep)
 
@@ -57,7 +68,7 @@ class AsyncNode(node.Node):
     def __aiter__(self):
         return self
 
-    async def __anext__(self) -> tuple:
+    async def __anext__(self) -> tuple[str, bytes]:
         self._iterating = True
         self._ask_by.restart(_ASKED_MS)
         while not self._messages:
@@ -70,7 +81,7 @@ class AsyncNode(node.Node):
     async def publish(  # type: ignore[override]
         self, topic: str, message: bytes | str, retain: bool = False, qos: int = 1
     ) -> bool:
-        """As `firmware.node.Node.publish`; other tasks run meanwhile."""
+        """Protect and publish a message as `firmware.node.Node.publish` does. Other tasks run meanwhile."""
         outgoing = self.post(topic, message, retain, qos)
         waiting = self._watch(outgoing)
         try:
@@ -81,10 +92,12 @@ class AsyncNode(node.Node):
         return outgoing.result()
 
     def _keep(self, topic: str, message: bytes) -> None:
-        if len(self._messages) >= _MAX_MESSAGES:  # nobody has asked for them yet
+        """Keep a message for `async for`. If too many wait, the oldest gives way."""
+        if len(self._messages) >= _MAX_MESSAGES:  # The application does not iterate.
             self._messages.pop(0)
         self._messages.append((topic, message))
-        if len(self._messages) == _MAX_MESSAGES:  # not before: ticks wrap
+        # The deadline is looked at only while the list is full. Set earlier, it could be days old, and ticks wrap.
+        if len(self._messages) == _MAX_MESSAGES:
             self._ask_by.restart(_ASKED_MS)
         self._arrival.set()
 
@@ -103,22 +116,28 @@ class AsyncNode(node.Node):
         self._calls.append(asyncio.create_task(self._run_call(coroutine)))
 
     async def _run_call(self, coroutine) -> None:
+        """Run one call of an `async def` handler, and report what it raises."""
         try:
             await coroutine
         except Exception as error:
             report(error)
         finally:
-            self._calls.remove(asyncio.current_task())
+            self._calls.remove(asyncio.current_task())  # type: ignore[arg-type]  # None is only outside of tasks
 
     async def _serve(self) -> None:
-        """Serve everything; wait here for what arrives, as long as no other task has something to do."""
+        """Serve everything until `stop`.
+
+        The wait for the network takes place in the poller of the node, and ends when another task is due. With
+        `asyncio` waiting instead, a connection that cannot be polled would never wake it.
+        """
         try:
             while self._link is not None:
                 task = core._task_queue.peek()
                 self._cycle(_PAUSE_MS if task is None else max(0, min(_PAUSE_MS, ticks_diff(task.ph_key, ticks_ms()))))
                 await asyncio.sleep_ms(0)
-        finally:  # Ctrl-C too comes mostly while it waits
+        finally:  # Ctrl-C mostly comes while this task waits, so the connection is closed here.
             self.stop()
 
 
-Node = AsyncNode  # Applications write `from firmware.aio import Node`, beside or instead of `firmware.node`.
+# Applications write `from firmware.aio import Node`.
+Node = AsyncNode

@@ -1,4 +1,4 @@
-"""A node: one board on the message bus, run by a small loop.
+"""A node is one board on the message bus. A small loop serves its network, its console and its application.
 
 node = Node()
 
@@ -27,39 +27,57 @@ from .handlers import Handlers
 from .link import Link
 from .ticks import Deadline
 
-_TICK_MS = const(200)  # the longest that the loop waits for something to happen
-_TIDY_AFTER_MS = const(30000)  # since the last command: cleaning up costs as much for one change as for many
-_TIDY_AGAIN_MS = const(3600000)  # after a failure
-_BUSY_MS = const(20)  # while something is under way that cannot be waited for
-_BLIND_MS = const(5)  # between two looks at a connection that cannot be polled
-_FAILED_MS = const(200)  # after a failure that should not be
+# The longest time that the loop waits for something to happen.
+_TICK_MS = const(200)
+# The time from the last command until the store is tidied: tidying costs as much after one command as after many.
+_TIDY_AFTER_MS = const(30000)
+# The time until tidying is tried again after it has failed.
+_TIDY_AGAIN_MS = const(3600000)
+# The wait between two steps while something is under way that the poller does not report.
+_BUSY_MS = const(20)
+# The wait between two reads of a connection that cannot be polled.
+_BLIND_MS = const(5)
+# The pause after a failure that nobody foresaw, so that one that repeats does not flood the console.
+_FAILED_MS = const(200)
 
 
 class Node(Handlers):
-    """A board's place on the bus, made from `/e4.json` and `/e4.keys`.
+    """A board's place on the message bus, made from `/e4.json` and `/e4.keys`.
 
-    `Node()` never fails for want of them: `run` says what is missing and returns, and the board is left to its
-    serial console. Handlers are registered with the decorators `on`, `on_raw`, `on_command`, `on_refused`,
-    `on_line` and `every`; one that raises is reported on the console and does not stop the node.
+    `Node()` does not raise if one of these files is missing or wrong: `run` prints what is missing and returns, and
+    the board can be provisioned over its serial port. Applications register handlers with the decorators `on`,
+    `on_raw`, `on_command`, `on_refused`, `on_line` and `every`. What a handler raises is printed on the console and
+    does not stop the node.
+
+    Applications may read `config`, `clock`, `problems`, `topics` and `client`.
     """
 
-    _commands = 0  # commands, when last looked
-    _tidy_wait: Deadline | None = None  # since then no command has been applied
+    # The number of commands that the client had applied when `_tidy` last looked; `_tidy` sets it.
+    _commands = 0
+    # The time to wait before the store is tidied; `_tidy` sets it after a command, and to None once nothing is left.
+    _tidy_wait: Deadline | None = None
+    # The session with the broker; `start` creates it, `stop` sets it to None. It is not None while the node runs.
     _link: Link | None = None
-    _stream = None  # the stream that the poller knows, unless
-    _is_blind = True  # it cannot be polled, or is not there: look at it instead
+    # The stream of the link, or None, as `_poll` saw it last.
+    _stream = None
+    # True if `_stream` is missing or cannot be polled; `_poll` sets it. `_wait` then cannot be woken by the network.
+    _is_blind = True
 
     def __init__(self) -> None:
+        # The configuration; `problems` has a line for everything that keeps this board from being a node.
         self.config = config.load()
         self.clock = Clock(self.config)
         self.problems = self.config.problems
+        # The topic filters of the configuration.
         self.topics = self.config.topics
+        # The `e4.Client`, or None if there are problems.
         self.client = None if self.problems else self._load_client()
         super().__init__(inbox.Inbox(self.client, self.clock, 2 * self.config.max_message))
+        # The messages that wait to be sent.
         self._queue = send_queue.SendQueue(self.client, self.config.queue_messages, self.config.queue_bytes)
 
     def _load_client(self):
-        """Return the client that the store knows, or None with a line added to `problems`."""
+        """Return the client whose keys are in the store. If there is none, return None and add a line to `problems`."""
         try:
             self._store = store = e4.FileStore(config.KEYS_PATH)
             name = e4.id_of(self.config.name)
@@ -88,9 +106,13 @@ class Node(Handlers):
     def publish(self, topic: str, message: bytes | str, retain: bool = False, qos: int = 1) -> bool:
         """Protect `message` and publish it; return whether the broker has it (with QoS 0: whether it is on its way).
 
-        If not, because there is no connection or it fails meanwhile, the message waits and is sent later, unless
-        too many others follow: then the oldest ones give way. Raises E4Error (TopicKeyNotFound, ...) for a message
-        that cannot be sent, and LinkDown for one that gave way.
+        False means that there is no connection, that it failed meanwhile, or that the broker did not answer within
+        `broker.patience` seconds. The message then stays in the queue and is sent later. If the queue is full, its
+        oldest messages give way to newer ones.
+
+        `message` is str or bytes and must not be empty. `qos` is 0 or 1. Raises E4Error (TopicKeyNotFound, ...) for a
+        message that cannot be sent, LinkDown for one that gave way or if the board is not ready, and ValueError or
+        TypeError for wrong arguments.
         """
         outgoing = self.post(topic, message, retain, qos)
         for _ in self._watch(outgoing):
@@ -121,7 +143,11 @@ class Node(Handlers):
             outgoing.is_watched = False
 
     def post(self, topic: str, message: bytes | str, retain: bool = False, qos: int = 1) -> send_queue.OutgoingMessage:
-        """Put a message into the queue, and return at once. Raises as `publish`; what it returns tells how it fares."""
+        """Put a message into the queue, and return at once. Raises as `publish` does.
+
+        The object returned has `done`, which becomes True once the broker has the message (with QoS 0: once the
+        network has it), and `error`, which becomes the exception that says why it will never be sent.
+        """
         if self.client is None:
             raise LinkDown("this board is not ready; nothing was sent")
         if qos not in (0, 1):
@@ -135,7 +161,7 @@ class Node(Handlers):
         if not message:
             raise e4.TooShort("an empty message cannot be protected; nothing was sent")
         at_once = self._link is not None and self._link.is_up and not len(self._queue)
-        if not at_once and not self.client.holds_key(topic):  # or else sending it will tell
+        if not at_once and not self.client.holds_key(topic):  # `at_once`, sending finds the missing key
             raise send_queue.no_key(topic)
         dropped = self._queue.dropped
         outgoing = self._queue.add(topic, bytes(message), retain, qos)
@@ -144,7 +170,7 @@ class Node(Handlers):
         return outgoing
 
     def _idle_ms(self) -> int:
-        """Return for how many ms there is nothing to do for the network if nothing arrives."""
+        """Return the milliseconds for which there is nothing to do for the network unless something arrives."""
         link = self._link
         if link is None or link.has_more:
             return 0
@@ -165,10 +191,13 @@ class Node(Handlers):
             self.stop()
 
     def _cycle(self, most: int = _TICK_MS) -> None:
-        """Serve everything, and wait for more, `most` ms at most. Survives whatever fails, as lack of memory."""
+        """Serve everything once, then wait up to `most` milliseconds until something arrives or is typed.
+
+        A failure that nobody foresaw, such as lack of memory, ends the connection and not the loop.
+        """
         try:
             self._wait(min(self.step(), most))
-        except Exception as error:  # the watchdog was not fed: if it goes on like that, it resets the board
+        except Exception as error:  # The watchdog is not fed here, so that it resets a board on which this repeats.
             gc.collect()
             print("* something failed; connecting again:", describe(error))
             if self._link is not None:
@@ -176,14 +205,14 @@ class Node(Handlers):
             time.sleep_ms(_FAILED_MS)
 
     def start(self) -> bool:
-        """Begin; or say what is missing, and return False."""
+        """Make the node ready to `step`. If the board is not ready, print what is missing and return False."""
         if self.client is None:
             print("This board is not ready:")
             for problem in self.problems:
                 print("-", problem)
             print("Provision it over this serial port, then reset it.")
             return False
-        # A client identifier of 23 characters at most is for any broker (MQTT 3.1.1 section 3.1.3.1).
+        # Brokers may refuse a client identifier of more than 23 characters (MQTT 3.1.1 section 3.1.3.1).
         client_id = "e4" + binascii.hexlify(self.client.id).decode()[:20]
         link = Link(client_id, self.config, self._inbox.receive, _print_answer)
         self._poller = select.poll()
@@ -202,12 +231,16 @@ class Node(Handlers):
         return True
 
     def step(self) -> int:
-        """Serve everything once, without waiting; return for how many ms there is nothing to do if nothing arrives."""
+        """Serve everything once, without waiting.
+
+        Returns the milliseconds for which there is nothing to do unless something arrives.
+        """
         link = self._link
         if link is None:
             return _TICK_MS
         self._advance(link)
-        self.clock.is_due()  # so that it counts on, network or not
+        # The clock counts its ticks here. Without this call they would wrap while there is no network.
+        self.clock.is_due()
         self._call_waiting()
         self._call_periodic(link.is_up)
         more = link.is_up and self._tidy()
@@ -215,7 +248,7 @@ class Node(Handlers):
         return _BUSY_MS if more else self._idle_ms()
 
     def stop(self) -> None:
-        """Leave the network. The broker is not told, so that it publishes our last will."""
+        """Close the connection without a DISCONNECT, so that the broker publishes the last will on `status_topic`."""
         if self._link is not None:
             self._connection.end()
             self._poll(None)
@@ -223,7 +256,7 @@ class Node(Handlers):
             self._watchdog.leave()
 
     def _advance(self, link) -> None:
-        """Serve the network once: connect, receive, send."""
+        """Serve the network once: connect, receive and send what is possible now."""
         self._connection.step()
         if link.stream is not self._stream:
             self._poll(link.stream)
@@ -234,12 +267,12 @@ class Node(Handlers):
             refused = self._queue.step(link, self.clock)
             if refused is not None and not refused.is_watched:
                 print("* not sent on {}: {}".format(refused.topic, describe(refused.error)))
-        except Exception as error:  # LinkDown, OSError; MemoryError
+        except Exception as error:  # LinkDown, OSError or MemoryError
             print("* sending failed:", describe(error))
-            link.close()  # which the next step notices
+            link.close()  # The next step of the connection finds it closed and connects again.
 
     def _poll(self, stream) -> None:
-        """Have `_wait` end when something arrives on this stream, and no longer on the one before."""
+        """Let `_wait` end when something arrives on `stream` (None: on no stream), and forget the stream before it."""
         if not self._is_blind:
             self._poller.unregister(self._stream)
         self._stream = stream
@@ -248,7 +281,7 @@ class Node(Handlers):
             self._poller.register(stream, select.POLLIN)
 
     def _topic_filters(self) -> list:
-        """Return the topic filters to subscribe to, our receiving topic first, each once."""
+        """Return the topic filters to subscribe to, each once. The receiving topic of the client comes first."""
         wanted = [self.client.receiving_topic]  # type: ignore[union-attr]
         for topic_filter in self.topics + [topic_filter for topic_filter, _ in self._inbox.handlers]:
             if topic_filter is not None and topic_filter not in wanted:
@@ -256,17 +289,17 @@ class Node(Handlers):
         return wanted
 
     def _wait(self, milliseconds: int) -> None:
-        """Wait until something arrives or is typed."""
+        """Wait up to so many milliseconds until something arrives or is typed; take what is typed."""
         for stream, _event in self._poller.ipoll(milliseconds):
             if stream is self._editor.stream:
                 line = self._editor.read_line()
-                if self._editor.has_ended:  # nobody will ever type: not on a board, but where input comes from a file
+                if self._editor.has_ended:  # The input is a file: not on a board, but in tests.
                     self._poller.unregister(stream)
                 if line and self._on_line is not None:
                     self._inbox.call_later(self._on_line, line)
 
     def _tidy(self) -> bool:
-        """Clean up a little in flash while there is time; return whether there is more to do."""
+        """Take one step of tidying the store if the last command is long ago; return whether there is more to do."""
         applied = self.client.applied  # type: ignore[union-attr]
         if applied != self._commands:
             self._commands = applied
@@ -274,14 +307,15 @@ class Node(Handlers):
         if self._tidy_wait is not None:
             if not self._tidy_wait.is_over():
                 return False
-            self._tidy_wait = None  # and not looked at again: ticks wrap
+            self._tidy_wait = None  # A deadline that is kept for days would be wrong, because ticks wrap.
         try:
             return self._store.tidy(1)
-        except (e4.StoreError, MemoryError) as error:  # what is left over does not hurt, so it can wait
+        except (e4.StoreError, MemoryError) as error:  # The store works untidied, so this can wait.
             print("* cleaning up failed:", describe(error))
             self._tidy_wait = Deadline(_TIDY_AGAIN_MS)
             return False
 
 
 def _print_answer(topic_filter: str, allowed: bool) -> None:
+    """Print what the broker has answered to a subscription."""
     print("> subscribed to MQTT topic" if allowed else "* the broker refuses our subscription to", topic_filter)

@@ -1,20 +1,34 @@
-"""Messages on their way out: they wait here while there is no connection, and until the broker has them."""
+"""The queue of messages that are to be sent: they wait for a connection, and until the broker has them."""
 
 from e4 import ClockNotSet, E4Error, TopicKeyNotFound
 from e4._const import const
 
 from .errors import LinkDown
 
-_ATTEMPTS = const(16)  # to send a message: if all ended the connection, the next ones must have their turn
-_RESENT_S = const(300)  # seconds; half of what receivers accept. Later a message is protected anew
+# The number of times that a message is sent. If the connection ended each time, the message may be the cause, and would
+# hold up all others for ever.
+_ATTEMPTS = const(16)
+# The time in seconds within which the same bytes are sent again: half of what receivers accept. Later than that the
+# message is protected anew.
+_RESENT_S = const(300)
 
 
 class OutgoingMessage:
-    """A message to be sent. `done` once the broker has it (QoS 0: once the network has it), or `error` says why not."""
+    """A message that is to be sent. Applications look at `done` and `error`.
 
-    payload: bytes | None = None  # as protected, once it was sent
+    The defaults are attributes of the class, so that a message that waits takes no heap for them.
+    """
+
+    # The message as protected, or None before it is sent for the first time; the queue sets it.
+    payload: bytes | None = None
+    # The MQTT packet identifier under which it was sent (0: none), the Unix time in seconds at which it was protected,
+    # and how often it was sent; the queue sets them.
     packet_id = sent_at = attempts = 0
-    done = is_watched = False  # is_watched: somebody waits to see how it fares
+    # True once the broker has the message (with QoS 0: once the network has it); the queue sets it.
+    done = False
+    # True while the application waits for the outcome, which it then learns by an exception; the node sets it.
+    is_watched = False
+    # Why the message will never be sent, or None; the queue sets it.
     error: Exception | None = None
 
     def __init__(self, topic: str, message: bytes, retain: bool, qos: int) -> None:
@@ -24,7 +38,7 @@ class OutgoingMessage:
         self.qos = qos
 
     def result(self) -> bool:
-        """Return `done`; raise what is in `error`, with the topic's name if it has no key."""
+        """Return `done`, or raise what is in `error`; where the topic has no key, the error raised names the topic."""
         if isinstance(self.error, TopicKeyNotFound):
             raise no_key(self.topic)
         if self.error is not None:
@@ -33,36 +47,40 @@ class OutgoingMessage:
 
 
 def no_key(topic: str) -> TopicKeyNotFound:
-    """Return the error of a client that has no key for `topic`, with its name: there may be several."""
+    """Return the error for a topic without a key. It names the topic, because an application may use several."""
     return TopicKeyNotFound("topic key not found: " + topic)
 
 
 class SendQueue:
-    """A queue of limited length and size; where a message finds no room, the oldest ones give way.
+    """A queue of limited length and size. If a message finds no room, the oldest ones give way.
 
     A message is protected when it is sent, so that its timestamp is fresh. With QoS 1 the same bytes are sent again
-    after a connection that was lost before the broker had confirmed them: whoever got them already refuses the copy.
-    After 5 minutes they are too old for that, and the message is protected anew; it may then arrive twice.
+    after a connection that ended before the broker had confirmed them: whoever received them already refuses the
+    copy. After 5 minutes they are too old for that, and the message is protected anew; it may then arrive twice.
     """
 
     def __init__(self, client, max_messages: int, max_bytes: int) -> None:
         self._client = client
         self._max_messages = max_messages
         self._max_bytes = max_bytes
-        self._messages: list = []
+        # The messages that wait, the oldest first.
+        self._messages: list[OutgoingMessage] = []
+        # The sum of the sizes of these messages, unprotected.
         self._bytes = 0
-        self._sending = False  # the first one is on its way
-        self.dropped = 0  # messages that gave way, since the start
+        # True while the first message is on its way; `step` sets it, `interrupt` clears it.
+        self._sending = False
+        # The number of messages that gave way since the start.
+        self.dropped = 0
 
     def __len__(self) -> int:
         return len(self._messages)
 
     def add(self, topic: str, message: bytes, retain: bool, qos: int) -> OutgoingMessage:
-        """Append a message; return what will tell how it fares. Raises LinkDown if others would all give way."""
+        """Append a message and return it. Raises LinkDown if it is larger than the queue while others wait in it."""
         if self._messages and len(message) > self._max_bytes:
             raise LinkDown("larger than the queue, where others wait; not sent")
         outgoing = OutgoingMessage(topic, message, retain, qos)
-        kept = 1 if self._sending else 0  # the one on its way does not give way
+        kept = 1 if self._sending else 0  # A message that is on its way does not give way.
         while len(self._messages) > kept and (
             len(self._messages) >= self._max_messages or self._bytes + len(message) > self._max_bytes
         ):
@@ -75,17 +93,18 @@ class SendQueue:
         return outgoing
 
     def is_ready(self, link) -> bool:
-        """Tell whether `step` has something to do."""
+        """Tell whether `step` has something to do: a message waits, and the link can take one."""
         return bool(self._messages) and link.is_up and not link.is_publishing
 
     def interrupt(self) -> None:
-        """Note that the connection is gone."""
+        """Note that the connection has ended, so that the message on its way is sent again."""
         self._sending = False
 
     def step(self, link, now) -> OutgoingMessage | None:
-        """See the last message confirmed, and send the next. Return one that can never be sent, or None.
+        """Remove the message that was confirmed, and send the next one.
 
-        `now` is called for the time in Unix seconds. Raises LinkDown, OSError.
+        Returns a message that can never be sent, or None. `now` is called for the time in Unix seconds. Raises LinkDown
+        or OSError if the connection fails.
         """
         while self.is_ready(link):
             outgoing = self._messages[0]
@@ -112,7 +131,7 @@ class SendQueue:
         return None
 
     def _protect(self, outgoing: OutgoingMessage, now: int) -> None:
-        """Have the payload ready: the one that was sent before, or a fresh one, which is another message."""
+        """Set the payload: the bytes that were sent before, or fresh ones, which count as another message."""
         if outgoing.payload is None or not outgoing.qos or not 0 <= now - outgoing.sent_at <= _RESENT_S:
             outgoing.packet_id = 0
             outgoing.payload = self._client.protect_message(outgoing.message, outgoing.topic)
