@@ -1,1 +1,1 @@
-"""The board application: WiFi, time, broker and console around an `e4.Client`. Start at `firmware.node`."""
+"""The board application around an `e4.Client`: WiFi, time, broker and console. Begin to read at `firmware.node`."""

@@ -1,4 +1,4 @@
-"""What a board is told when it is provisioned: `/e4.json`. Its keys are elsewhere, in the store `/e4.keys`.
+"""The configuration of a board, which it is given when it is provisioned: `/e4.json`. Its keys are in `/e4.keys`.
 
     {"name": "alice",
      "wifi": {"ssid": "...", "password": "..."},
@@ -10,19 +10,26 @@
      "time_from_commands": false, "max_command_age": 600, "future_tolerance": 60,
      "status_topic": null, "max_message": 4096, "queue": {"messages": 32, "bytes": 8192}, "watchdog": 60}
 
-`topics` are MQTT topic filters to subscribe to; the first one is where the default `main.py` publishes. What follows
-them, and all of the broker but `host`, may be left out and is then as above.
+`name`, `wifi.ssid`, `broker.host` and `topics` are needed. Every other entry may be left out and then has the value
+above; an open network has no `wifi.password`. The limits of each entry are in `firmware.entries`.
 
-`ca` is the path of the CA certificate (DER or PEM) that the broker's is signed with: TLS, and port 8883. After a third
-of `keepalive` (s) without a word, the broker is asked whether it is there; it has `patience` (s) for any answer.
-On `status_topic` a retained "online" or "offline" is kept, not protected: a hint that anyone can forge. Messages of
-more than `max_message` bytes are skipped. What is to be sent waits in the `queue` while there is no connection.
-`watchdog`: seconds without progress until the board is reset; 0: none.
-
-`time_servers` are asked in this order ("host" or "host:port") until two agree. A single one is trusted alone.
-"time_server": "host" is an older way to name a single one. None at all needs `time_from_commands`: where time servers
-are asked in vain, an authentic command sets the clock. `max_command_age` (s; null: no limit) is how late a command
-may be; `future_tolerance` (s) how far ahead of the clock what arrives may be.
+`topics`              MQTT topic filters to subscribe to. The default `main.py` publishes on the first one.
+`receiving_topic`     The topic of the commands for this board. null: the one that E4 derives from the name.
+`broker.ca`           The path of the certificate (DER or PEM) of the CA that has signed the certificate of the broker.
+                      With it there is TLS, and the default port is 8883.
+`broker.keepalive`    After a third of this time (s) without a packet, the broker is asked whether it is there.
+`broker.patience`     The time (s) that the broker has for any answer.
+`status_topic`        A topic on which a retained "online" or "offline" is kept. It is not protected, so that anyone
+                      can forge it.
+`max_message`         Messages of more bytes than this are skipped.
+`queue`               The messages and bytes that may wait to be sent while there is no connection.
+`watchdog`            The seconds without progress after which the board is reset. 0: never.
+`time_servers`        Time servers, as "host" or "host:port", that are asked in this order until two agree. A single one
+                      is trusted alone; "time_server": "host" is an older way to name a single one. An empty list needs
+                      `time_from_commands`.
+`time_from_commands`  Where the time servers were asked in vain, an authentic command sets the clock.
+`max_command_age`     How many seconds late a command may be. null: no limit.
+`future_tolerance`    How many seconds ahead of the clock a message or command may be.
 """
 
 import json
@@ -35,9 +42,9 @@ KEYS_PATH = "/e4.keys"
 
 
 class Config:
-    """A configuration, and in `problems` a line for everything that is missing or wrong with it.
+    """A configuration. `problems` has a line for everything that is missing or wrong.
 
-    Its attributes have these types if there are no problems.
+    The attributes are the entries of `/e4.json`. They have these types if there are no problems.
     """
 
     name: str
@@ -50,10 +57,10 @@ class Config:
     patience: int
     user: str | None
     password: str | None
-    topics: list
+    topics: list[str]
     receiving_topic: str | None
     status_topic: str | None
-    time_servers: list
+    time_servers: list[str]
     time_from_commands: bool
     max_command_age: int | None
     future_tolerance: int
@@ -63,19 +70,19 @@ class Config:
     watchdog: int
 
     def __init__(self, entries) -> None:
-        from firmware import entries as reading  # noqa: PLC0415 (for now only, see below)
+        from firmware import entries as reading  # noqa: PLC0415 (it is deleted again below)
 
-        self.problems: list = []
+        self.problems: list[str] = []
         if not isinstance(entries, dict):
             self.problems.append("{} is not a JSON object".format(CONFIG_PATH))
             entries = {}
         reading.fill(self, entries)
-        # It is needed once, while it would hold 2 KB of memory for as long as the board runs.
+        # The module is needed once. If it stayed in `sys.modules`, it would hold 2 KB of heap while the board runs.
         del sys.modules[reading.__name__], firmware.entries
 
 
 def load() -> Config:
-    """Return the configuration in flash. Whatever is wrong with it is in its `problems`; nothing is raised."""
+    """Return the configuration in flash. Nothing is raised: what is wrong with it is in its `problems`."""
     try:
         with open(CONFIG_PATH) as file:
             return Config(json.load(file))

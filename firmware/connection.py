@@ -1,4 +1,4 @@
-"""The life of a board on its network: WiFi, time, broker, and all of it again when something fails."""
+"""The way of a board to its broker: WiFi, time, broker, and all of it again when something fails."""
 
 import os
 from errno import ECONNREFUSED, ECONNRESET
@@ -10,14 +10,19 @@ from . import dns, link, transport, wifi
 from .errors import LinkDown, describe
 from .ticks import Deadline
 
-_RETRY_MS = 1000  # before the second attempt to connect; doubled up to the next
+# The pause before the second attempt to connect, and the longest pause: each failure doubles it.
+_RETRY_MS = 1000
 _RETRY_LIMIT_MS = 60000
-_REFUSED_MS = const(3600000)  # until a subscription that the broker refuses is tried again
-_LASTING_MS = const(10000)  # a connection that has lived for so long was a good one
+# The time until a subscription that the broker has refused is tried again.
+_REFUSED_MS = const(3600000)
+# A connection that has lasted this long was a good one: the next pause is a short one.
+_LASTING_MS = const(10000)
 
 
 class Connection:
-    """Connects and connects again, step by step: `step` never waits, but up to 0.1 s for a time server.
+    """Connects to the broker, and connects again when the connection has ended.
+
+    `step` does not wait, except up to 0.1 s for the answer of a time server.
 
     `on_lost` is called when a connection has ended. `wants_more` tells whether the board wants another connection on
     which the broker delivers messages again that found no room.
@@ -30,37 +35,43 @@ class Connection:
         self.topic_filters = topic_filters
         self.on_lost = on_lost
         self.wants_more = wants_more
+        # The generator that leads the current connection; a failure replaces it.
         self._steps = self._run()
+        # The longest that the next pause may be.
         self._retry_ms = _RETRY_MS
-        self._redeliver = False  # the last connection was given up for what the session holds
+        # True if the last connection was ended only to have messages of the session delivered again; `_serve` sets it.
+        self._redeliver = False
 
     def step(self) -> None:
-        """Do what can be done now."""
+        """Do what can be done now. Nothing is raised: a failure is printed and ends the connection."""
         try:
             next(self._steps)
-        except Exception as error:  # ours, or what the drivers raise
-            self._steps = self._run(self._pause())  # first of all: whatever else fails, the next step goes on with it
+        except Exception as error:  # Drivers may raise anything.
+            # The generator that failed has ended, so its successor comes first. If anything below failed before that,
+            # every later step would fail as well.
+            self._steps = self._run(self._pause())
             early = not self._link.is_connected
             if early:
-                dns.forget(self._config.host)  # who answers there may not be the broker
+                dns.forget(self._config.host)  # The broker may have moved to another address.
             self._link.close()
             self.on_lost()
             print("* connection lost or not made:", self._explain(error, early))
 
     def end(self) -> None:
-        """Give up the connection there is, or is being made, for good."""
+        """End the connection for good, or the attempt to make one."""
         self._steps.close()
         self._link.close()
         self.on_lost()
 
     def _run(self, pause=()):
-        """Run until the connection fails with an exception; yield whenever there is nothing to do."""
-        self._time = self._keep_time()  # anew, as a failure may have ended it
+        """A generator: it connects and serves until something fails with an exception, and yields while it waits."""
+        self._time = self._keep_time()  # A failure may have ended the one before.
         yield from pause
         yield from self._connect()
         yield from self._serve()
 
     def _connect(self):
+        """A generator: it joins WiFi, gets the time, opens the session and subscribes; it yields while it waits."""
         config, link = self._config, self._link
         address = yield from wifi.join(config.ssid, config.wifi_password)
         print("* WiFi: {} as {}".format(config.ssid, address))
@@ -73,8 +84,9 @@ class Connection:
             link.step()
             yield
         print("* connected to {}:{}".format(config.host, config.port))
-        # Not where we only want the session's messages again: it would get one more copy of all that is retained, each
-        # time, until the broker has so many under way that nothing else arrives.
+        # After a connection that was ended only for redelivery, the subscriptions of the session still hold. To
+        # subscribe again would bring one more copy of every retained message each time, until the broker has so many
+        # messages under way that nothing else arrives.
         if not (self._redeliver and link.has_session):
             link.subscribe(self.topic_filters())
         self._redeliver = False
@@ -85,6 +97,7 @@ class Connection:
             link.publish(config.status_topic.encode(), b"online", True, 1)
 
     def _serve(self):
+        """A generator: it serves link and clock until something ends the connection, and yields after each step."""
         good = Deadline(_LASTING_MS)
         while True:
             self._link.step()
@@ -101,7 +114,7 @@ class Connection:
             yield
 
     def _pause(self):
-        """Wait before the next attempt: longer each time, and not as long as all the other boards."""
+        """A generator: it yields until the next attempt is due. The pause is random, so that boards come one by one."""
         milliseconds = self._retry_ms * (256 + os.urandom(1)[0]) >> 9
         print("* trying again in {}.{} s".format(milliseconds // 1000, milliseconds // 100 % 10))
         self._retry_ms = min(2 * self._retry_ms, _RETRY_LIMIT_MS)
@@ -110,7 +123,7 @@ class Connection:
             yield
 
     def _keep_time(self):
-        """Ask the time servers whenever that is due, beside everything else. Never return."""
+        """A generator without an end: it asks the time servers whenever that is due, and yields while it waits."""
         while True:
             if self._clock.is_due():
                 try:
@@ -120,7 +133,11 @@ class Connection:
             yield
 
     def _check_time(self) -> None:
-        """Without the time no command could be judged, and one that has been acknowledged does not return."""
+        """Raise ClockNotSet if the time is not known and no command may set it.
+
+        Without the time the board would have to refuse commands that the broker does not deliver again. TLS needs it
+        as well, to check the certificate.
+        """
         try:
             self._clock()
         except ClockNotSet:
@@ -128,8 +145,9 @@ class Connection:
                 raise
 
     def _explain(self, error: Exception, early: bool) -> str:
+        """Return what a failure means; `early` says that the broker had not accepted us."""
         if self._config.ca:
-            from . import secure  # noqa: PLC0415 (as in `transport`)
+            from . import secure  # noqa: PLC0415 (without TLS it would only take heap)
 
             refusal = secure.refusal(error)
             if refusal:
@@ -137,7 +155,7 @@ class Connection:
         why = describe(error)
         if type(error) is not OSError:
             return why
-        if error.errno == ECONNREFUSED:  # described by a number only
+        if error.errno == ECONNREFUSED:  # Its text is only a number.
             why = "refuses the connection"
         elif error.errno == ECONNRESET and early:
             why = "ends the connection at once; is TLS spoken on one side only?"

@@ -1,4 +1,8 @@
-"""Addresses of hosts. The system's own look-up blocks for as long as it likes; this one takes turns and has an end."""
+"""Looking up the addresses of hosts (RFC 1035).
+
+The look-up of the system, `socket.getaddrinfo`, may block the whole board for a long time. This one takes turns with
+the rest of the program, and ends after a given time.
+"""
 
 import os
 import socket
@@ -9,24 +13,25 @@ from .errors import LinkDown, try_once
 from .ticks import Deadline
 
 _PORT = const(53)
-_SIZE = const(512)  # of a reply over UDP
-_TRY_MS = const(2000)
-_TYPE_A = const(b"\x00\x01\x00\x01")  # and class IN
-_POINTER = const(0xC0)
+_SIZE = const(512)  # the longest reply over UDP, in bytes
+_TRY_MS = const(2000)  # the time that one server has for its answer
+_TYPE_A = const(b"\x00\x01\x00\x01")  # type A, class IN
+_POINTER = const(0xC0)  # the first byte of a compressed name is at least this (section 4.1.4)
 
-_addresses: dict = {}  # host: the last address that worked
+# For each host, the address that was found last. `forget` removes it when nobody answers there.
+_addresses: dict[str, str] = {}
 
 
 def forget(host: str) -> None:
-    """Do not use the address known for `host` again: nobody answers there."""
+    """Look `host` up again next time, because nobody answers at the address that is known for it."""
     _addresses.pop(host, None)
 
 
-def address(host: str, patience_ms: int, servers=None):
-    """Return the IPv4 address of `host`; a generator that yields while it waits. Raises LinkDown.
+def address(host: str, patience_ms: int, servers: list[tuple[str, int]] | None = None):
+    """A generator: it returns the IPv4 address of `host`, and yields while it waits. Raises LinkDown.
 
-    Names without a dot and those of the local link (`.local`) are not in the DNS: they are returned as they are, for
-    the system's own look-up.
+    Names without a dot and names of the local link (`.local`) are not in the DNS. They are returned as they are, for
+    the look-up of the system.
     """
     if host in _addresses:
         return _addresses[host]
@@ -38,7 +43,7 @@ def address(host: str, patience_ms: int, servers=None):
 
 
 def is_address(host: str) -> bool:
-    """Tell whether `host` is an IPv4 address already."""
+    """Tell whether `host` is an IPv4 address."""
     parts = host.split(".")
     for part in parts:
         if not part.isdigit() or int(part) > 255:
@@ -46,14 +51,15 @@ def is_address(host: str) -> bool:
     return len(parts) == 4
 
 
-def _servers() -> list:
-    import network  # noqa: PLC0415 (only boards have it)
+def _servers() -> list[tuple[str, int]]:
+    """Return the address of the name server that the WiFi network has named."""
+    import network  # noqa: PLC0415 (only boards have this module, and tests run elsewhere as well)
 
     return [(network.WLAN(network.STA_IF).ifconfig()[3], _PORT)]
 
 
-def _ask_all(host: str, servers: list, patience_ms: int):
-    """Ask the servers in turn, again and again, until one has answered or the time is over (RFC 1035)."""
+def _ask_all(host: str, servers: list[tuple[str, int]], patience_ms: int):
+    """A generator: it asks the servers in turn, again and again, until one has answered or the time is over."""
     whole = Deadline(patience_ms)
     attempt = 0
     while not whole.is_over():
@@ -66,11 +72,14 @@ def _ask_all(host: str, servers: list, patience_ms: int):
     raise LinkDown("no name server knows {} within {} s".format(host, patience_ms // 1000))
 
 
-def _ask_one(query: bytes, server: tuple, patience_ms: int):
+def _ask_one(query: bytes, server: tuple[str, int], patience_ms: int):
+    """A generator: it returns the address that a server gives, or None, and yields while it waits."""
     connection = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         connection.setblocking(False)
-        connection.connect(socket.getaddrinfo(server[0], server[1])[0][-1])  # only its datagrams are taken
+        connection.connect(
+            socket.getaddrinfo(server[0], server[1])[0][-1]
+        )  # A connected socket receives datagrams of this server only.
         connection.send(query)
         deadline = Deadline(patience_ms)
         while not deadline.is_over():
@@ -78,7 +87,7 @@ def _ask_one(query: bytes, server: tuple, patience_ms: int):
             if found is not None:
                 return found
             yield
-    except OSError:  # it is not there, or we have no way to it
+    except OSError:  # The server does not exist, or there is no way to it.
         yield
     finally:
         connection.close()
@@ -86,7 +95,7 @@ def _ask_one(query: bytes, server: tuple, patience_ms: int):
 
 
 def question(host: str, number: bytes) -> bytes:
-    """Return a query for the address of `host`. Raises LinkDown if it cannot be a host's name."""
+    """Return the query for the address of `host`, with an identifier of 2 bytes. Raises LinkDown for a bad name."""
     name = b""
     for label in host.encode().split(b"."):
         if not 0 < len(label) < 64:
@@ -96,7 +105,7 @@ def question(host: str, number: bytes) -> bytes:
 
 
 def answer(reply: bytes, query: bytes) -> str | None:
-    """Return the first address in a reply to `query`; None if it has none, or is no reply to it."""
+    """Return the first address in a reply to `query`, or None if there is none or it is no reply to this query."""
     end = len(query)
     if reply[:2] != query[:2] or len(reply) < end or not reply[2] & 0x80 or reply[3] & 15:
         return None

@@ -1,6 +1,8 @@
-"""What `/e4.json` may say: reading a configuration entry by entry, and naming whatever is wrong with it.
+"""Reads the entries of `/e4.json`, and names everything that is wrong with them.
 
-Only `config.Config` imports this, and forgets it again: what runs once need not stay in memory.
+`fill` and the functions below it are the one place in the code for the default and the limits of each entry; what an
+entry means is in `firmware.config`. Only `config.Config` imports this module, and deletes it from memory again, so that
+it holds no heap while the board runs.
 """
 
 from e4._const import const
@@ -8,24 +10,29 @@ from firmware.filters import is_valid
 
 _MAX_PORT = const(65535)
 _MAX_TIME_SERVERS = const(8)
-_MAX_COMMAND_AGE = const(315360000)  # s: ten years; beyond, null says it more clearly
+_MAX_COMMAND_AGE = const(315360000)  # s: ten years; for longer, null says more clearly what is meant
 
 
 class _Entries:
-    """The entries of a JSON object. Each is taken out once; whatever is wrong goes to `problems`."""
+    """The entries of a JSON object. Each is taken out once, and what is wrong with it is added to `problems`."""
 
-    def __init__(self, entries: dict, where: str, problems: list) -> None:
+    def __init__(self, entries: dict, where: str, problems: list[str]) -> None:
+        # The entries that were not taken out yet.
         self._left = dict(entries)
+        # What comes before the name of an entry where it is named, such as "broker.".
         self._where = where
         self._problems = problems
 
     def report(self, entry: str, text: str) -> None:
+        """Add a line about an entry to the problems."""
         self._problems.append('"{}{}" {}'.format(self._where, entry, text))
 
     def take(self, entry: str):
+        """Take out an entry as it is; None if it is missing."""
         return self._left.pop(entry, None)
 
     def text(self, entry: str, needed: bool = False):
+        """Take out text that is not empty. The default is None, unless the entry is needed."""
         value = self.take(entry)
         if isinstance(value, str) and value:
             return value
@@ -34,6 +41,7 @@ class _Entries:
         return None
 
     def number(self, entry: str, default: int, least: int, most: int, nullable: bool = False):
+        """Take out an integer from `least` to `most`; null stays None if the entry is nullable."""
         value = self._left.pop(entry, default)
         if value is None and nullable:
             return None
@@ -43,13 +51,14 @@ class _Entries:
         return default
 
     def flag(self, entry: str) -> bool:
+        """Take out true or false. The default is false."""
         value = self._left.pop(entry, False)
         if not isinstance(value, bool):
             self.report(entry, "is neither true nor false")
         return value is True
 
     def part(self, entry: str, default: dict | None = None) -> "_Entries":
-        """Return the entries of an object in this one; it is needed unless there is a default."""
+        """Take out an object, and return its entries. It is needed unless there is a default."""
         value = self._left.pop(entry, default)
         if not isinstance(value, dict):
             self.report(entry, "is missing" if value is None else "is not an object")
@@ -57,13 +66,13 @@ class _Entries:
         return _Entries(value, entry + ".", self._problems)
 
     def finish(self) -> None:
-        """Name what nobody took."""
+        """Report the entries that nobody took out: they are not known."""
         for entry in self._left:
             self.report(entry, "is not a known entry")
 
 
 def fill(config, entries: dict) -> None:
-    """Give `config` what these entries say, or the defaults, and a line in its `problems` for all that is wrong."""
+    """Set the attributes of `config` from these entries or the defaults, and report to its `problems` what is wrong."""
     whole = _Entries(entries, "", config.problems)
     config.name = whole.text("name", True)
     wifi = whole.part("wifi")
@@ -116,11 +125,12 @@ def _read_time(config, whole: _Entries) -> None:
     config.max_command_age = whole.number("max_command_age", 600, 1, _MAX_COMMAND_AGE, True)
 
 
-def _time_servers(whole: _Entries, needed: bool) -> list:
+def _time_servers(whole: _Entries, needed: bool) -> list[str]:
+    """Return the time servers. At least one is needed, unless commands may set the clock."""
     single = whole.text("time_server")
     servers = whole.take("time_servers")
     if servers is None:
-        # Of two operators, and of two parts of the pool: none alone can set a board's clock.
+        # Two operators, and two parts of the pool: no one of them alone can set the clock of a board.
         default = ["0.pool.ntp.org", "time.cloudflare.com", "1.pool.ntp.org"]
         servers = default if single is None else [single]
     elif single is not None:
@@ -139,7 +149,7 @@ def _time_servers(whole: _Entries, needed: bool) -> list:
 
 
 def _is_server(server) -> bool:
-    """Tell whether this can be a time server: "host" or "host:port"; no IPv6, which a board may not have."""
+    """Tell whether this is "host" or "host:port". An IPv6 address is neither, and a board may not have IPv6."""
     host, colon, port = server.partition(":") if isinstance(server, str) else ("", "", "")
     if not host or " " in host:
         return False

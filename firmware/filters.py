@@ -1,4 +1,4 @@
-"""MQTT topic filters."""
+"""MQTT topic filters (MQTT 3.1.1 section 4.7)."""
 
 
 def matches(topic_filter: str, topic: str) -> bool:
@@ -16,9 +16,9 @@ def matches(topic_filter: str, topic: str) -> bool:
 
 
 def is_valid(topic_filter: str) -> bool:
-    """Tell whether this is a topic filter: 1 to 512 bytes, `#` alone at the end, `+` alone in its level."""
+    """Tell whether this is a valid topic filter: 1 to 512 bytes, `#` as the last level only, `+` as a whole level."""
     for level in topic_filter.split("/"):
         if len(level) > 1 and ("#" in level or "+" in level):
             return False
-    # 512 as for an E4 topic.
+    # A topic of E4 has 512 bytes at most as well.
     return 1 <= len(topic_filter.encode()) <= 512 and "#" not in topic_filter[:-1] and "\0" not in topic_filter

@@ -1,4 +1,4 @@
-"""What an application registers with its node, and how it is called."""
+"""The handlers that an application registers with its node, and how they are called."""
 
 import sys
 
@@ -9,24 +9,31 @@ from . import console, filters, inbox
 from .errors import LinkDown, describe
 from .ticks import ticks_diff, ticks_ms
 
-_MAX_CALLS = const(32)  # until everything else has its turn
+# The number of calls after which everything else has its turn: handlers may cause each other without an end.
+_MAX_CALLS = const(32)
 
 
 class Handlers:
-    """Functions of the application for what arrives, is typed, or is due. One that raises is reported, no more."""
+    """The functions of the application for what arrives, what is typed and what is due.
+
+    What a handler raises is printed on the console. It does not stop the node.
+    """
 
     def __init__(self, inbox: inbox.Inbox) -> None:
         self._inbox = inbox
         self._editor = console.LineEditor()
+        # The handler for typed lines, or None; `on_line` sets it.
         self._on_line = None
-        self._periodic: list = []  # [handler, period in ms, ms left until the next call]
+        # For each handler that is called periodically: [handler, period in ms, ms left until the next call].
+        self._periodic: list[list] = []
+        # The ticks at which `_call_periodic` last ran.
         self._last_tick = ticks_ms()
 
     def on(self, topic_filter: str | None = None):
         """Register `handler(topic, message)` for unprotected messages, and subscribe to `topic_filter`.
 
-        Without a topic filter the handler gets what arrives on every topic subscribed to. `topic` is text,
-        `message` bytes. Raises ValueError for what is no topic filter.
+        Without a topic filter, the handler is called for the messages of all topics that the node subscribes to.
+        `topic` is str, `message` is bytes. Raises ValueError if `topic_filter` is not valid.
         """
         if topic_filter is not None and not filters.is_valid(topic_filter):
             raise ValueError('"{}" is no topic filter'.format(topic_filter))
@@ -67,7 +74,11 @@ class Handlers:
         return register
 
     def _call_periodic(self, connected: bool) -> None:
-        """Count the time since the last call off all periods (one may be longer than ticks can tell) and call."""
+        """Call the handlers that are due, if the node is connected.
+
+        Each period is counted down by the time since the last call of this method, because a period may be longer than
+        the ticks of a board can measure.
+        """
         now = ticks_ms()
         passed = ticks_diff(now, self._last_tick)
         self._last_tick = now
@@ -78,7 +89,7 @@ class Handlers:
                 self._call(entry[0])
 
     def _call_waiting(self) -> None:
-        """Call the handlers of what has arrived, in order; some of what arrives meanwhile as well."""
+        """Call the handlers that wait, in order, and those of what arrives meanwhile."""
         for _ in range(_MAX_CALLS):
             if not self._has_room():
                 return
@@ -93,7 +104,7 @@ class Handlers:
         return True
 
     def _call(self, handler, *arguments) -> None:
-        """Call a handler of the application; report what it raises."""
+        """Call a handler, and report what it raises."""
         try:
             result = handler(*arguments)
             if hasattr(result, "send"):
@@ -102,11 +113,12 @@ class Handlers:
             report(error)
 
     def _begin(self, coroutine) -> None:
-        """Run what an `async def` handler returns, if that is possible here."""
+        """Start the coroutine of an `async def` handler. Only `firmware.aio` can; here TypeError is raised."""
         raise TypeError("an `async def` handler needs the Node of firmware.aio")
 
 
-def report(error) -> None:
+def report(error: Exception) -> None:
+    """Print what a handler has raised: an error of E4 or of the connection in one line, others with a traceback."""
     if isinstance(error, (e4.E4Error, LinkDown)):
         print("* not done:", describe(error))
     else:

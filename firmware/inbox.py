@@ -1,4 +1,4 @@
-"""What arrives: commands are applied and messages unprotected at once; the application hears of it in its turn."""
+"""What arrives from the broker: it is applied or unprotected at once, and handlers are called in their turn."""
 
 import gc
 
@@ -9,45 +9,56 @@ from . import console, filters
 from .errors import describe
 from .ticks import Deadline
 
-_AGAIN_MS = const(60000)  # until the broker is asked for a command again
-_MAX_WAITING = const(32)  # calls of handlers; more than brokers usually have in flight
-_MAX_COMMAND = const(128)  # bytes, more than any has
+# The time after which the board connects again to have a command delivered that it could not take.
+_AGAIN_MS = const(60000)
+# The number of calls of handlers that may wait: more messages than brokers usually have under way.
+_MAX_WAITING = const(32)
+# No command is longer than this, in bytes.
+_MAX_COMMAND = const(128)
 
 
 class Inbox:
-    """Calls of the application's handlers that wait for their turn: a handler may itself want to send something.
+    """The calls of handlers that wait for their turn. They wait because a handler may itself want to send something.
 
-    Their number and the bytes they hold are bounded. What finds no room is left as it is: unless it came with QoS 0,
-    the broker delivers it again after the next connection, and `wants_more` says when to have one.
+    Their number and the bytes that they hold are bounded. A message that finds no room is not acknowledged: unless it
+    came with QoS 0, the broker delivers it again after the next connection. `wants_more` says when to make one.
     """
 
     def __init__(self, client, clock, max_bytes: int) -> None:
         self._client = client
         self._clock = clock
         self._max_bytes = max_bytes
+        # The sum of the sizes of the arguments that wait.
         self._bytes = 0
-        self._calls: list = []  # (handler, size, arguments)
-        self._is_behind = False  # a message was left to the broker
-        self._redelivery: Deadline | None = None  # when it is to send a command again
+        # The calls that wait, as (handler, size of its arguments, its arguments).
+        self._calls: list[tuple] = []
+        # True if a message found no room and was left to the broker; `receive` sets it, `wants_more` clears it.
+        self._is_behind = False
+        # The time after which a command that could not be taken is to be delivered again, or None; `receive` sets it.
+        self._redelivery: Deadline | None = None
         self._receiving_topic = client.receiving_topic.encode() if client is not None else b""
-        self._topic = b""  # of the last message
-        self._name = ""  # the same as text for a person
-        self.handlers: list = []  # (topic filter or None, handler)
+        # The topic of the last message, and the same as text for a person: messages of one topic often follow each
+        # other, and the text is made once for them.
+        self._topic = b""
+        self._name = ""
+        # The handlers of the application, set by `firmware.handlers`: (topic filter or None, handler) for messages, and
+        # one each for everything as it arrives, for commands, and for what is refused.
+        self.handlers: list[tuple] = []
         self.on_raw = self.on_command = self.on_refused = None
 
-    def receive(self, topic: bytes, payload, size: int, qos: int, again: bool) -> bool:
+    def receive(self, topic: bytes, payload: memoryview | None, size: int, qos: int, again: bool) -> bool:
         """Take what has arrived, and return whether it is safe: a command is safe once it is in flash.
 
         Nothing is raised, because the link that calls this could not go on.
         """
-        if topic != self._topic:  # messages of one topic often follow each other
+        if topic != self._topic:
             self._name = console.text(topic)
             self._topic = topic
         name = self._name
         if payload is None:
             print("* skipped on {}: {} bytes are too much for this board (max_message)".format(name, size))
             return True
-        # A command needs hardly any room, and must not stay outside for as long as messages fill it.
+        # A command takes hardly any room, and must not be shut out for as long as messages fill the room.
         command = size <= _MAX_COMMAND and topic == self._receiving_topic
         if (self._bytes and self._bytes + size > self._max_bytes and not command) or (
             len(self._calls) >= (2 * _MAX_WAITING if command else _MAX_WAITING)
@@ -62,10 +73,10 @@ class Inbox:
                 self.call_later(self.on_raw, name, bytes(payload))
             self._unprotect(name, topic, payload)
         except e4.Replayed as error:
-            if not again or isinstance(error, e4.PerhapsReplayed):  # a copy is what the broker has announced
+            if not again or isinstance(error, e4.PerhapsReplayed):  # A copy that the broker has announced is no news.
                 self._refuse(name, error)
         except Exception as error:
-            # An authentic command that comes before its time, or that we cannot take, must not be lost.
+            # An authentic command that the board cannot take now, or that is ahead of its clock, must not be lost.
             if topic == self._receiving_topic and isinstance(
                 error, (e4.StoreError, e4.TimestampInFuture, e4.ClockNotSet, MemoryError)
             ):
@@ -75,7 +86,8 @@ class Inbox:
             self._refuse(name, error)
         return True
 
-    def _unprotect(self, name: str, topic: bytes, payload) -> None:
+    def _unprotect(self, name: str, topic: bytes, payload: memoryview) -> None:
+        """Unprotect a message or apply a command, tell the clock its time, and queue the calls of its handlers."""
         applied = self._client.applied
         try:
             message = self._client.unprotect(payload, topic)
@@ -83,7 +95,7 @@ class Inbox:
             gc.collect()
             message = self._client.unprotect(payload, topic)
         if message is None and self._client.applied == applied:
-            return  # a command that was applied before, which tells nothing of the time
+            return  # This command was applied before. An old one says nothing about the time now.
         self._clock.confirm(int.from_bytes(payload[:8], "little"))
         if message is not None:
             for topic_filter, handler in self.handlers:
@@ -98,7 +110,7 @@ class Inbox:
         self.call_later(self.on_refused or _print_refused, name, error)
 
     def call_later(self, handler, *arguments) -> None:
-        """Have a handler called in its turn."""
+        """Queue a call of a handler."""
         size = 0
         for argument in arguments:
             if isinstance(argument, (bytes, str)):
@@ -107,7 +119,7 @@ class Inbox:
         self._calls.append((handler, size, arguments))
 
     def wants_more(self) -> bool:
-        """Tell, once, that what was left to the broker may find room now, or a command what it lacked."""
+        """Tell whether a new connection would bring messages that were left to the broker. Each case is told once."""
         if self._redelivery is not None and self._redelivery.is_over():
             self._redelivery = None
             return True

@@ -1,8 +1,9 @@
-"""The session with the broker: `umqtt.simple`, as the stock firmware has it, writes our packets; every wait is ours.
+"""The MQTT session with the broker.
 
-Where `umqtt` would read, it waits for ever, or allocates what a packet announces, or loses its place in the stream.
-So it is given a wire that keeps what it writes and stops it where it begins to read. The signatures that differ
-between its versions (1.3.4 to 1.8.0: TLS, timeouts) are not used.
+The packets that we send are written by `umqtt.simple`, which is frozen into the stock firmware: its code takes no heap.
+Every wait is ours. Where `umqtt` reads, it would wait for ever, allocate as much as a packet announces, or lose its
+place in the stream. It is therefore given `_Wire` instead of a socket, which keeps what `umqtt` writes and raises where
+it begins to read. What differs between its versions 1.3.4 to 1.8.0 (parameters for TLS and timeouts) is not used.
 """
 
 from umqtt import simple
@@ -13,7 +14,7 @@ from . import packets
 from .errors import LinkDown, try_once
 from .ticks import Deadline
 
-# Kinds of packets: the high four bits of their first byte.
+# The kinds of packets are the high four bits of their first byte (MQTT 3.1.1 section 2.2.1).
 _CONNACK = const(0x20)
 _PUBLISH = const(0x30)
 _PUBACK = const(0x40)
@@ -23,11 +24,15 @@ _PUBCOMP = const(0x70)
 _SUBACK = const(0x90)
 _PINGRESP = const(0xD0)
 
-_LONGEST_WAIT = const(6)  # times the patience: for an answer that comes behind others
-_MAX_UNSENT = const(32)  # packets; beyond that nothing more is read, as it would have to be answered
-_MAX_RECEIVED = const(32)  # QoS 2 deliveries begun
-_REFUSED = const(0x80)
+# An answer may come behind others that the broker sends first: it has this many times the patience.
+_LONGEST_WAIT = const(6)
+# While this many packets wait to be sent, nothing more is read, because it would have to be answered.
+_MAX_UNSENT = const(32)
+# The number of QoS 2 deliveries that may be begun at the same time.
+_MAX_RECEIVED = const(32)
+_REFUSED = const(0x80)  # the return code of a SUBACK that refuses (section 3.9.3)
 _DUP = const(0x08)
+# The packet of ours that each kind of answer answers; any other kind answers a PINGREQ.
 _NAMES = {_CONNACK: "CONNECT", _PUBACK: "PUBLISH", _SUBACK: "SUBSCRIBE"}
 _CONNECT_ERRORS = const(
     (
@@ -38,14 +43,14 @@ _CONNECT_ERRORS = const(
         "wrong user name or password",
         "not authorised",
     )
-)  # section 3.2.2.3
+)  # what the return codes of a CONNACK mean (section 3.2.2.3)
 
 
 class Link:
-    """One MQTT session, kept by the broker while the board is away.
+    """One MQTT session, which the broker keeps while the board is away.
 
-    Nothing here ever waits. Open it on a stream that does not either, and call `step` again and again; a method that
-    raises LinkDown or OSError means that the connection is of no more use: `close` it.
+    No method waits. `open` it on a non-blocking stream, and call `step` again and again. If a method raises LinkDown or
+    OSError, the connection is of no more use: `close` it.
 
     `on_message(topic, payload, size, qos, again)` is called for each message that arrives. The payload is a view that
     is good during the call, or None if the message is too large. It returns True when the message is where it is
@@ -63,37 +68,51 @@ class Link:
         if config.status_topic:
             client.set_last_will(config.status_topic.encode(), b"offline", True, 1)
         client.wait_msg = self._wire.read  # type: ignore[method-assign]
+        # The client of umqtt, which writes CONNECT and PUBLISH; it never has a socket.
         self._client = client
         self.on_message = on_message
         self.on_subscription = on_subscription
+        # The time that the broker has for an answer, and the silence after which it is asked for one.
         self._patience_ms = config.patience * 1000
         self._idle_ms = config.keepalive * 1000 // 3
         self._reader = packets.PacketReader(config.max_message)
+        # The packet identifier given last; `_next_id` sets it.
         self._packet_id = 0
-        self._deliveries: list = []  # packet identifiers of QoS 2 deliveries that the broker has not released
-        self._silence = Deadline(0)  # since the broker was last heard
-        self._idle = Deadline(0)  # since we last sent something
+        # The packet identifiers of QoS 2 deliveries that the broker has not released. They outlive the connection.
+        self._deliveries: list[int] = []
+        # The time since the broker was last heard, since a packet was last queued, and since the queue was last empty.
+        self._silence = Deadline(0)
+        self._idle = Deadline(0)
         self._unsent_age = Deadline(0)
+        # The stream to the broker, or None; `open` and `close` set it.
         self.stream = None
         self._reset()
 
     def _reset(self) -> None:
-        self._unsent: list = []
-        self._pending: dict = {}  # kind of an answer: (packet identifier, deadline)
-        self._filters: list = []
-        self.is_connected = False  # the broker has accepted us
-        self.has_session = False  # it has kept our session
-        self.is_refused = False  # one of our subscriptions
-        self.has_more = False  # a packet, in the last step: there may be more
+        """Set what holds for one connection only."""
+        # The packets, or rests of packets, that the network has not taken yet.
+        self._unsent: list[bytes | bytearray | memoryview] = []
+        # For each kind of answer that the broker owes: the packet identifier, and the time that it has.
+        self._pending: dict[int, tuple[int, Deadline]] = {}
+        # The topic filters that the broker has not answered, in the order in which we subscribe to them.
+        self._filters: list[str] = []
+        # True once the broker has accepted us; `_take_connack` sets it.
+        self.is_connected = False
+        # True if the broker has kept our session; `_take_connack` sets it.
+        self.has_session = False
+        # True once the broker has refused one of our subscriptions; `_take_answer` sets it.
+        self.is_refused = False
+        # True if the last `step` took a packet, so that there may be more; `step` sets it.
+        self.has_more = False
 
     @property
     def is_up(self) -> bool:
-        """Whether messages can be sent: the broker has accepted us and answered all subscriptions."""
+        """Tell whether messages can be sent: the broker has accepted us and answered all subscriptions."""
         return self.is_connected and not self._filters
 
     @property
     def is_publishing(self) -> bool:
-        """Whether the message sent last is still on its way: to the network or, with QoS 1, to the broker."""
+        """Tell whether the last message is still on its way: to the network or, with QoS 1, to the broker."""
         return _PUBACK in self._pending or bool(self._unsent)
 
     def open(self, stream) -> None:
@@ -105,13 +124,17 @@ class Link:
         self._send(self._record(self._client.connect, False))
 
     def close(self) -> None:
+        """Close the stream. The session can be opened again on another one."""
         self._reset()
         stream, self.stream = self.stream, None
         if stream is not None:
             stream.close()
 
     def step(self) -> None:
-        """Send and receive what is possible now, one packet at most; see that the broker is alive."""
+        """Send what is possible now, take one packet at most, and check that the broker is alive.
+
+        Raises LinkDown, OSError.
+        """
         if self.stream is None:
             raise LinkDown("it failed while sending")
         self._flush()
@@ -131,9 +154,10 @@ class Link:
         self._subscribe_next()
 
     def publish(self, topic: bytes, payload: bytes, retain: bool, qos: int, packet_id: int = 0) -> int:
-        """Send a message, QoS 0 or 1, and return its packet identifier; `is_publishing` tells whether it is on its way.
+        """Send a message with QoS 0 or 1, and return its packet identifier. Raises LinkDown, OSError.
 
-        A message that another connection did not confirm keeps its `packet_id` (section 4.4).
+        `is_publishing` tells whether the message is still on its way. A message that an earlier connection did not
+        confirm is sent again under the same `packet_id` (section 4.4).
         """
         again = packet_id
         packet_id = packet_id or self._next_id()
@@ -150,7 +174,10 @@ class Link:
     # Sending
 
     def _record(self, method, *arguments) -> bytearray:
-        """Return what a method of umqtt writes until it begins to wait."""
+        """Return the packet that a method of umqtt writes before it begins to read.
+
+        The name `socket` in the module of umqtt is replaced meanwhile, because `connect` makes a socket of its own.
+        """
         wire = self._wire
         wire.written = bytearray()
         self._client.sock = wire
@@ -166,13 +193,15 @@ class Link:
         written, wire.written = wire.written, bytearray()
         return written
 
-    def _send(self, packet) -> None:
+    def _send(self, packet: bytes | bytearray) -> None:
+        """Queue a packet; `_flush` sends it."""
         if not self._unsent:
             self._unsent_age.restart(_LONGEST_WAIT * self._patience_ms)
         self._unsent.append(packet)
         self._idle.restart(self._idle_ms)
 
     def _flush(self) -> None:
+        """Send as much as the network takes. Raises LinkDown if it has taken nothing for too long."""
         while self._unsent:
             packet = self._unsent[0]
             n = try_once(self.stream.write, packet) or 0  # type: ignore[attr-defined]
@@ -186,11 +215,12 @@ class Link:
                 return
 
     def _next_id(self) -> int:
-        """Return a packet identifier: 1 to 65535 (section 2.3.1)."""
+        """Return the next packet identifier: 1 to 65535 (section 2.3.1)."""
         self._packet_id = self._packet_id % 0xFFFF + 1
         return self._packet_id
 
     def _subscribe_next(self) -> None:
+        """Send a SUBSCRIBE to the next topic filter, QoS 1 (section 3.8). That of umqtt fails above 122 bytes."""
         if self._filters:
             self._await(_SUBACK, self._next_id())
             topic_filter = self._filters[0].encode()
@@ -201,18 +231,19 @@ class Link:
     # Answers
 
     def _await(self, kind: int, packet_id: int) -> None:
+        """Note that the broker owes an answer of this kind."""
         self._silence.restart(self._patience_ms)
         self._pending[kind] = (packet_id, Deadline(_LONGEST_WAIT * self._patience_ms))
 
     def _check_answers(self) -> None:
-        """Raise LinkDown if the broker owes us an answer and is silent, or owes it for too long."""
+        """Raise LinkDown if the broker owes an answer and is silent, or has owed it for too long."""
         quiet = self._silence.is_over()
         for kind, (_, deadline) in self._pending.items():
             if quiet or deadline.is_over():
                 raise LinkDown("the broker does not answer our {}".format(_NAMES.get(kind, "PINGREQ")))
 
     def _keep_alive(self) -> None:
-        """Ping when either side has been idle for a while: a connection can die without a sign (section 3.12)."""
+        """Send a PINGREQ if one side has been silent for a while: connections can die without a sign (section 3.12)."""
         if not self.is_connected or _PINGRESP in self._pending:
             return
         if self._idle.is_over() or self._silence.elapsed() >= self._idle_ms:
@@ -220,6 +251,7 @@ class Link:
             self._send(b"\xc0\x00")
 
     def _settle(self, kind: int, packet_id: int) -> bool:
+        """Note that an answer has arrived; return False if none with this packet identifier was owed."""
         if self._pending.get(kind, (None,))[0] != packet_id:
             return False
         del self._pending[kind]
@@ -228,7 +260,7 @@ class Link:
     # Receiving
 
     def _take(self) -> None:
-        """Act on the packet that has arrived. What nobody waits for is ignored."""
+        """Act on the packet that has arrived. An answer that is not owed is ignored."""
         reader = self._reader
         if reader.kind == _CONNACK and _CONNACK in self._pending and len(reader.body) == 2:
             self._take_connack(reader.body[0], reader.body[1])
@@ -242,16 +274,18 @@ class Link:
             self._take_answer(reader.kind, reader.body[0] << 8 | reader.body[1])
 
     def _take_connack(self, session: int, code: int) -> None:
+        """Take the answer to our CONNECT (section 3.2). Raises LinkDown if the broker refuses us."""
         if code:
             reason = _CONNECT_ERRORS[code] if code < len(_CONNECT_ERRORS) else "code {}".format(code)
             raise LinkDown("the broker refuses us: {}".format(reason))
         self._settle(_CONNACK, 0)
         self.is_connected = True
         self.has_session = session & 1 == 1
-        if not self.has_session:  # it knows nothing of earlier deliveries, and may use their packet identifiers
+        if not self.has_session:  # It may use the packet identifiers of earlier deliveries again.
             self._deliveries = []
 
     def _take_answer(self, kind: int, packet_id: int) -> None:
+        """Take a PUBACK, a SUBACK or a PUBREL (sections 3.4, 3.9, 3.6)."""
         if kind == _PUBACK:
             self._settle(kind, packet_id)
         elif kind == _SUBACK and len(self._reader.body) > 2 and self._settle(kind, packet_id):
@@ -265,7 +299,7 @@ class Link:
             self._acknowledge(_PUBCOMP, packet_id)
 
     def _take_publish(self) -> None:
-        """Hand a message on, and acknowledge it once it is safe (sections 4.3, 4.4)."""
+        """Hand the message to `on_message`, and acknowledge it if it is safe (sections 4.3, 4.4)."""
         reader = self._reader
         if reader.qos == 2 and reader.packet_id in self._deliveries:
             taken = True
@@ -286,13 +320,14 @@ class Link:
 
 
 class _Stop(Exception):
-    """umqtt has written its packet and would now wait for the answer."""
+    """Raised where umqtt begins to read: it has written its packet, and would wait for the answer for ever."""
 
 
 class _Wire:
-    """What umqtt takes for the module `socket`, and for its socket: it keeps what is written."""
+    """Stands for the module `socket` and for its socket: it keeps what umqtt writes, and stops umqtt when it reads."""
 
     def __init__(self) -> None:
+        # What umqtt has written since `Link._record` last emptied it.
         self.written = bytearray()
 
     def socket(self, *_):
@@ -310,11 +345,11 @@ class _Wire:
         raise _Stop
 
     def connect(self, *_) -> None:
-        """The stream is connected, and never waits; whose it is closes it."""
+        """Do nothing: the stream is connected already, it never blocks, and the link closes it."""
 
     settimeout = setblocking = close = connect
 
 
 def _encode(text: str | None) -> bytes | None:
-    """umqtt measures in characters what it sends in bytes."""
+    """Return text as bytes. Of a str, umqtt would send the length in characters and not in bytes."""
     return text.encode() if text is not None else None

@@ -1,11 +1,11 @@
 """Freezes library and board application into a MicroPython image: `make BOARD=... FROZEN_MANIFEST=.../manifest.py`.
 
-MicroPython's build runs it (docs.micropython.org, "MicroPython manifest files"); it never goes to a board.
+The build of MicroPython runs this file (docs.micropython.org, "MicroPython manifest files"). It is not sent to boards.
 """
 
 # ruff: noqa: F821
 # mypy: ignore-errors
-# Both for `include` and `package`, which the build provides.
+# Neither ruff nor mypy knows `include` and `package`, which the build of MicroPython provides.
 
 import os
 

@@ -1,4 +1,4 @@
-"""MQTT 3.1.1 packets: taken apart as their bytes arrive, and the small ones that we send."""
+"""MQTT 3.1.1 packets from the broker, taken apart as their bytes arrive."""
 
 from e4._const import const
 
@@ -6,14 +6,17 @@ from .errors import LinkDown, try_once
 from .ticks import Deadline
 
 _PUBLISH = const(0x30)
-_MAX_TOPIC = const(512)  # bytes of a topic that are kept, as for an E4 topic
+# The bytes of a topic that are kept: the longest topic that E4 knows.
+_MAX_TOPIC = const(512)
 _MALFORMED = const("the broker sent a malformed packet")
-_BODY = const(4)  # bytes that are kept of any other packet
-_IN_TIME_MS = const(20000)  # for a whole packet, and one more for each byte: slower than 1 KB/s is no connection
+# The bytes that are kept of a packet that is no PUBLISH.
+_BODY = const(4)
+# The time for a whole packet, and one more millisecond for each of its bytes: below 1 KB/s there is no connection.
+_IN_TIME_MS = const(20000)
 
 
 class PacketReader:
-    """Takes packets from a stream that never waits, into one buffer that is allocated once.
+    """Takes packets from a non-blocking stream into a buffer that is allocated once.
 
     No packet makes the reader allocate: what does not fit into the buffer is read and dropped.
 
@@ -26,22 +29,29 @@ class PacketReader:
     def __init__(self, max_payload: int) -> None:
         self._max_payload = max_payload
         self._buffer = memoryview(bytearray(max(max_payload, _MAX_TOPIC + 2)))
-        self.is_alive = False  # a byte has arrived; whoever looks sets it back
+        # True once a byte has arrived; `_fill` sets it, the link clears it.
+        self.is_alive = False
+        # What the last packet says; see the docstring of the class.
         self.kind = self.qos = self.packet_id = self.size = 0
         self.may_repeat = False
         self.topic = b""
         self.payload: memoryview | None = None
         self.body = self._buffer[:0]
+        # The time by which the packet that has begun must be whole, or None between packets.
         self._deadline: Deadline | None = None
 
     def start(self, stream) -> None:
-        """Begin with the first packet of a new connection."""
+        """Begin with the first packet of a new connection on `stream`."""
         self._stream = stream
         self._deadline = None
         self._steps = self._packets()
 
     def step(self) -> bool:
-        """Read what there is; return True once a packet is whole. Raises LinkDown, OSError."""
+        """Read what there is, and return True once a packet is whole.
+
+        Raises LinkDown if the packet is malformed or does not end in time, or if the broker closed the connection, and
+        OSError if the stream fails.
+        """
         if next(self._steps):
             return True
         if self._deadline is not None and self._deadline.is_over():
@@ -49,7 +59,7 @@ class PacketReader:
         return False
 
     def _packets(self):
-        """Yield False whenever there is nothing more to read, and True for each packet."""
+        """A generator without an end: it yields False while there is nothing to read, and True for each packet."""
         while True:
             self._deadline = None
             yield from self._fill(1)
@@ -75,7 +85,7 @@ class PacketReader:
             yield True
 
     def _read_publish(self, first: int, size: int):
-        """Take the rest of a PUBLISH (section 3.3)."""
+        """A generator: it reads the rest of a PUBLISH (section 3.3), and yields False while it waits."""
         self.qos = first >> 1 & 3
         self.may_repeat = first & 9 != 0
         if self.qos == 3 or size < 2:
@@ -101,7 +111,10 @@ class PacketReader:
             self.payload = self._buffer[:size]
 
     def _fill(self, n: int, at: int = 0, step: int = 1):
-        """Read `n` bytes to the buffer, from `at` on; with a `step` of 0, all to the same place: they are forgotten."""
+        """A generator: it reads `n` bytes into the buffer from `at` on, and yields False while it waits.
+
+        With a `step` of 0 all bytes go to the same place, so that they are dropped.
+        """
         read = self._stream.readinto
         while n > 0:
             got = try_once(read, self._buffer[at : at + n])

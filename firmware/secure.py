@@ -1,4 +1,4 @@
-"""TLS to the broker. Its certificate must be signed by our CA, be for the host we asked for, and be valid now."""
+"""TLS to the broker. Its certificate must be signed by the given CA, be for the configured host, and be valid now."""
 
 import binascii
 
@@ -13,9 +13,9 @@ _END = const(b"-----END CERTIFICATE-----")
 
 
 def wrap(stream, host: str, ca: str):
-    """Return a TLS stream over a connected one. `ca` is the path of a certificate, DER or PEM.
+    """Return a TLS stream over a connected stream. `ca` is the path of the certificate of the CA, DER or PEM.
 
-    Raises LinkDown if it cannot be read or is no certificate; there is no connection without it.
+    Raises LinkDown if that file cannot be read or is no certificate. A connection without the check is never made.
     """
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
     context.verify_mode = tls.CERT_REQUIRED  # type: ignore[attr-defined]
@@ -30,14 +30,14 @@ def wrap(stream, host: str, ca: str):
 
 
 def refusal(error: Exception) -> str | None:
-    """Return why a certificate was refused, if that is what an exception of a TLS stream means."""
+    """Return why the certificate was refused, or None if an exception of a TLS stream means something else."""
     if isinstance(error, ValueError) or "X509" in str(error):
         return "the broker's certificate is refused: {}".format(str(error).strip())
     return None
 
 
 def der(certificate: bytes) -> bytes:
-    """Return the DER form of the one certificate in a file. Raises ValueError."""
+    """Return the DER form of a certificate, DER or PEM. Raises ValueError unless it is exactly one."""
     start = certificate.find(_BEGIN)
     if start < 0:
         return certificate

@@ -1,4 +1,8 @@
-"""Milliseconds that pass, for deadlines. Boards count them in a number that wraps; deadlines are of a day at most."""
+"""Milliseconds that pass, and deadlines.
+
+A board counts milliseconds in ticks that wrap after 12 days. A deadline may therefore be of a day at most, and one that
+is not looked at for days is wrong.
+"""
 
 import time
 
@@ -14,18 +18,21 @@ except ImportError:  # CPython
 
 
 class Deadline:
-    """A time by which something has to be done, whatever else happens meanwhile."""
+    """A span of time that has begun, in milliseconds. It is over whatever else happens meanwhile."""
 
     def __init__(self, milliseconds: int) -> None:
         self.restart(milliseconds)
 
     def restart(self, milliseconds: int) -> None:
+        """Let the span begin now, with this length."""
+        # The length of the span and the ticks at its beginning; only `restart` sets them.
         self._allowed = milliseconds
         self._start = ticks_ms()
 
     def elapsed(self) -> int:
-        """Return the milliseconds since it was set."""
+        """Return the milliseconds since the span began."""
         return ticks_diff(ticks_ms(), self._start)
 
     def is_over(self) -> bool:
+        """Tell whether the whole span has passed."""
         return self.elapsed() >= self._allowed

@@ -1,7 +1,4 @@
-"""A connection to the broker's machine, over TCP or TLS, that never waits.
-
-`open_stream` is a generator, as is all here that takes time: it yields while there is nothing to do, and returns.
-"""
+"""The stream to the machine of the broker, over TCP or TLS. Neither connecting nor using it blocks."""
 
 import select
 import socket
@@ -17,15 +14,16 @@ _TCP_NODELAY = const(1)
 
 
 def open_stream(host: str, port: int, ca: str | None, patience_ms: int):
-    """Return a stream connected to `host`, through TLS if there is the path of a CA certificate.
+    """A generator: it returns a non-blocking stream to `host`, and yields while it waits. Raises LinkDown, OSError.
 
-    The TLS handshake takes place with the first bytes sent and received. Raises LinkDown, OSError.
+    With `ca`, the path of the certificate of a CA, the stream is a TLS stream. The TLS handshake takes place with the
+    first bytes sent and received.
     """
     address = yield from dns.address(host, patience_ms)
     stream = yield from _connect(address, port, patience_ms)
     if ca is None:
         return stream
-    from . import secure  # noqa: PLC0415 (most boards do without, and have no memory to spare)
+    from . import secure  # noqa: PLC0415 (without TLS the module would only take heap)
 
     try:
         return secure.wrap(stream, host, ca)
@@ -35,16 +33,18 @@ def open_stream(host: str, port: int, ca: str | None, patience_ms: int):
 
 
 def _connect(address: str, port: int, patience_ms: int):
+    """A generator: it returns a stream that is connected over TCP, and yields while it waits."""
     stream = socket.socket()
     try:
         stream.setblocking(False)
-        try:  # small packets would wait until earlier ones are acknowledged: up to 0.2 s for each message
+        # Without TCP_NODELAY small packets wait until earlier ones are acknowledged: up to 0.2 s for each message.
+        try:
             stream.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
-        except (OSError, ValueError, AttributeError):  # not every port can, nor every socket
+        except (OSError, ValueError, AttributeError):  # Some ports of MicroPython and some sockets cannot.
             pass
         try_once(stream.connect, socket.getaddrinfo(address, port)[0][-1])
         deadline = Deadline(patience_ms)
-        while is_ready(stream, select.POLLOUT) is False:  # where it failed, the first use says why
+        while is_ready(stream, select.POLLOUT) is False:  # If connecting has failed, the first use raises why.
             if deadline.is_over():
                 raise LinkDown("the broker's machine does not answer")
             yield
@@ -55,8 +55,8 @@ def _connect(address: str, port: int, patience_ms: int):
 
 
 def is_ready(stream, event: int) -> bool | None:
-    """Tell whether a stream is ready; None if it cannot be polled, as a socket written in Python may be."""
-    poller = select.poll()  # of its own: one that has once refused a stream crashes
+    """Tell whether a stream is ready, or return None if it cannot be polled, as a socket written in Python."""
+    poller = select.poll()  # A poller that has refused a stream once crashes later, so it is not used again.
     try:
         poller.register(stream, event)
         return bool(poller.poll(0))

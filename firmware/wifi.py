@@ -1,4 +1,4 @@
-"""Joining a WiFi network, without waiting for it."""
+"""Joining a WiFi network without blocking the board."""
 
 import network
 
@@ -7,19 +7,22 @@ from e4._const import const
 from .errors import LinkDown
 from .ticks import Deadline
 
-_PATIENCE_MS = const(15000)
-_ATTEMPTS = const(5)  # that fail before the radio is switched off and on: it can get stuck
+_PATIENCE_MS = const(15000)  # the time for one attempt
+# The attempts that may fail before the radio is switched off and on, because it can get stuck.
+_ATTEMPTS = const(5)
 
+# The attempts that have failed since the last one that succeeded.
 _failures = 0
 
 
 def is_connected() -> bool:
+    """Tell whether the board is in a WiFi network."""
     return network.WLAN(network.STA_IF).isconnected()
 
 
 def join(ssid: str, password: str | None):
-    """Join the network and return our address: a generator that yields meanwhile. Raises LinkDown, OSError."""
-    global _failures  # noqa: PLW0603 (there is one radio)
+    """A generator: it joins the network, returns our address, and yields while it waits. Raises LinkDown, OSError."""
+    global _failures  # noqa: PLW0603 (a board has one radio)
     station = network.WLAN(network.STA_IF)
     if _failures >= _ATTEMPTS:
         station.active(False)
@@ -30,7 +33,7 @@ def join(ssid: str, password: str | None):
         _failures += 1
         try:
             station.connect(ssid, password)
-        except OSError:  # it is trying already
+        except OSError:  # The radio is still busy with another attempt.
             station.disconnect()
             raise LinkDown('WiFi "{}": the radio was busy'.format(ssid)) from None
         deadline = Deadline(_PATIENCE_MS)
@@ -45,6 +48,7 @@ def join(ssid: str, password: str | None):
 
 
 def _reason(status: int) -> str:
+    """Return what the status of the radio after an attempt means. Not all ports define all of them."""
     reasons = (
         ("STAT_NO_AP_FOUND", "no such network here"),
         ("STAT_WRONG_PASSWORD", "wrong password"),
