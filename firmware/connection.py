@@ -6,7 +6,7 @@ from errno import ECONNREFUSED, ECONNRESET
 from e4 import ClockNotSet
 from e4._const import const
 
-from . import dns, link, transport, wifi
+from . import dns, transport, wifi
 from .errors import LinkDown, describe
 from .ticks import Deadline
 
@@ -28,7 +28,7 @@ class Connection:
     which the broker delivers messages again that found no room.
     """
 
-    def __init__(self, config, clock, link: link.Link, topic_filters, on_lost, wants_more) -> None:  # noqa: PLR0913
+    def __init__(self, config, clock, link, topic_filters, on_lost, wants_more) -> None:  # noqa: PLR0913
         self._config = config
         self._clock = clock
         self._link = link

@@ -5,7 +5,7 @@ import sys
 import e4
 from e4._const import const
 
-from . import console, filters, inbox
+from . import console, filters
 from .errors import LinkDown, describe
 from .ticks import ticks_diff, ticks_ms
 
@@ -19,7 +19,7 @@ class Handlers:
     What a handler raises is printed on the console. It does not stop the node.
     """
 
-    def __init__(self, inbox: inbox.Inbox) -> None:
+    def __init__(self, inbox) -> None:
         self._inbox = inbox
         self._editor = console.LineEditor()
         # The handler for typed lines, or None; `on_line` sets it.

@@ -10,8 +10,8 @@ from umqtt import simple
 
 from e4._const import const
 
-from . import packets
 from .errors import LinkDown, try_once
+from .packets import PacketReader
 from .ticks import Deadline
 
 # The kinds of packets are the high four bits of their first byte (MQTT 3.1.1 section 2.2.1).
@@ -75,7 +75,7 @@ class Link:
         # The time that the broker has for an answer, and the silence after which it is asked for one.
         self._patience_ms = config.patience * 1000
         self._idle_ms = config.keepalive * 1000 // 3
-        self._reader = packets.PacketReader(config.max_message)
+        self._reader = PacketReader(config.max_message)
         # The packet identifier given last; `_next_id` sets it.
         self._packet_id = 0
         # The packet identifiers of QoS 2 deliveries that the broker has not released. They outlive the connection.

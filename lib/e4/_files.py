@@ -15,7 +15,8 @@ _ENOENT = const(2)
 _ENOSPC = const(28)
 _ENOTDIR = const(20)
 
-KEEPS_OLD_CONTENTS = not hasattr(os, "fsync")  # littlefs; nobody can tell what the disk of a PC keeps
+# On littlefs the blocks that keep old contents can be overwritten. Nobody can tell what the disk of a PC keeps.
+ON_LITTLEFS = not hasattr(os, "fsync")
 MAX_SIZE = const(40000)  # bytes of a file; a client writes a quarter of that at most
 _ZEROS = const(100)  # bytes; littlefs writes at least 28 more along with them, and its blocks have 4096
 REWRITES = 2 * 4096 // (_ZEROS + 28) + 2  # writes after which both blocks of a directory were erased
@@ -78,7 +79,7 @@ def exists(path: str) -> bool:
     return _try("read", os.stat, path) is not None
 
 
-if KEEPS_OLD_CONTENTS:  # littlefs has one user, and survives a power cut after a file is closed or renamed
+if ON_LITTLEFS:  # It has one user, and what is closed or renamed there survives a power cut.
     make_folder = os.mkdir
 
     def write(path: str, image: bytes | bytearray) -> None:

@@ -2,7 +2,7 @@
 
 from e4 import commands, errors, names, protection, records
 from e4._const import const
-from e4.recent_messages import COPY, RecentMessages
+from e4.recent_messages import RecentMessages
 from e4.siv import SIV, check_key
 
 _KEY_TRANSITION = const(3600)  # seconds for which a replaced topic key still unprotects
@@ -10,12 +10,13 @@ _REMEMBERED = const(256)  # accepted messages of which a copy is refused; each t
 _SENT = const(64)  # messages of our own that are remembered, so that no two of them are equal
 _CACHED_TOPICS = const(4)  # topics whose keys and cipher stay in memory; each takes about half a kilobyte
 _FOR_COMMANDS = const("our receiving topic has no key: it is for commands")
-# These are the opcodes of `commands`. A constant of another module would be looked up by its name at every use, which
-# takes bytes in the file that a board loads.
+# These are constants of `commands`, `protection` and `recent_messages`. A constant of another module would be looked up
+# by its name at every use, which takes bytes in the file that a board loads.
 _RESET_TOPICS = const(1)
 _SET_ID_KEY = const(2)
 _SET_TOPIC_KEY = const(3)
-_OVERHEAD = const(24)  # bytes of timestamp and tag, as in `protection`
+_COPY = const(1)  # what `RecentMessages.classify` returns for a copy
+_OVERHEAD = const(24)  # bytes of timestamp and tag
 
 
 def receive(  # noqa: PLR0913 (it stands between the host and a client, whose settings differ)
@@ -121,9 +122,7 @@ class Client:
             identity = identity[:4] + (b"" if wanted == standard else wanted,)
         self._floor = records.get_commands(store)[0]
         if identity != before:
-            changes: dict[bytes, bytes | None] = {}
-            records.put_identity(changes, identity)
-            store.commit(changes)
+            store.commit(records.put_identity({}, identity))
         self._receiving = identity[4] or standard
         self.receiving_topic = self._receiving.decode()
 
@@ -173,7 +172,7 @@ class Client:
         while True:
             payload = protection.seal(siv, message, timestamp)
             verdict = self._sent.classify(payload)
-            if verdict != COPY:
+            if verdict != _COPY:
                 break
             timestamp -= 1
             earlier = True
@@ -243,7 +242,8 @@ class Client:
         """Apply the command in a payload, unless it is a copy of one of the last commands. Raises as `unprotect`."""
         if len(payload) <= _OVERHEAD:
             raise errors.TooShort("a command of {} bytes".format(len(payload)))
-        timestamp, mark = records.identify(payload)
+        timestamp = int.from_bytes(payload[:8], "little")
+        mark = bytes(payload[8:16])  # the first half of the tag
         last, marks = records.get_commands(self._store)
         if timestamp == last and mark in marks:
             # Nobody has verified this payload, and nobody needs to: whoever copies the timestamp and half of the tag of
@@ -271,9 +271,7 @@ class Client:
             raise errors.Replayed("older than the last command applied")
         if timestamp > last:
             marks = b""
-        changes: dict[bytes, bytes | None] = {}
-        records.put_commands(changes, timestamp, marks + mark)
-        self._apply(command, key, changes)
+        self._apply(command, key, records.put_commands(timestamp, marks + mark))
 
     def _check_age(self, payload: bytes) -> None:
         """Raise TimestampInFuture, TimestampTooOld or ClockNotSet if a command cannot be applied now."""

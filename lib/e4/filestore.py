@@ -161,7 +161,7 @@ class FileStore:
         """
         replaced = list(self._replaced)
         for name in changes:
-            if files.KEEPS_OLD_CONTENTS and name not in replaced and files.exists(self._place(name)[1]):
+            if files.ON_LITTLEFS and name not in replaced and files.exists(self._place(name)[1]):
                 replaced.append(name)
         return replaced
 
@@ -191,7 +191,7 @@ class FileStore:
                 folder, path = self._place(name)
                 if files.exists(folder):  # a sweep may have removed it since, if it was empty
                     yield from _erase(_next_to(path))
-            if files.KEEPS_OLD_CONTENTS:
+            if files.ON_LITTLEFS:
                 yield from _erase(self._draft)
             if self._mark and not (self._sweeps or self._replaced):
                 self._settle()
@@ -211,7 +211,7 @@ class FileStore:
         # One file of zeros in every pair of blocks. Without it, littlefs would give a pair away whose last file is
         # removed, and old contents would stay in its blocks.
         places = []
-        if files.KEEPS_OLD_CONTENTS:
+        if files.ON_LITTLEFS:
             places = [_next_to(folder + "/" + name) for name in names if len(name) % 2 == 0][::_IN_A_BLOCK]
         for path in places:
             files.write_zeros(path)
@@ -283,7 +283,7 @@ class FileStore:
                 continue
             path = self._place(name)[1]
             if files.exists(path):
-                if files.KEEPS_OLD_CONTENTS:
+                if files.ON_LITTLEFS:
                     files.write_zeros(_next_to(path))  # now, while it surely comes into the same blocks
                 files.remove(path)
         self._changes = {}

@@ -5,7 +5,7 @@ from e4.errors import PerhapsReplayed, Replayed
 from e4.loops import add_to_ring, find_in_ring
 
 # What `classify` returns for a payload that is not certainly new. For a new one it returns 0.
-COPY = const(1)  # it is remembered
+_COPY = const(1)  # it is remembered
 _OLDER = const(2)  # its timestamp is earlier than the latest one that was forgotten, so it may be a copy
 _SAME_SECOND = const(3)  # its timestamp equals the latest one that was forgotten
 
@@ -44,7 +44,7 @@ class RecentMessages:
         verdict = find_in_ring(self._ring, payload)
         if not verdict:
             return
-        if verdict == COPY:
+        if verdict == _COPY:
             raise Replayed("a copy of a message that was accepted before")
         if verdict == _OLDER or not 0 <= now - int.from_bytes(payload[:8], "little") <= _BURST:
             raise PerhapsReplayed("it may be a copy: more has arrived since than is remembered")

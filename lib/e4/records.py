@@ -6,7 +6,8 @@ There are three kinds. All numbers are little-endian, and times are in Unix seco
                     all zero if there is none), and then the receiving topic, if it is not the standard one
     "t" and a hash  the keys of a topic, under the 16-byte hash of that topic: key (32); after a change of the key also
                     the previous key (32) and the time of the change (8)
-    "c"             the last commands: their timestamp (8), and the mark (8) of each command applied with that timestamp
+    "c"             the last commands: their timestamp (8), and the mark (8) of each command applied at that
+                    time: the first half of its tag
 
 The name "c" has one byte, because a store writes such records with every commit: a command and the proof that it was
 applied must be written together, because a power cut between the two would lose one of them.
@@ -52,10 +53,13 @@ def get_identity(store, new: bool = False) -> tuple[bytes, bytes, bytes, bytes |
     return record[:_ID_KEY], key, record[_FINGERPRINT:_PREVIOUS], previous, record[_RECEIVING_TOPIC:]
 
 
-def put_identity(changes: dict[bytes, bytes | None], identity: tuple[bytes, bytes, bytes, bytes | None, bytes]) -> None:
-    """Add the record of an identity, whose fields are those of `get_identity`."""
+def put_identity(
+    changes: dict[bytes, bytes | None], identity: tuple[bytes, bytes, bytes, bytes | None, bytes]
+) -> dict[bytes, bytes | None]:
+    """Add the record of an identity, whose fields are those of `get_identity`, and return the changes."""
     client_id, key, fingerprint, previous, receiving_topic = identity
     changes[_IDENTITY] = client_id + key + fingerprint + (previous or bytes(32)) + receiving_topic
+    return changes
 
 
 def get_topic(store, hashed: bytes) -> tuple[bytes, bytes | None, int] | None:
@@ -98,13 +102,8 @@ def get_commands(store) -> tuple[int, bytes]:
     return int.from_bytes(record[:_MARKS], "little"), record[_MARKS:]
 
 
-def put_commands(changes: dict[bytes, bytes | None], timestamp: int, marks: bytes) -> None:
-    """Add the record of the last commands. Raises StoreError for more than 1024 marks."""
+def put_commands(timestamp: int, marks: bytes) -> dict[bytes, bytes | None]:
+    """Return changes with the record of the last commands. Raises StoreError for more than 1024 marks."""
     if len(marks) > _MARKS * _MAX_MARKS:
         raise StoreError("too many commands in one second; the later ones were not applied")
-    changes[_COMMANDS] = timestamp.to_bytes(8, "little") + marks
-
-
-def identify(payload: bytes) -> tuple[int, bytes]:
-    """Return the timestamp and the mark of a command, of which only the first 16 bytes count."""
-    return int.from_bytes(payload[:8], "little"), bytes(payload[8:16])
+    return {_COMMANDS: timestamp.to_bytes(8, "little") + marks}

@@ -4,9 +4,11 @@ import os
 
 import e4
 from e4 import commands
-from e4.recent_messages import COPY, RecentMessages
+from e4.recent_messages import RecentMessages
 from helpers.portable.client_bench import ID, ID_KEY, KEY_A, KEY_B, KEY_C, TOPIC, Bench
 from helpers.portable.support import Clock, raises
+
+_COPY = 1  # what `RecentMessages.classify` returns for a copy
 
 
 class Recorder:
@@ -212,15 +214,15 @@ def test_the_memory_holds_just_what_it_was_given():
     copies = RecentMessages(5)
     payloads = [i.to_bytes(8, "little") + os.urandom(8) for i in range(40)]
     for i, payload in enumerate(payloads):
-        assert copies.classify(payload) != COPY
+        assert copies.classify(payload) != _COPY
         copies.add(payload)
         for j in range(i + 1):
-            assert (copies.classify(payloads[j]) == COPY) == (j > i - 5)
+            assert (copies.classify(payloads[j]) == _COPY) == (j > i - 5)
     last = payloads[-1]
-    assert copies.classify(bytes((last[0] ^ 0x80,)) + last[1:]) != COPY
-    assert copies.classify(last[:3] + bytes((last[3] ^ 0x80,)) + last[4:]) != COPY
-    assert copies.classify(last[:15] + bytes((last[15] ^ 0x80,))) != COPY
-    assert copies.classify(memoryview(last + b"ciphertext")) == COPY
+    assert copies.classify(bytes((last[0] ^ 0x80,)) + last[1:]) != _COPY
+    assert copies.classify(last[:3] + bytes((last[3] ^ 0x80,)) + last[4:]) != _COPY
+    assert copies.classify(last[:15] + bytes((last[15] ^ 0x80,))) != _COPY
+    assert copies.classify(memoryview(last + b"ciphertext")) == _COPY
 
 
 def test_what_can_no_longer_be_told_apart_is_not_sent():

@@ -283,7 +283,7 @@ def test_cleaning_up_that_fails_forgets_nothing_that_was_replaced():
 
 
 def _check_failing_tidy(error, meanwhile):
-    real, keeps = _files.write_zeros, _files.KEEPS_OLD_CONTENTS
+    real, keeps = _files.write_zeros, _files.ON_LITTLEFS
     written = []
     expected = (e4.StoreError, MemoryError)
 
@@ -295,7 +295,7 @@ def _check_failing_tidy(error, meanwhile):
         heap_lock()  # not even for what is done about it there is memory
         raise error
 
-    _files.KEEPS_OLD_CONTENTS = True  # on a PC as well
+    _files.ON_LITTLEFS = True  # on a PC as well
     try:
         store = _filled()
         while store.tidy():  # what the tests before have left
@@ -315,7 +315,7 @@ def _check_failing_tidy(error, meanwhile):
         while store.tidy():
             pass
     finally:
-        _files.write_zeros, _files.KEEPS_OLD_CONTENTS = real, keeps
+        _files.write_zeros, _files.ON_LITTLEFS = real, keeps
     assert failed
     folder = [path for path in written if path.startswith(_PATH + ".d/")]
     assert len(folder) >= _files.REWRITES
