@@ -1,13 +1,13 @@
-"""Runs at every reset, before `main.py`, and when a tool opens the serial port: keep it quick."""
+"""Runs at every reset, before `main.py`, and when a tool opens the serial port. It must be quick."""
 
 import gc
 import os
 
 
 def _finish_deployment():
-    """Carry out what a deployment was about to do when it was cut short, so that two versions never mix.
+    """Finish a deployment that was cut short, so that two versions never mix.
 
-    `/e4.update` is there only then. A line of it is "+path": `path.new` takes that name; or "-path": it goes.
+    Only then is there `/e4.update`. Its lines are "+path" (rename `path.new` to `path`) and "-path" (remove it).
     """
     try:
         with open("/e4.update") as file:
@@ -22,12 +22,12 @@ def _finish_deployment():
             else:
                 os.remove(path)
         except OSError as error:
-            if error.errno != 2:  # done already
+            if error.errno != 2:  # ENOENT: it was done before
                 raise
     os.remove("/e4.update")
 
 
 _finish_deployment()
 del _finish_deployment
-# Collect before the heap is full of garbage: less fragmentation in the months that a board runs.
+# To collect before the heap is full of garbage keeps it from fragmenting over months.
 gc.threshold(32768)

@@ -1,7 +1,7 @@
 """The application of this board, and yours to edit.
 
-As it stands it is a chat client: a line typed on the serial console is protected and published on the first
-configured topic, and what arrives is printed, raw and unprotected.
+It is a chat client: a line typed on the serial console is published on the first configured topic, and what arrives
+is printed, raw and unprotected.
 """
 
 import time
@@ -9,34 +9,34 @@ import time
 from firmware.console import shown, text
 from firmware.node import Node
 
-READING_TOPIC = None  # such as "sensors/lab/uptime": a reading is published there every minute
+READING_TOPIC = None  # such as "sensors/lab/uptime": a reading goes there every minute
 
 node = Node()
 CHAT_TOPIC = node.topics[0] if node.topics else None
 
 
 @node.on_raw
-def raw(topic, payload):
+def print_raw(topic, payload):
     print("< received raw message on {}: {}".format(topic, shown(payload)))
 
 
 @node.on()
-def received(topic, message):
+def print_message(topic, message):
     print("< unprotected message:", text(message))
 
 
 @node.on_command
-def steered():
+def print_command():
     print("< unprotected message:")
 
 
 @node.on_refused
-def refused(topic, error):
+def print_refusal(topic, error):
     print("failed to unprotect message:", error)
 
 
 @node.on_line
-def typed(line):
+def send_line(line):
     if CHAT_TOPIC:
         if node.publish(CHAT_TOPIC, line):
             print("> message published successfully")
@@ -45,7 +45,7 @@ def typed(line):
 
 
 @node.every(60)
-def reading():
+def publish_reading():
     if READING_TOPIC:
         node.publish(READING_TOPIC, "up for {} s".format(time.ticks_ms() // 1000))
 

@@ -1,20 +1,22 @@
 """The time of a board, and how far it can be trusted.
 
     clock = Clock(config)
-    clock.raise_floor(timestamp)   at start and after each command: the time of the last authentic command
-    if clock.is_due():                often, from the main loop: also keeps count where ticks wrap
-        yield from clock.synchronise()  asks the time servers; raises TimeServerError (an OSError): what is wrong
-    clock()                        Unix seconds that have surely begun; raises e4.ClockNotSet
-    clock.confirm(timestamp)       an authentic message or command was fresh by this clock
-    clock.weigh(timestamp)      an authentic command is ahead of it, or met no time: True if that set the clock
-    clock.trust, clock.why         UNSET, COMMANDED, NETWORK or CONFIRMED; a sentence for the console
+    clock.raise_floor(timestamp)    at the start and after each command: the time of the last authentic command
+    if clock.is_due():              often, from the main loop, because this also counts the ticks before they wrap
+        yield from clock.synchronise()   asks the time servers; raises TimeServerError (an OSError)
+    clock()                         the Unix seconds that have surely begun; raises e4.ClockNotSet
+    clock.confirm(timestamp)        an authentic message or command was fresh by this clock
+    clock.weigh(timestamp)          an authentic command is ahead of the clock, or the clock is not set
+    clock.trust, clock.why          UNSET, COMMANDED, NETWORK or CONFIRMED; a sentence for the console
 
-UNSET      Nobody has said what time it is.
-COMMANDED  A command did (`time_from_commands`), since no time server would: it may be later, it is not earlier.
+UNSET      The time is not known.
+COMMANDED  An authentic command has set the clock (`time_from_commands`), because no time server answered. The true time
+           may be later. It is not earlier.
 NETWORK    Two time servers agreed, or the only one that is configured answered. SNTP is not authenticated: whoever
            controls the network can claim any time that is not before the last authentic command (the floor).
-CONFIRMED  What holders of our keys sent agreed with it since. The network may then move the clock by more than the
-           tolerance only after saying so for an hour; an authentic command ahead of the clock ends that.
+CONFIRMED  Since then, messages or commands from holders of our keys agreed with the clock. The network can move it by
+           more than the tolerance only after it has claimed the other time for an hour. An authentic command that is
+           ahead of the clock takes the confirmation away.
 """
 
 import os
@@ -31,86 +33,109 @@ COMMANDED = const(1)
 NETWORK = const(2)
 CONFIRMED = const(3)
 
-_DRIFT = const(20000)  # a crystal is off by one part in this (50 ppm): twice what that of an ESP32 module may be
-_ADVANCE_MS = const(1 << 20)  # ticks are counted off at least this often; they wrap after 2^30 ms on a board
-_PERIOD_MS = const(3600000)  # between synchronisations
-_RETRY_MS = const(15000)  # after a failure; doubled up to the period (RFC 4330 section 10: never less than 15 s)
-_HURRY_MS = const(60000)  # since the last attempt, when a command contradicts the clock
-_PATIENCE_MS = const(3600000)  # for which the network must claim what contradicts a confirmed clock
-_LATEST = const(2840140800)  # 2060-01-01: from later times on `time.gmtime` of a board overflows
+# A crystal is off by up to one part in this number (50 ppm): twice what that of an ESP32 module may be off by.
+_DRIFT = const(20000)
+# The ticks are counted at least this often, because they wrap after 2^30 ms on a board.
+_ADVANCE_MS = const(1 << 20)
+# The time between two synchronisations.
+_PERIOD_MS = const(3600000)
+# The time until the next attempt after a failure. It doubles up to the period (RFC 4330 section 10: at least 15 s).
+_RETRY_MS = const(15000)
+# The time between two attempts when a command contradicts the clock.
+_HURRY_MS = const(60000)
+# The time for which the network must claim a time that contradicts a confirmed clock before it is believed.
+_PATIENCE_MS = const(3600000)
+# 2060-01-01, in Unix seconds. From later times on, `time.gmtime` of a board overflows.
+_LATEST = const(2840140800)
 
 
 class TimeRefused(TimeServerError):
-    """The time servers agreed on a time that is not to be believed. The clock goes on as it was."""
+    """The time servers agree on a time that the clock does not believe. The clock goes on as it was."""
 
 
 def _print(text: str) -> None:
+    """Print what the clock reports."""
     print("* clock:", text)
 
 
 class Clock:
     """Takes `time_servers`, `time_from_commands` and `future_tolerance` from a `Config`.
 
-    The time is kept as a span: it is not before `_seconds` and `_millis`, nor more than `_width` ms after, as of the
-    tick `_ticks`. What grows with time is kept as ages in ms, counted off together in `_advance`.
+    The time is kept as a span: at the tick `_ticks` it was not before `_seconds` and `_millis`, and not more than
+    `_width` ms later. Spans of time are kept as ages in ms that `_advance` counts up, because the ticks wrap.
     """
 
     def __init__(self, config, servers: TimeServers | None = None, rtc=None, ticks=time, report=_print) -> None:
+        # UNSET, COMMANDED, NETWORK or CONFIRMED.
         self.trust = UNSET
         self._servers = TimeServers(config.time_servers) if servers is None else servers
         self._from_commands = config.time_from_commands
-        self._tolerance = config.future_tolerance * 1000 + TOLERANCE_MS  # ms
+        # What a message or command may be ahead of the clock, and what two time servers may differ by (ms).
+        self._tolerance = config.future_tolerance * 1000 + TOLERANCE_MS
         self._rtc = KeptTime() if rtc is None else rtc
         self._time = ticks
         self._report = report
+        # Why the time is not known; `synchronise` and `_lose` set it.
         self._problem = "no time server has been asked"
+        # The span of the time, as of the tick `_ticks`; see the docstring of the class.
         self._ticks = ticks.ticks_ms()
         self._seconds = self._millis = self._width = 0
-        self._floor = 0  # s: the time of the last command
-        self._proof = 0  # ms: the time of authentic traffic, by now at least `_proof_age` ms ago
+        # The time of the last command, in Unix seconds; `raise_floor` sets it.
+        self._floor = 0
+        # The latest time of authentic traffic in Unix milliseconds, and its age at least; `_prove` sets them.
+        self._proof = 0
         self._proof_age = 0
-        self._confirmed_at = 0  # s: the time of the last message; many have the same
-        self._claim: int | None = None  # ms: what the network claims against a confirmed clock
+        # The time of the last message that `confirm` took, in Unix seconds: many messages have the same.
+        self._confirmed_at = 0
+        # The time in Unix milliseconds that the network claims against a confirmed clock, or None, and the age of the
+        # claim; `_judge` sets them.
+        self._claim: int | None = None
         self._claim_age = 0
-        self._attempt_age = 0  # ms since the last attempt to synchronise
-        self._wait = 0  # ms until the next one
+        # The time since the last attempt to synchronise, and from then until the next one (ms).
+        self._attempt_age = 0
+        self._wait = 0
+        # The attempts that have failed since the last one that succeeded.
         self._failures = 0
         self._restore()
 
     def __call__(self) -> int:
-        """Return Unix seconds: the lower end of what is possible, since the Go client tolerates no future at all."""
+        """Return the Unix time in seconds. Raises ClockNotSet.
+
+        It is the lower end of what is possible, because the Go client refuses messages that are ahead of its clock.
+        """
         passed = self._elapsed()
         if self.trust == UNSET:
             raise ClockNotSet(self.why)
         now = self._seconds + (self._millis + _at_least(passed)) // 1000
-        # C2's clock may be ahead of ours: to run after it would put what we send into the future.
+        # A floor that is ahead by no more than the tolerance is not shown: the clock of C2 may be ahead of the true
+        # time, and our messages would then be ahead as well.
         return now if now >= self._floor - self._tolerance // 1000 else self._floor
 
     @property
     def why(self) -> str:
-        """Why the time is not known, or whose it is."""
+        """Return why the time is not known, or where it comes from, as text for a person."""
         if self.trust == UNSET:
             return "the time is not known: " + self._problem
         whose = ("", "from a command, no time server answers", "from time servers", "from time servers and confirmed")
         return "the time is {}; within {} s".format(whose[self.trust], self._width // 1000 + 1)
 
-    # What is known from others
+    # What others say of the time
 
     def is_due(self) -> bool:
-        """Tell whether it is time to synchronise."""
+        """Tell whether to synchronise now. This also counts the ticks before they wrap."""
         return self._attempt_age + self._elapsed() >= self._wait
 
     def synchronise(self):
-        """Ask the time servers; a generator that yields while it waits.
+        """A generator: it asks the time servers and sets the clock, and yields while it waits.
 
-        Raises TimeServerError if they do not answer or agree, TimeRefused if what they agree on cannot be.
+        Raises TimeServerError if they do not answer or do not agree, TimeRefused if the clock does not believe them.
         """
         try:
             answer = yield from self._servers.ask()
             self._advance()
             passed = self._time.ticks_diff(self._ticks, answer.ticks)
             self._adopt(answer.lower + passed, answer.upper + passed)
-        except Exception as error:  # want of memory as well: to ask again at once would not help
+        except Exception as error:  # After lack of memory as well, to ask again at once would not help.
             self._advance()
             self._problem = str(error) or type(error).__name__
             self._wait = min(_RETRY_MS << min(self._failures, 8), _PERIOD_MS)
@@ -121,10 +146,14 @@ class Clock:
             self._failures = 0
         finally:
             self._attempt_age = 0
-            self._wait += self._wait * os.urandom(1)[0] >> 10  # a fleet that was switched on at once spreads out
+            # Up to a quarter is added, so that the boards of a fleet do not all ask at the same time.
+            self._wait += self._wait * os.urandom(1)[0] >> 10
 
     def raise_floor(self, timestamp: int) -> None:
-        """Show and believe no time before `timestamp` (Unix seconds), beyond the tolerance: a command was made then."""
+        """Note the time of an authentic command (Unix seconds).
+
+        From now on the clock does not show or believe an earlier time, apart from the tolerance.
+        """
         self._advance()
         self._floor = max(self._floor, timestamp)
         self._prove(timestamp)
@@ -134,22 +163,22 @@ class Clock:
             self._lose("what was kept of it is older than the last command")
 
     def confirm(self, timestamp: int) -> None:
-        """Note that an authentic message or command of that time (Unix seconds) was fresh."""
+        """Note that an authentic message or command of this time (Unix seconds) was fresh."""
         if timestamp == self._confirmed_at and self.trust == CONFIRMED:
             return
         self._confirmed_at = timestamp
         behind = self._lower() + _at_least(self._elapsed()) - timestamp * 1000
-        if behind > self._tolerance:  # late, which is allowed, but it says nothing of the time
+        if behind > self._tolerance:  # It was late, which is allowed, and says nothing about the time now.
             return
         self._prove(timestamp)
         if self.trust == NETWORK:
             self.trust = CONFIRMED
 
     def weigh(self, timestamp: int) -> bool:
-        """Consider an authentic command that is ahead of the clock, or met none; return whether it set the clock.
+        """Weigh the time of an authentic command that is ahead of the clock; return whether it has set the clock.
 
-        It does if the configuration allows it (`time_from_commands`), time servers were asked in vain, and nothing
-        better is known. Otherwise it makes a clock that it contradicts ask the time servers soon.
+        It sets the clock if the configuration allows it (`time_from_commands`), the time servers were asked in vain,
+        and no better time is known. Otherwise it makes a clock that it contradicts ask the time servers soon.
         """
         self._advance()
         if self.trust >= NETWORK:
@@ -170,12 +199,12 @@ class Clock:
         return True
 
     def _adopt(self, lower: int, upper: int) -> None:
-        """Adopt the span that the time servers agree on, or raise TimeRefused."""
+        """Set the clock to the span (Unix ms) that the time servers agree on, or raise TimeRefused."""
         proved = self._proof + self._proof_age
         if upper + self._tolerance < proved:
             text = "the time servers agree on a time {} s before that of authentic traffic: they are wrong or lie"
             raise TimeRefused(text.format((proved - upper) // 1000))
-        step = max(lower - self._upper(), 0) + min(upper - self._lower(), 0)  # 0: the spans meet
+        step = max(lower - self._upper(), 0) + min(upper - self._lower(), 0)  # ms; 0 if the spans overlap
         trust = NETWORK
         if self.trust == CONFIRMED:
             if abs(step) > self._tolerance:
@@ -188,7 +217,7 @@ class Clock:
         self._set(lower, upper - lower, trust)
 
     def _judge(self, lower: int, step: int) -> None:
-        """Return if the network has claimed this for long enough; else remember the claim and raise TimeRefused."""
+        """Return if the network has claimed this time for long enough; else note the claim and raise TimeRefused."""
         if self._claim is None or abs(self._claim + self._claim_age - lower) > self._tolerance:
             self._claim, self._claim_age = lower, 0
         elif self._claim_age >= _PATIENCE_MS:
@@ -199,19 +228,22 @@ class Clock:
     # The span
 
     def _lower(self) -> int:
+        """Return the lower end of the span in Unix milliseconds, as of the tick `_ticks`."""
         return self._seconds * 1000 + self._millis
 
     def _upper(self) -> int:
+        """Return the upper end of the span in Unix milliseconds, as of the tick `_ticks`."""
         return self._lower() + self._width
 
     def _set(self, lower: int, width: int, trust: int) -> None:
+        """Set the span (Unix ms) and the trust, and keep both over a reset."""
         self._seconds, self._millis = divmod(lower, 1000)
         self._width = width
         self.trust = trust
         self._rtc.keep(lower, width, trust)
 
     def _restore(self) -> None:
-        """Go on with what was kept over a reset, however well confirmed it was, as what the network said."""
+        """Go on with the time that was kept over a reset. A confirmation is not kept: the trust is NETWORK at most."""
         kept = self._rtc.read()
         if kept is None:
             return
@@ -224,6 +256,7 @@ class Clock:
         self.trust = min(trust, NETWORK)
 
     def _lose(self, problem: str) -> None:
+        """Forget the time, say why, and have the time servers asked at once."""
         self.trust = UNSET
         self._claim = None
         self._problem = problem
@@ -231,6 +264,7 @@ class Clock:
         self._report(self.why)
 
     def _prove(self, timestamp: int) -> None:
+        """Note the time of authentic traffic (Unix seconds) if it is later than what was noted before."""
         if timestamp * 1000 > self._proof + self._proof_age:
             self._proof = timestamp * 1000
             self._proof_age = -_at_least(self._elapsed())
@@ -238,7 +272,7 @@ class Clock:
     # Ticks
 
     def _elapsed(self) -> int:
-        """Return the ms since the span was brought up to date, and do that long before the ticks wrap."""
+        """Return the milliseconds since `_advance` was called last, and call it again long before the ticks wrap."""
         passed = self._time.ticks_diff(self._time.ticks_ms(), self._ticks)
         if 0 <= passed < _ADVANCE_MS:
             return passed
@@ -246,7 +280,10 @@ class Clock:
         return 0
 
     def _advance(self) -> None:
-        """Bring everything up to date. Each time costs up to a millisecond of precision: not for every call."""
+        """Move the span and all ages to the present tick.
+
+        Each call costs up to a millisecond of precision, so that not every look at the clock should make one.
+        """
         now = self._time.ticks_ms()
         passed = self._time.ticks_diff(now, self._ticks)
         self._ticks = now
@@ -263,5 +300,5 @@ class Clock:
 
 
 def _at_least(passed: int) -> int:
-    """Return the milliseconds that have surely passed when the ticks say `passed`."""
+    """Return the milliseconds that have passed at least when the ticks say `passed`: the crystal may be fast."""
     return passed - (passed + _DRIFT - 1) // _DRIFT

@@ -5,9 +5,8 @@ import time
 from e4._const import const
 
 _MARK = const(b"e4clock1")
-_SIZE = const(
-    8 + 8 + 4 + 1
-)  # the mark, the time at which the clock was set (ms), the width of the span (ms), the trust
+# The mark, the time at which the clock was set (ms), the width of the span (ms), and the trust.
+_SIZE = const(8 + 8 + 4 + 1)
 
 
 class KeptTime:

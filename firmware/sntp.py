@@ -1,7 +1,8 @@
-"""Asking time servers, two of which must agree: an SNTP client (RFC 4330; the packet is that of RFC 5905 section 7.3).
+"""An SNTP client (RFC 4330; packets as in RFC 5905 section 7.3) that asks time servers until two of them agree.
 
-An answer counts if it comes from the address and port that were asked and repeats the 64 random bits that we sent
-as our time: who does not see the question cannot answer it. Whoever does see it can: SNTP is not authenticated.
+An answer counts if it comes from the address and port that were asked, and repeats the 64 random bits that the question
+has in place of our time. Who does not see the question cannot answer it. Whoever sees it can forge an answer, because
+SNTP is not authenticated.
 """
 
 import os
@@ -12,40 +13,50 @@ from e4._const import const
 
 from . import dns
 
-TIMEOUT_MS = const(2000)  # for one answer, whatever else arrives meanwhile
-# What two honest servers may differ by beyond what they state: some smear a leap second over a day, up to 1 s.
+# The time that one server has for its answer, whatever else arrives meanwhile.
+TIMEOUT_MS = const(2000)
+# Two honest servers may differ by this much beyond what they state: some smear a leap second over a day, up to 1 s.
 TOLERANCE_MS = const(2000)
 
-_LOOK_UP_MS = const(5000)  # for a name: more than one question, as some are lost
-_TURN_S = const(0.1)  # for which we wait for an answer before others have their turn; most are quicker
+# The time to look up a name: long enough for more than one question, because some are lost.
+_LOOK_UP_MS = const(5000)
+# The time in seconds that the board is blocked for an answer before others have their turn; most answers are quicker.
+_TURN_S = const(0.1)
 _PORT = const(123)
-_SIZE = const(48)
+_SIZE = const(48)  # the bytes of a packet that count
 _REQUEST = const(0x23)  # leap indicator 0, version 4, mode 3: client
 _ANSWER = const(0x24)  # version 4, mode 4: server
 _UNSYNCHRONISED = const(3)  # leap indicator
 _MAX_STRATUM = const(15)
-_MAX_DISTANCE_MS = const(1000)  # RFC 5905 MAXDIST: further from its reference clock a server is of no use
+# A server that is further than this from its reference clock is of no use (RFC 5905 MAXDIST).
+_MAX_DISTANCE_MS = const(1000)
+# The number of servers that want no questions and are remembered.
 _MAX_DENIED = const(8)
-_FINAL = const((b"DENY", b"RSTR"))  # kisses after which a server is not asked again (RFC 5905 section 7.4)
-_UNIX_IN_NTP = const(2208988800)  # 1970-01-01 in NTP seconds, which count from 1900 and wrap in 2036
-_EARLIEST = const(1767225600)  # 2026-01-01: no server's time is earlier than this program
-_SHIFT = const((1 << 32) - _UNIX_IN_NTP - _EARLIEST)  # from NTP seconds to seconds since then, in whichever era
+# The codes of a kiss of death after which a server is not asked again (RFC 5905 section 7.4).
+_FINAL = const((b"DENY", b"RSTR"))
+# 1970-01-01 in NTP seconds, which count from 1900 and wrap in 2036.
+_UNIX_IN_NTP = const(2208988800)
+# 2026-01-01 in Unix seconds. No true time is earlier than this program.
+_EARLIEST = const(1767225600)
+# This added to NTP seconds modulo 2^32 gives the seconds since 2026, before and after the wrap.
+_SHIFT = const((1 << 32) - _UNIX_IN_NTP - _EARLIEST)
 
 
 class TimeServerError(OSError):
-    """A time server did not answer, or not with a time; the text says which."""
+    """A time server did not answer, or its answer does not tell the time. The text says which, and why."""
 
 
 class KissOfDeath(TimeServerError):
     """The server does not want to be asked; `code` says why, such as b"DENY" or b"RATE" (RFC 5905 section 7.4)."""
 
     def __init__(self, code: bytes) -> None:
-        super().__init__("it wants no questions ({})".format(repr(code)[2:-1]))  # with escapes for what cannot be shown
+        # `repr` escapes bytes that are no text.
+        super().__init__("it wants no questions ({})".format(repr(code)[2:-1]))
         self.code = code
 
 
 class Answer:
-    """At `ticks` the time was between `lower` and `upper` (Unix time in ms), if the server at `address` is right."""
+    """If the server at `address` is right, the time at the tick `ticks` was between `lower` and `upper` (Unix ms)."""
 
     def __init__(self, lower: int, upper: int, ticks: int, address) -> None:
         self.lower = lower
@@ -55,25 +66,27 @@ class Answer:
 
 
 class TimeServers:
-    """The servers to ask, in this order, as "host" or "host:port". One alone is trusted alone."""
+    """The servers to ask in this order, as "host" or "host:port". A single one is trusted alone."""
 
     def __init__(self, servers, network=socket, ticks=time) -> None:
         self._servers = servers
         self._network = network
         self._ticks = ticks
-        self._addresses: dict = {}  # of the servers that answered
-        self._refusals: list = []  # (address, what it said); a name stands for many
+        # For each server that has answered, its address.
+        self._addresses: dict[str, tuple] = {}
+        # The addresses that want no questions, each with the KissOfDeath. One name may stand for many addresses.
+        self._refusals: list[tuple] = []
 
     def ask(self):
-        """Return what the first two that agree say: an Answer that holds the time if one of them is right.
+        """A generator: it asks until two servers agree, returns the Answer that covers both, and yields while it waits.
 
-        A generator, as is all here that takes time: it yields while it waits. No more are asked than it takes, and an
-        address that worked is remembered. Raises TimeServerError.
+        No more servers are asked than that takes, and an address that has answered is remembered. Raises
+        TimeServerError.
         """
         if not self._servers:
             raise TimeServerError("no time server is configured")
-        answers: list = []
-        said: list = []
+        answers: list[Answer] = []
+        said: list[str] = []
         for server in self._servers:
             try:
                 answer = yield from self._ask_one(server)
@@ -92,6 +105,7 @@ class TimeServers:
         raise TimeServerError("{} ({})".format(reason, "; ".join(said)))
 
     def _ask_one(self, server: str):
+        """A generator: it returns the Answer of one server, and yields while it waits. Raises TimeServerError."""
         address = self._addresses.pop(server, None)
         if address is None:
             address = yield from look_up(server, self._network)
@@ -117,18 +131,21 @@ class TimeServers:
 
 
 def look_up(server: str, network=socket):
-    """Return the address of "host" or "host:port" for `ask`. Raises TimeServerError."""
+    """A generator: it looks up "host" or "host:port", and yields while it waits. Raises TimeServerError."""
     host, _, port = server.partition(":")
     try:
-        dns.forget(host)  # it may be what did not answer
+        dns.forget(host)  # The address that is known may be the one that did not answer.
         host = yield from dns.address(host, _LOOK_UP_MS)
         return network.getaddrinfo(host, int(port or _PORT), network.AF_INET, network.SOCK_DGRAM)[0][-1]
-    except (OSError, IndexError) as error:  # IndexError: it has no address
+    except (OSError, IndexError) as error:  # IndexError means that the name has no address.
         raise TimeServerError("its name was not found ({})".format(error)) from None
 
 
 def ask(address, network=socket, ticks=time):
-    """Ask the server at `address`. Returns an Answer, or raises TimeServerError, within TIMEOUT_MS and a turn."""
+    """A generator: it returns the Answer of the server at `address`, and yields while it waits.
+
+    Raises TimeServerError after TIMEOUT_MS and one turn at the latest.
+    """
     cookie = os.urandom(8)
     client = network.socket(network.AF_INET, network.SOCK_DGRAM)
     try:
@@ -144,12 +161,12 @@ def ask(address, network=socket, ticks=time):
     finally:
         client.close()
     sent, distance = _parse(packet)
-    # It was sent between our question and now.
+    # The server has sent its answer between our question and now, so the span is as wide as the round trip.
     return Answer(sent - distance, sent + distance + ticks.ticks_diff(arrived, asked) + 1, arrived, address)
 
 
 def _receive(client, address, cookie: bytes, asked: int, ticks):
-    """Return the answer to our question; ignore everything else until the time is up."""
+    """A generator: it returns the answer to our question and ignores all other packets. It yields while it waits."""
     ignored = 0
     while ticks.ticks_diff(ticks.ticks_ms(), asked) < TIMEOUT_MS:
         try:
@@ -157,15 +174,15 @@ def _receive(client, address, cookie: bytes, asked: int, ticks):
             if len(packet) >= _SIZE and source == address and packet[24:32] == cookie and packet[0] & 0x3F == _ANSWER:
                 return packet
             ignored += 1
-        except OSError:  # its number differs between ports; nothing but time passing makes a receiver fail
+        except OSError:  # Nothing has arrived in this turn; the error number differs between ports.
             pass
         yield
     strays = "; packets that do not answer us and were ignored: {}".format(ignored) if ignored else ""
     raise TimeServerError("no answer within {} s{}".format(TIMEOUT_MS // 1000, strays))
 
 
-def _parse(packet: bytes) -> tuple:
-    """Return when an answer was sent (Unix time in ms) and how far off that may be (ms). Raises TimeServerError."""
+def _parse(packet: bytes) -> tuple[int, int]:
+    """Return when an answer was sent (Unix ms), and by how many ms that may be wrong. Raises TimeServerError."""
     stratum = packet[1]
     if stratum == 0:
         raise KissOfDeath(packet[12:16])
@@ -179,10 +196,11 @@ def _parse(packet: bytes) -> tuple:
     if seconds == 0:
         raise TimeServerError("it says no time")
     since = (seconds + _SHIFT) & 0xFFFFFFFF
-    if since >> 30:  # 34 of the 136 years of an era are believed
+    if since >> 30:  # Of the 136 years of an NTP era, 34 are believed.
         raise TimeServerError("it shows a time before 2026 or after 2059")
     return (_EARLIEST + since) * 1000 + (_number(packet, 44) * 1000 >> 32), distance + 1
 
 
 def _number(packet: bytes, at: int) -> int:
+    """Return the 4 bytes at `at` as a number."""
     return int.from_bytes(packet[at : at + 4], "big")
