@@ -11,13 +11,11 @@ soon, and sends with `node.post`.
 """
 
 import asyncio
-from asyncio import core  # type: ignore[attr-defined]
 
 from e4._const import const
 
-from . import node
+from . import handlers, node
 from .errors import LinkDown
-from .handlers import report
 from .ticks import Deadline, ticks_diff, ticks_ms
 
 # The longest wait of the node for its own stream. Tasks that wait for other streams have their turn after it.
@@ -120,7 +118,7 @@ class AsyncNode(node.Node):
         try:
             await coroutine
         except Exception as error:
-            report(error)
+            handlers.report(error)
         finally:
             self._calls.remove(asyncio.current_task())  # type: ignore[arg-type]  # None is only outside of tasks
 
@@ -132,7 +130,7 @@ class AsyncNode(node.Node):
         """
         try:
             while self._link is not None:
-                task = core._task_queue.peek()
+                task = asyncio.core._task_queue.peek()  # type: ignore[attr-defined]
                 self._cycle(_PAUSE_MS if task is None else max(0, min(_PAUSE_MS, ticks_diff(task.ph_key, ticks_ms()))))
                 await asyncio.sleep_ms(0)
         finally:  # Ctrl-C mostly comes while this task waits, so the connection is closed here.

@@ -1,15 +1,17 @@
 """The way of a board to its broker: WiFi, time, broker, and all of it again when something fails."""
 
 import os
-from errno import ECONNREFUSED, ECONNRESET
 
 from e4 import ClockNotSet
 from e4._const import const
 
-from . import dns, transport, wifi
+from . import dns, ticks, transport, wifi
 from .errors import LinkDown, describe
-from .ticks import Deadline
 
+# Error numbers of an ESP32 and of Linux. To import them from `errno` would cost more room in flash and heap, and a port
+# on which they differ only loses a better text.
+_ECONNREFUSED = const(111)
+_ECONNRESET = const(104)
 # The pause before the second attempt to connect, and the longest pause: each failure doubles it.
 _RETRY_MS = 1000
 _RETRY_LIMIT_MS = 60000
@@ -98,7 +100,7 @@ class Connection:
 
     def _serve(self):
         """A generator: it serves link and clock until something ends the connection, and yields after each step."""
-        good = Deadline(_LASTING_MS)
+        good = ticks.Deadline(_LASTING_MS)
         while True:
             self._link.step()
             if good.is_over():
@@ -118,7 +120,7 @@ class Connection:
         milliseconds = self._retry_ms * (256 + os.urandom(1)[0]) >> 9
         print("* trying again in {}.{} s".format(milliseconds // 1000, milliseconds // 100 % 10))
         self._retry_ms = min(2 * self._retry_ms, _RETRY_LIMIT_MS)
-        pause = Deadline(milliseconds)
+        pause = ticks.Deadline(milliseconds)
         while not pause.is_over():
             yield
 
@@ -155,8 +157,8 @@ class Connection:
         why = describe(error)
         if type(error) is not OSError:
             return why
-        if error.errno == ECONNREFUSED:  # Its text is only a number.
+        if error.errno == _ECONNREFUSED:  # Its text is only a number.
             why = "refuses the connection"
-        elif error.errno == ECONNRESET and early:
+        elif error.errno == _ECONNRESET and early:
             why = "ends the connection at once; is TLS spoken on one side only?"
         return "{}:{} {}".format(self._config.host, self._config.port, why)

@@ -5,9 +5,8 @@ import gc
 import e4
 from e4._const import const
 
-from . import console, filters
+from . import console, filters, ticks
 from .errors import describe
-from .ticks import Deadline
 
 # The time after which the board connects again to have a command delivered that it could not take.
 _AGAIN_MS = const(60000)
@@ -27,7 +26,7 @@ class Inbox:
     def __init__(self, client, clock, max_bytes: int) -> None:
         self._client = client
         self._clock = clock
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         # The sum of the sizes of the arguments that wait.
         self._bytes = 0
         # The calls that wait, as (handler, size of its arguments, its arguments).
@@ -35,8 +34,8 @@ class Inbox:
         # True if a message found no room and was left to the broker; `receive` sets it, `wants_more` clears it.
         self._is_behind = False
         # The time after which a command that could not be taken is to be delivered again, or None; `receive` sets it.
-        self._redelivery: Deadline | None = None
-        self._receiving_topic = client.receiving_topic.encode() if client is not None else b""
+        self._redelivery: ticks.Deadline | None = None
+        self.receiving_topic = client.receiving_topic.encode() if client is not None else b""
         # The topic of the last message, and the same as text for a person: messages of one topic often follow each
         # other, and the text is made once for them.
         self._topic = b""
@@ -59,8 +58,8 @@ class Inbox:
             print("* skipped on {}: {} bytes are too much for this board (max_message)".format(name, size))
             return True
         # A command takes hardly any room, and must not be shut out for as long as messages fill the room.
-        command = size <= _MAX_COMMAND and topic == self._receiving_topic
-        if (self._bytes and self._bytes + size > self._max_bytes and not command) or (
+        command = size <= _MAX_COMMAND and topic == self.receiving_topic
+        if (self._bytes and self._bytes + size > self.max_bytes and not command) or (
             len(self._calls) >= (2 * _MAX_WAITING if command else _MAX_WAITING)
         ):
             if qos:
@@ -77,11 +76,11 @@ class Inbox:
                 self._refuse(name, error)
         except Exception as error:
             # An authentic command that the board cannot take now, or that is ahead of its clock, must not be lost.
-            if topic == self._receiving_topic and isinstance(
+            if topic == self.receiving_topic and isinstance(
                 error, (e4.StoreError, e4.TimestampInFuture, e4.ClockNotSet, MemoryError)
             ):
                 print("* left to the broker, which will send it again:", describe(error))
-                self._redelivery = Deadline(_AGAIN_MS)
+                self._redelivery = ticks.Deadline(_AGAIN_MS)
                 return False
             self._refuse(name, error)
         return True

@@ -20,11 +20,9 @@ import time
 import e4
 from e4._const import const
 
-from . import config, connection, inbox, send_queue, transport, watchdog
+from . import config, connection, handlers, inbox, link, send_queue, transport, watchdog
 from .clock import Clock
 from .errors import LinkDown, describe
-from .handlers import Handlers
-from .link import Link
 from .ticks import Deadline
 
 # The longest time that the loop waits for something to happen.
@@ -41,7 +39,7 @@ _BLIND_MS = const(5)
 _FAILED_MS = const(200)
 
 
-class Node(Handlers):
+class Node(handlers.Handlers):
     """A board's place on the message bus, made from `/e4.json` and `/e4.keys`.
 
     `Node()` does not raise if one of these files is missing or wrong: `run` prints what is missing and returns, and
@@ -57,7 +55,7 @@ class Node(Handlers):
     # The time to wait before the store is tidied; `_tidy` sets it after a command, and to None once nothing is left.
     _tidy_wait: Deadline | None = None
     # The session with the broker; `start` creates it, `stop` sets it to None. It is not None while the node runs.
-    _link: Link | None = None
+    _link: link.Link | None = None
     # The stream of the link, or None, as `_poll` saw it last.
     _stream = None
     # True if `_stream` is missing or cannot be polled; `_poll` sets it. `_wait` then cannot be woken by the network.
@@ -214,7 +212,7 @@ class Node(Handlers):
             return False
         # Brokers may refuse a client identifier of more than 23 characters (MQTT 3.1.1 section 3.1.3.1).
         client_id = "e4" + binascii.hexlify(self.client.id).decode()[:20]
-        link = Link(client_id, self.config, self._inbox.receive, _print_answer)
+        session = link.Link(client_id, self.config, self._inbox.receive, _print_answer)
         self._poller = select.poll()
         if not self._editor.has_ended:
             self._poller.register(self._editor.stream, select.POLLIN)
@@ -222,12 +220,12 @@ class Node(Handlers):
         self._connection = connection.Connection(
             self.config,
             self.clock,
-            link,
+            session,
             self._topic_filters,
             self._queue.interrupt,
             self._inbox.wants_more,
         )
-        self._link = link
+        self._link = session
         return True
 
     def step(self) -> int:

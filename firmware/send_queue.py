@@ -61,8 +61,8 @@ class SendQueue:
 
     def __init__(self, client, max_messages: int, max_bytes: int) -> None:
         self._client = client
-        self._max_messages = max_messages
-        self._max_bytes = max_bytes
+        self.max_messages = max_messages
+        self.max_bytes = max_bytes
         # The messages that wait, the oldest first.
         self._messages: list[OutgoingMessage] = []
         # The sum of the sizes of these messages, unprotected.
@@ -77,12 +77,12 @@ class SendQueue:
 
     def add(self, topic: str, message: bytes, retain: bool, qos: int) -> OutgoingMessage:
         """Append a message and return it. Raises LinkDown if it is larger than the queue while others wait in it."""
-        if self._messages and len(message) > self._max_bytes:
+        if self._messages and len(message) > self.max_bytes:
             raise LinkDown("larger than the queue, where others wait; not sent")
         outgoing = OutgoingMessage(topic, message, retain, qos)
         kept = 1 if self._sending else 0  # A message that is on its way does not give way.
         while len(self._messages) > kept and (
-            len(self._messages) >= self._max_messages or self._bytes + len(message) > self._max_bytes
+            len(self._messages) >= self.max_messages or self._bytes + len(message) > self.max_bytes
         ):
             oldest = self._messages.pop(kept)
             self._bytes -= len(oldest.message)

@@ -5,9 +5,8 @@ import socket
 
 from e4._const import const
 
-from . import dns
+from . import dns, ticks
 from .errors import LinkDown, try_once
-from .ticks import Deadline
 
 _IPPROTO_TCP = const(6)
 _TCP_NODELAY = const(1)
@@ -43,7 +42,7 @@ def _connect(address: str, port: int, patience_ms: int):
         except (OSError, ValueError, AttributeError):  # Some ports of MicroPython and some sockets cannot.
             pass
         try_once(stream.connect, socket.getaddrinfo(address, port)[0][-1])
-        deadline = Deadline(patience_ms)
+        deadline = ticks.Deadline(patience_ms)
         while is_ready(stream, select.POLLOUT) is False:  # If connecting has failed, the first use raises why.
             if deadline.is_over():
                 raise LinkDown("the broker's machine does not answer")
