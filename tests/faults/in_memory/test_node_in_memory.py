@@ -1,5 +1,7 @@
 """A node among faults that need no real network: odd sockets, lack of memory, a life that is interrupted."""
 
+import asyncio
+
 from node_end import KEY, NOW, Broker, Deaf, Mute, World
 
 import e4
@@ -43,7 +45,7 @@ def test_what_an_application_gets_wrong_is_said_where_it_is_wrong():
 
 def test_messages_that_nobody_asks_for_do_not_hold_up_commands_for_ever():
     with World() as world:
-        node = aio.Node()
+        node = aio.AsyncNode()
         node._iterating = True
         node._ask_by.restart(60000)
         for i in range(8):
@@ -222,3 +224,19 @@ def test_an_address_where_no_broker_answers_is_looked_up_again():
         world.node.start()
         assert world.until(lambda: len(world.brokers) == 1)
         assert world.until(lambda: "broker.example" not in dns._addresses, 10)
+
+
+def test_a_task_that_is_cancelled_watches_its_message_no_more():
+    async def cancel_while_waiting(node):
+        task = asyncio.create_task(node.publish("out", "not confirmed"))
+        await asyncio.sleep_ms(20)
+        assert node._queue._messages[0].is_watched
+        task.cancel()
+        await asyncio.sleep_ms(20)
+        assert not node._queue._messages[0].is_watched
+
+    with World(Deaf) as world:
+        world.node = aio.AsyncNode()
+        world.node.start()
+        assert world.until(world.connected)
+        asyncio.run(cancel_while_waiting(world.node))
