@@ -17,7 +17,7 @@ from e4_tools.board.console import BoardConsole
 from e4_tools.board.raw_repl import Board
 from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST
-from e4_tools.provisioning.install import provision
+from e4_tools.provisioning.install import provision_at
 from helpers.boards import KEY, TOPIC, TOPIC_KEY, BoardMaker, StartNode, config_for, write_main
 from helpers.mosquitto import Mosquitto
 from helpers.time_server import Source, TimeServer, silent
@@ -200,7 +200,7 @@ def test_a_board_goes_on_while_names_or_servers_do_not_answer(
     board = make_board(ntp=False)
     write_main(board, _MAIN)
     board.name_server(names)
-    provision(board.device, config_for("alice", mosquitto.port), KEY)
+    provision_at(board.device, config_for("alice", mosquitto.port), KEY)
     with BoardConsole("alice", board.device) as console:
         console.expect("WiFi: virtual as")
         assert _asked(console, "node.clock.trust") == "0"
@@ -213,6 +213,6 @@ def test_virtual_boards_whose_time_servers_are_silent(make_board: BoardMaker) ->
     board = make_board(ntp=False)
     with Board(board.device) as serial:  # and without WiFi there are no names, as on a board
         assert serial.run(_LOOK_UP, "a test").strip() == "-202"
-    provision(board.device, config_for("alice", 1), KEY)
+    provision_at(board.device, config_for("alice", 1), KEY)
     with BoardConsole("alice", board.device) as console:
         console.expect(r"the time is not known: no two time servers agree \(0.pool.ntp.org: no answer within 2 s;")

@@ -14,7 +14,7 @@ import e4
 from e4_tools.board.console import BoardConsole
 from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST
-from e4_tools.provisioning.install import provision
+from e4_tools.provisioning.install import provision_at
 from e4_tools.virtual_board.umqtt import VERSIONS
 from helpers.boards import KEY, TOPIC, TOPIC_KEY, BoardMaker, StartNode, config_for
 from helpers.mosquitto import Mosquitto
@@ -216,7 +216,7 @@ def test_a_user_with_a_name_that_is_not_ascii(start_node: StartNode, mosquitto: 
 @pytest.mark.parametrize("version", sorted(path.name for path in VERSIONS.iterdir()))
 def test_other_versions_of_umqtt(make_board: BoardMaker, mosquitto: Mosquitto, version: str) -> None:
     board = make_board("alice", frozen=VERSIONS / version)
-    provision(board.device, config_for("alice", mosquitto.port, status_topic="status"), KEY)
+    provision_at(board.device, config_for("alice", mosquitto.port, status_topic="status"), KEY)
     with BoardConsole("alice", board.device) as console:
         console.expect(f"> subscribed to MQTT topic {TOPIC}", 30)
         _grant(mosquitto.port)

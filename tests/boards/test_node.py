@@ -9,7 +9,7 @@ from e4_tools.board.console import BoardConsole
 from e4_tools.board.raw_repl import Board
 from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST, free_port
-from e4_tools.provisioning.install import provision
+from e4_tools.provisioning.install import provision_at
 from e4_tools.virtual_board import VirtualBoard
 from helpers.boards import KEY, TOPIC, TOPIC_KEY, BoardMaker, StartNode, config_for, write_main
 from helpers.mosquitto import Mosquitto
@@ -73,7 +73,7 @@ def test_a_misconfigured_board_names_what_is_wrong(make_board: BoardMaker) -> No
 
 def test_a_board_without_its_keys_says_so(make_board: BoardMaker) -> None:
     board = make_board()
-    provision(board.device, config_for("alice", 1), KEY)
+    provision_at(board.device, config_for("alice", 1), KEY)
     with Board(board.device) as serial:
         serial.run("import os; os.remove('/e4.keys')", "a test")
     with _reset_and_watch(board) as console:
@@ -82,7 +82,7 @@ def test_a_board_without_its_keys_says_so(make_board: BoardMaker) -> None:
 
 def test_damaged_keys_are_reported_and_left_as_found(make_board: BoardMaker) -> None:
     board = make_board()
-    provision(board.device, config_for("alice", 1), KEY)
+    provision_at(board.device, config_for("alice", 1), KEY)
     with Board(board.device) as serial:
         serial.run("f = open('/e4.keys', 'ab'); f.write(b'x'); f.close()", "a test")
     with _reset_and_watch(board) as console:
@@ -178,6 +178,6 @@ def test_a_custom_receiving_topic(start_node: StartNode, mosquitto: Mosquitto) -
 def test_main_py_of_the_application_is_kept_by_provisioning(make_board: BoardMaker) -> None:
     board = make_board()
     write_main(board, "print('mine')")
-    provision(board.device, config_for("alice", 1), KEY)
+    provision_at(board.device, config_for("alice", 1), KEY)
     with _reset_and_watch(board) as console:
         console.expect("^mine$")

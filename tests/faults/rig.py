@@ -18,7 +18,7 @@ from e4_tools.board.console import BoardConsole
 from e4_tools.board.raw_repl import Board
 from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST
-from e4_tools.provisioning.install import provision
+from e4_tools.provisioning.install import provision_at
 from e4_tools.virtual_board import VirtualBoard
 from faults.partner import Failure, Partner
 from faults.proxy import FaultProxy
@@ -170,7 +170,7 @@ class Rig:
         config = config_for(
             self.name, self.proxy.port, topics=[self.topic_in], broker=broker, status_topic=self.status_topic
         )
-        provision(self.board.device, config, KEY)
+        provision_at(self.board.device, config, KEY)
         self.console = self._stack.enter_context(BoardConsole(self.name, self.board.device, self._heard))
 
     def give_keys(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from e4_tools.board.console import BoardConsole
-from e4_tools.board.deploy import deploy
+from e4_tools.board.deploy import deploy_to
 from e4_tools.board.raw_repl import Board
 from e4_tools.mqtt.embedded_broker import HOST
 from e4_tools.virtual_board import VirtualBoard, find_micropython
@@ -25,7 +25,7 @@ def make_image(folder: Path) -> Path:
     find_micropython()
     image = folder / "deployed.flash"
     with VirtualBoard(image) as board:
-        deploy(board.device)
+        deploy_to(board.device)
     return image
 
 

@@ -18,7 +18,7 @@ import pytest
 from e4_tools.board.console import BoardConsole
 from e4_tools.mqtt.embedded_broker import EmbeddedBroker
 from e4_tools.mqtt.mosquitto import find_mosquitto
-from e4_tools.provisioning.install import provision
+from e4_tools.provisioning.install import provision_at
 from e4_tools.virtual_board import VirtualBoard, VirtualBoardError
 from helpers.boards import VECTORS, BoardMaker, config_for, make_image, write_main
 from helpers.mosquitto import Mosquitto
@@ -80,7 +80,7 @@ def start_node(make_board: BoardMaker) -> Iterator[Callable[..., tuple[VirtualBo
             board = make_board(name)
             if main is not None:
                 write_main(board, main)
-            provision(board.device, config_for(name, port, **changes), key)
+            provision_at(board.device, config_for(name, port, **changes), key)
             console = stack.enter_context(BoardConsole(name, board.device))
             if ready:
                 console.expect("> subscribed to MQTT topic /e4go/demo/messages", 30)

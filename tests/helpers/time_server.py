@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from e4_tools.mqtt.embedded_broker import HOST
-from e4_tools.virtual_board.time_servers import answer
+from e4_tools.virtual_board.time_servers import answer_time_query
 
 Source = tuple[str, int]
 
@@ -35,7 +35,7 @@ class TimeServer:
 
     def honest(self, question: bytes) -> bytes:
         """What this server says when it does not misbehave in another way."""
-        return answer(question, time.time() + self.offset)
+        return answer_time_query(question, time.time() + self.offset)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -16,7 +16,7 @@ from e4_tools.board.flash import check_erasable
 from e4_tools.board.raw_repl import Board
 from e4_tools.cli import main
 from e4_tools.errors import PortError, PortInUse
-from e4_tools.provisioning.install import provision
+from e4_tools.provisioning.install import provision_at
 from e4_tools.virtual_board import VirtualBoard
 from helpers.board_files import on_board
 from helpers.boards import BoardMaker, config_for
@@ -100,7 +100,7 @@ def test_status_of_a_board_with_nothing_of_ours(tmp_path: Path) -> None:
 def test_status_of_a_member_tells_who_it_is_and_no_secret(make_board: BoardMaker, tmp_path: Path) -> None:
     board, tool = make_board(), E4(tmp_path / "e4")
     assert "not provisioned" in tool.run("status", "--port", board.device)
-    provision(board.device, config_for("alice", 1, topics=["a", "b/+"]), _KEY)
+    provision_at(board.device, config_for("alice", 1, topics=["a", "b/+"]), _KEY)
     said = tool.run("status", "--port", board.device)
     assert "topics         1, with a key for 0; 1 wildcard filter" in said
     assert "viper loops" in said and f"alice, ID {e4.id_of('alice').hex()}" in said
@@ -176,8 +176,8 @@ def test_wipe_removes_identity_and_says_what_is_left(make_board: BoardMaker, tmp
     board, tool = make_board(), E4(tmp_path / "e4")
     image = tmp_path / "board.flash"
     other = b"fedcba9876543210FEDCBA9876543210"
-    provision(board.device, config_for("alice", 1), _KEY)
-    provision(board.device, config_for("alice", 1), other, replace=True)
+    provision_at(board.device, config_for("alice", 1), _KEY)
+    provision_at(board.device, config_for("alice", 1), other, replace=True)
     on_board(board, "open('/e4.keys.new', 'w').close(); open('/mine', 'w').write('of the user')")
     assert image.read_bytes().count(other) >= 1
     assert "nothing was done" in tool.run("wipe", "--port", board.device, code=1, typed="n\n")

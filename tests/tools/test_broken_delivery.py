@@ -11,7 +11,7 @@ from types import TracebackType
 
 import pytest
 
-from e4_tools.fleet.messages import protect
+from e4_tools.fleet.messages import protect_for_topic
 from e4_tools.keys.files import read_key
 from e4_tools.keystore import open_store
 from e4_tools.mqtt.embedded_broker import HOST
@@ -98,7 +98,7 @@ def alice(operator: Operator) -> Iterator[Member]:
 
 def _message(operator: Operator) -> bytes:
     key_file = Path(operator.environment["E4_KEYFILE"])
-    return protect(open_store(str(operator.store), lambda kind: read_key(key_file)), b"21.5 C", _TOPIC)
+    return protect_for_topic(open_store(str(operator.store), lambda kind: read_key(key_file)), b"21.5 C", _TOPIC)
 
 
 def test_a_broker_that_comes_back_gets_the_command_once_more(operator: Operator, alice: Member) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from e4_tools.board import deploy as deploying
-from e4_tools.board.deploy import Options, carry_out, checkout_version, deploy, plan_for
+from e4_tools.board.deploy import Options, carry_out, checkout_version, deploy_to, plan_for
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import PortError, ToolError
 from e4_tools.virtual_board import VirtualBoard
@@ -137,7 +137,7 @@ def test_a_main_py_that_would_not_start_is_not_sent(
     (tmp_path / "main.py").write_text("node = Node(\n")
     monkeypatch.setattr("e4_tools.board.compile._THEIR_FOLDER", tmp_path)
     with pytest.raises(ToolError, match=r"(?s)main\.py does not compile.*line 2.*SyntaxError"):
-        deploy(old_board.device)
+        deploy_to(old_board.device)
     assert hashes(old_board) == before
 
 
@@ -148,10 +148,10 @@ def test_what_does_not_arrive_as_sent_is_not_installed(
     send = deploying._send
     monkeypatch.setattr(deploying, "_send", lambda board, path, data: send(board, path, data[:-1] + b"?"))
     with pytest.raises(PortError, match="old version"):
-        deploy(old_board.device)
+        deploy_to(old_board.device)
     assert _ours(hashes(old_board)) == before
     monkeypatch.undo()
-    deploy(old_board.device)
+    deploy_to(old_board.device)
 
 
 def test_a_full_flash_is_noticed_before_anything_is_changed(old_board: VirtualBoard) -> None:
@@ -225,7 +225,7 @@ def test_a_cable_that_is_pulled_says_what_state_the_board_is_in(old_board: Virtu
         with pytest.raises(PortError, match=r"old version.* Run the command again"):
             carry_out(serial, plan, lambda path, size: old_board.stop())
     old_board.start()
-    deploy(old_board.device)
+    deploy_to(old_board.device)
 
 
 def test_a_port_that_is_not_there(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import e4
 from e4_tools.board.console import BoardConsole
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
-from e4_tools.keys.fingerprint import fingerprint
+from e4_tools.keys.fingerprint import fingerprint_text
 from e4_tools.keystore import KEY_FILE, make_store
 from e4_tools.provisioning.factory import read_table
 from e4_tools.provisioning.key_proof import find_held_key
@@ -60,7 +60,7 @@ def test_boards_get_names_in_turn_and_the_ledger_tells(make_board: BoardMaker, t
     assert on_board(second, "from firmware import config; print(config.load().topics)") == "['rooms/2', 'doors/+']"
     entries = [entry for entry in _ledger(tool) if entry["event"] == ISSUED]
     assert [(entry["name"], entry["id"]) for entry in entries] == [(n, e4.id_of(n).hex()) for n in ("one", "two")]
-    assert entries[0]["key_fingerprint"] == fingerprint(keys["one"]) and len(entries[0]["mac"]) == 17
+    assert entries[0]["key_fingerprint"] == fingerprint_text(keys["one"]) and len(entries[0]["mac"]) == 17
     assert (tool.folder / "ledger.jsonl").stat().st_mode & 0o777 == 0o600
     assert (tool.folder / "labels" / "two.svg").exists()
     for name, key in keys.items():

@@ -14,7 +14,7 @@ import pytest
 from e4_tools.board import flash as flashing
 from e4_tools.board.micropython_image import FirmwareImage, find_image, read_image
 from e4_tools.errors import PortError, ToolError
-from e4_tools.provisioning.install import provision
+from e4_tools.provisioning.install import provision_at
 from helpers.boards import BoardMaker, config_for
 from helpers.e4_process import E4
 
@@ -83,7 +83,7 @@ def test_a_missing_image_says_what_to_get_from_where(tmp_path: Path, monkeypatch
 def test_an_image_is_written_at_its_place_and_verified(tmp_path: Path, chip: Path, erase: bool) -> None:
     path = _image(tmp_path / "image.bin")
     said: list[bytes] = []
-    flashing.flash("port", read_image(path), erase, said.append)
+    flashing.write_micropython("port", read_image(path), erase, said.append)
     flash = (chip / "flash").read_bytes()
     assert flash[0x1000:0xB000] == path.read_bytes()
     assert flash[0xB000:] == (b"\xff" if erase else b"K") * 0x5000
@@ -93,7 +93,7 @@ def test_an_image_is_written_at_its_place_and_verified(tmp_path: Path, chip: Pat
 def test_an_image_for_another_chip_is_not_written(tmp_path: Path, chip: Path) -> None:
     image = read_image(_image(tmp_path / "image.bin", 9, 0))
     with pytest.raises(ToolError, match="is for ESP32-S3, and this board is ESP32; nothing was written"):
-        flashing.flash("port", image, True, lambda said: None)
+        flashing.write_micropython("port", image, True, lambda said: None)
     assert (chip / "flash").read_bytes() == b"K" * 65536
 
 
@@ -103,18 +103,20 @@ def test_a_write_that_fails_is_noticed(tmp_path: Path, chip: Path, unnoticed: bo
     if unnoticed:
         (chip / "unnoticed").touch()
     with pytest.raises(PortError, match="Verification failed" if unnoticed else "MD5 of file does not match"):
-        flashing.flash("port", read_image(_image(tmp_path / "image.bin")), False, lambda said: None)
+        flashing.write_micropython("port", read_image(_image(tmp_path / "image.bin")), False, lambda said: None)
 
 
 def test_no_chip(tmp_path: Path, chip: Path) -> None:
     (chip / "chip").unlink()
     with pytest.raises(PortError, match=r"no chip answers; nothing was written.*Failed to connect"):
-        flashing.flash("port", read_image(_image(tmp_path / "image.bin")), False, lambda said: None)
+        flashing.write_micropython("port", read_image(_image(tmp_path / "image.bin")), False, lambda said: None)
 
 
 def test_the_real_esptool_understands_us_as_far_as_there_is_no_chip(tmp_path: Path) -> None:
     with pytest.raises(PortError, match=r"no chip answers; nothing was written.*rror"):
-        flashing.flash("/dev/no-such-port", read_image(_image(tmp_path / "image.bin")), False, lambda said: None)
+        flashing.write_micropython(
+            "/dev/no-such-port", read_image(_image(tmp_path / "image.bin")), False, lambda said: None
+        )
     selected = ["--chip", "esp32", "--port", "/dev/no-such-port", "--baud", "460800"]
     for arguments in (["--after", "no-reset", "write-flash", "--erase-all"], ["verify-flash"]):
         command = [*selected, *arguments, "0x1000", str(tmp_path / "image.bin")]
@@ -130,7 +132,7 @@ def test_a_board_that_may_hold_keys_is_left_alone(
         flashing.check_erasable(board.device, True, False)
     monkeypatch.setattr("e4_tools.board.inspection.VIRTUAL", "a board of another kind")
     flashing.check_erasable(board.device, False, False)
-    provision(board.device, config_for("alice", 1), b"k" * 32)
+    provision_at(board.device, config_for("alice", 1), b"k" * 32)
     with pytest.raises(ToolError, match=r"provisioned.*--erase"):
         flashing.check_erasable(board.device, False, False)
     flashing.check_erasable(board.device, True, False)

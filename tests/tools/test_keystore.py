@@ -178,13 +178,13 @@ def test_an_older_schema_is_migrated_in_one_transaction(store: KeyStore, place: 
     database = engine.make_engine(engine.store_url(place))
     following.write_text(f"{source}{add}; raise RuntimeError('the power went')\n")
     with pytest.raises(RuntimeError), database.begin() as connection:
-        engine.upgrade(connection, migrations, "9000")
+        engine.upgrade_schema(connection, migrations, "9000")
     with database.begin() as connection:
         assert engine.schema_of(connection) == SCHEMA
         assert "note" not in list(connection.execute(text("SELECT * FROM topics")).keys())
     following.write_text(f"{source}{add}\n")
     with database.begin() as connection:
-        engine.upgrade(connection, migrations, "9000")
+        engine.upgrade_schema(connection, migrations, "9000")
     with database.begin() as connection:
         assert engine.schema_of(connection) == "9000"
         assert connection.execute(text("SELECT name, note FROM topics")).all() == [("lab", None)]

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 import e4
 from e4_tools.errors import KeyStoreError
-from e4_tools.fleet.messages import protect
+from e4_tools.fleet.messages import protect_for_topic
 from e4_tools.fleet.operations import Fleet
 from e4_tools.keys.files import read_key
 from e4_tools.keystore import KeyStore, engine, open_store
@@ -62,7 +62,7 @@ def test_the_work_of_a_fleet(operator: Operator) -> None:
             operator.e4("grant", "alice", topic)
             assert alice.obtains(topic)
         operator.e4("topic", "rotate", "one")
-        assert alice.reads(protect(_open(operator), b"hello", "one"), "one")
+        assert alice.reads(protect_for_topic(_open(operator), b"hello", "one"), "one")
         operator.e4("client", "rekey", "alice")
         assert operator.e4("client", "confirm", "alice")["pending"] is False
         operator.e4("revoke", "alice", "two")
@@ -149,7 +149,7 @@ def test_killed_anywhere_the_next_command_reaches_the_member(operator: Operator)
             process.join(10)
             killed += process.exitcode != 0
             operator.e4("sync")
-            assert alice.reads(protect(_open(operator), b"hello %d" % attempt, "lab"), "lab"), attempt
+            assert alice.reads(protect_for_topic(_open(operator), b"hello %d" % attempt, "lab"), "lab"), attempt
     assert killed >= 2
 
 

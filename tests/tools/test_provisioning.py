@@ -13,12 +13,12 @@ from xml.etree import ElementTree
 import pytest
 
 import e4
-from e4_tools.board.deploy import deploy
+from e4_tools.board.deploy import deploy_to
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
 from e4_tools.fleet.rekeying import Rekeying
 from e4_tools.keystore import open_store
-from e4_tools.provisioning.install import install, provision
+from e4_tools.provisioning.install import install, provision_at
 from e4_tools.provisioning.key_proof import find_held_key
 from e4_tools.virtual_board import VirtualBoard
 from helpers.board_files import on_board
@@ -51,7 +51,7 @@ def test_compiled_modules_are_deployed_and_older_sources_removed(make_board: Boa
     board = make_board()
     with Board(board.device) as serial:
         serial.write_file("lib/e4/siv.py", b"raise SystemError('an old version')\n")
-    deploy(board.device)
+    deploy_to(board.device)
     files = _run(board, "import os; print(*os.listdir('/lib/e4'), *os.listdir('/firmware'), *os.listdir('/'))").split()
     assert "siv.mpy" in files and "siv.py" not in files
     assert "node.mpy" in files and "main.py" in files
@@ -60,17 +60,17 @@ def test_compiled_modules_are_deployed_and_older_sources_removed(make_board: Boa
 
 def test_deploying_keeps_keys_and_configuration(make_board: BoardMaker) -> None:
     board = make_board()
-    provision(board.device, config_for("alice", 1), _KEY)
-    deploy(board.device)
+    provision_at(board.device, config_for("alice", 1), _KEY)
+    deploy_to(board.device)
     assert _run(board, "from firmware import config; print(config.load().name)") == "alice"
-    provision(board.device, config_for("alice", 1), _KEY)
+    provision_at(board.device, config_for("alice", 1), _KEY)
 
 
 def test_provisioning_again_with_the_same_key_keeps_what_was_learnt(make_board: BoardMaker) -> None:
     board = make_board()
-    provision(board.device, config_for("alice", 1), _KEY)
+    provision_at(board.device, config_for("alice", 1), _KEY)
     _run(board, _GIVE_TOPIC_KEY.format(key=_KEY))
-    provision(board.device, config_for("alice", 2, topics=["elsewhere"]), _KEY)
+    provision_at(board.device, config_for("alice", 2, topics=["elsewhere"]), _KEY)
     assert _run(board, _HOLDS_TOPIC_KEY) == "True"
     assert _run(board, "from firmware import config; print(config.load().port, config.load().topics)") == (
         "2 ['elsewhere']"
@@ -79,42 +79,42 @@ def test_provisioning_again_with_the_same_key_keeps_what_was_learnt(make_board: 
 
 def test_another_key_or_name_needs_replace(make_board: BoardMaker) -> None:
     board = make_board()
-    provision(board.device, config_for("alice", 1), _KEY)
+    provision_at(board.device, config_for("alice", 1), _KEY)
     _run(board, _GIVE_TOPIC_KEY.format(key=_KEY))
     for name, key in (("alice", _OTHER), ("bob", _KEY)):
         with pytest.raises(ToolError, match="--replace"):
-            provision(board.device, config_for(name, 1), key)
+            provision_at(board.device, config_for(name, 1), key)
         assert _run(board, _HOLDS_TOPIC_KEY) == "True"
         assert _run(board, "from firmware import config; print(config.load().name)") == "alice"
-    provision(board.device, config_for("bob", 1), _OTHER, replace=True)
+    provision_at(board.device, config_for("bob", 1), _OTHER, replace=True)
     assert _run(board, _HOLDS_TOPIC_KEY) == "False"
 
 
 def test_a_board_without_our_files_is_told_apart(tmp_path: Path, deployed_image: Path) -> None:
     with VirtualBoard(tmp_path / "empty.flash") as board, pytest.raises(ToolError, match="deploy them first"):
-        provision(board.device, config_for("alice", 1), _KEY)
+        provision_at(board.device, config_for("alice", 1), _KEY)
 
 
 def test_a_wrong_configuration_changes_nothing(make_board: BoardMaker) -> None:
     board = make_board()
     with pytest.raises(ToolError, match="topics"):
-        provision(board.device, config_for("alice", 1, topics=None), _KEY)
+        provision_at(board.device, config_for("alice", 1, topics=None), _KEY)
     assert "e4.keys" not in _run(board, "import os; print(os.listdir('/'))")
 
 
 def test_no_error_shows_the_key_or_a_password(make_board: BoardMaker) -> None:
     board = make_board()
-    provision(board.device, config_for("alice", 1), _KEY)
+    provision_at(board.device, config_for("alice", 1), _KEY)
     for config in (config_for("bob", 1), config_for("alice", 1, topics=None)):
         with pytest.raises(ToolError) as caught:
-            provision(board.device, config, _OTHER)
+            provision_at(board.device, config, _OTHER)
         for secret in (_OTHER.hex(), _KEY.hex(), "virtual-wifi"):
             assert secret not in str(caught.value)
 
 
 def test_a_port_that_is_not_there() -> None:
     with pytest.raises(ToolError, match="nothing was changed"):
-        deploy("/dev/no-such-port")
+        deploy_to("/dev/no-such-port")
 
 
 def test_the_command_line(make_board: BoardMaker) -> None:
@@ -192,7 +192,7 @@ def test_interrupted_while_replacing_the_same_command_finishes(make_board: Board
     board = make_board()
     tool = E4(tmp_path / "e4", E4_KEY=_OTHER.hex())
     for seconds in moments(3, tool.seconds(*_sends(board, "bob"))):
-        provision(board.device, config_for("alice", 1), _KEY, replace=True)
+        provision_at(board.device, config_for("alice", 1), _KEY, replace=True)
         tool.kill(seconds, *_sends(board, "bob"), "--replace", board=board)
         tool.run(*_sends(board, "bob"), "--replace")
         assert _holds(board, _OTHER)
@@ -230,9 +230,9 @@ def test_a_pending_key_gives_way_and_a_confirmed_one_does_not(make_board: BoardM
 
 def test_what_an_interrupted_replacement_left_is_no_obstacle(make_board: BoardMaker) -> None:
     board = make_board()
-    provision(board.device, config_for("alice", 1), _KEY)
+    provision_at(board.device, config_for("alice", 1), _KEY)
     on_board(board, "open('/e4.keys.new', 'w').write('half of a new state')")
-    provision(board.device, config_for("alice", 1), _OTHER, replace=True)
+    provision_at(board.device, config_for("alice", 1), _OTHER, replace=True)
     assert _holds(board, _OTHER)
     assert "e4.keys.new" not in on_board(board, "import os; print(os.listdir('/'))")
 
@@ -283,10 +283,10 @@ def test_a_board_keeps_whichever_key_of_the_store_it_holds(make_board: BoardMake
     store = open_store(str(tool.folder / "fleet.db"), lambda kind: (tool.folder / "store.key").read_bytes())
     Rekeying(store).rekey("alice")
     pending = _stored(tool, "alice")["pending"]
-    provision(board.device, config_for("alice", 1), pending)  # as if SetIDKey had reached it
+    provision_at(board.device, config_for("alice", 1), pending)  # as if SetIDKey had reached it
     tool.run(*_sends(board), "--in-store")
     assert _holds(board, pending) and _stored(tool, "alice") == {"current": pending}
-    provision(board.device, config_for("alice", 1), _KEY, replace=True)  # a key that the store does not know
+    provision_at(board.device, config_for("alice", 1), _KEY, replace=True)  # a key that the store does not know
     refused = tool.run(*_sends(board), "--in-store", code=1)
     assert "does not know; nothing was done" in refused and "--replace" in refused
     assert _holds(board, _KEY)

@@ -64,7 +64,7 @@ def checkout_version() -> str:
     return f"{version('e4-micropython')}+{whole.hexdigest()[:8]}"
 
 
-def deploy(port: str) -> int:
+def deploy_to(port: str) -> int:
     """Bring library, application, `boot.py` and `main.py` on the board up to date; return how many files there are.
 
     Keys and configuration are not touched. The board stays stopped until it is reset. Raises ToolError.

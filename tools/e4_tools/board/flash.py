@@ -45,7 +45,7 @@ def check_erasable(port: str, erase: bool, keep: bool) -> None:
         )
 
 
-def flash(port: str, image: FirmwareImage, erase: bool, show: Callable[[bytes], None]) -> None:
+def write_micropython(port: str, image: FirmwareImage, erase: bool, show: Callable[[bytes], None]) -> None:
     """Check the chip, write the image and read it back.
 
     With `erase`, the whole flash is erased first. `show` gets what esptool prints. Raises ToolError.

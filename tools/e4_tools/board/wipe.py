@@ -16,7 +16,7 @@ _FILL_SECONDS = 60.0  # between two signs of life
 _PREFIXES = tuple(path.removeprefix("/") for path in (KEYS_PATH, CONFIG_PATH, PENDING_PATH, CA_PATH, FILL_PATH))
 
 
-def wipe(board: Board) -> list[str]:
+def wipe_board(board: Board) -> list[str]:
     """Overwrite and remove keys and configuration; return the names of the files. Raises ToolError.
 
     Running it again finishes what was interrupted.
@@ -26,7 +26,7 @@ def wipe(board: Board) -> list[str]:
     try:
         removed: list[str] = board.ask(
             OVERWRITE_IDENTITY,
-            "wipe",
+            "overwrite_identity",
             _PREFIXES,
             FILL_PATH,
             e4._files.REWRITES,
@@ -40,14 +40,14 @@ def wipe(board: Board) -> list[str]:
     return removed
 
 
-def fill(board: Board, progress: Callable[[bytes], None]) -> None:
+def fill_free_flash(board: Board, progress: Callable[[bytes], None]) -> None:
     """Fill the free flash with random data once and free it again. `progress` gets a byte now and then.
 
-    Raises ToolError. The file `/e4.fill` may be left then, and `wipe` removes it.
+    Raises ToolError. The file `/e4.fill` may be left then, and `wipe_board` removes it.
     """
     board.call(
         OVERWRITE_IDENTITY,
-        "fill",
+        "fill_free_blocks",
         FILL_PATH,
         doing="filling the flash; the keys are removed, old blocks may be left",
         printed=progress,

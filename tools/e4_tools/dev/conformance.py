@@ -37,7 +37,7 @@ Case = tuple[str, dict[str, Any]]
 Runner = Callable[[str], str]
 
 
-def load(path: Path) -> list[Case]:
+def load_vectors(path: Path) -> list[Case]:
     """Return the cases of a vector file. Raises ToolError for a file that is not a vector file."""
     try:
         document = json.loads(path.read_text())
@@ -145,7 +145,7 @@ def _on_board(port: str, cases: list[Case]) -> bool:
 def main(vectors: Path, port: str | None) -> None:
     """Run a vector file through the library under CPython, on the MicroPython VM and, with --port, on a board."""
     try:
-        cases = load(vectors)
+        cases = load_vectors(vectors)
         good = _on_cpython(cases)
         try:
             good = _on_vm(cases) and good

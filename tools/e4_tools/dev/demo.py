@@ -25,13 +25,13 @@ from rich.markup import escape
 
 import e4
 from e4_tools.board.console import BoardConsole
-from e4_tools.board.deploy import deploy
+from e4_tools.board.deploy import deploy_to
 from e4_tools.errors import BrokerError, ToolError
 from e4_tools.keys.passwords import derive_keys
 from e4_tools.keys.symmetric import new_key
 from e4_tools.mqtt.broker import BrokerConnection, parse_address
 from e4_tools.mqtt.embedded_broker import HOST, EmbeddedBroker
-from e4_tools.provisioning.install import provision
+from e4_tools.provisioning.install import provision_at
 from e4_tools.virtual_board import VirtualBoard, VirtualBoardError
 from e4_tools.virtual_board.options import DEFAULT_PASSWORD, DEFAULT_SSID
 
@@ -125,13 +125,13 @@ class Story:
 
     def _flash(self) -> None:
         with self._step("Each gets library, application and main.py, by mpremote"), ThreadPoolExecutor() as pool:
-            for name, files in zip(self._ports, pool.map(deploy, self._ports.values()), strict=True):
+            for name, files in zip(self._ports, pool.map(deploy_to, self._ports.values()), strict=True):
                 self._note(f"{name} has {files} files")
 
     def _name(self) -> None:
         with self._step("Each is given its name and its key, over its serial port"):
             for name, port in self._ports.items():
-                provision(port, self._config(name), self._keys[name])
+                provision_at(port, self._config(name), self._keys[name])
                 self._note(f"{name} proves that it holds its key, and listens on {e4.receiving_topic(e4.id_of(name))}")
                 # The console is opened at once, because what a board prints while nobody listens is lost.
                 self._consoles[name] = self._stack.enter_context(BoardConsole(name, port, self._printer(name)))

@@ -70,7 +70,7 @@ class TopicReader:
         return e4.siv.SIV(vault.open(topic.key, *topic.place("key"))), previous, topic.rotated_at or 0
 
 
-def protect(store: KeyStore, message: bytes, topic: str) -> bytes:
+def protect_for_topic(store: KeyStore, message: bytes, topic: str) -> bytes:
     """Return `message` protected with the key of a topic. Raises ToolError, E4Error."""
     check_publishable(topic)
     with store.transaction() as session:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import e4.protection
 
 
-def fingerprint(key: bytes) -> str:
+def fingerprint_text(key: bytes) -> str:
     """Return the fingerprint of a key (`e4.protection.fingerprint`) as 16 hexadecimal digits.
 
     Two people can compare fingerprints to see whether they mean the same key. A fingerprint tells nothing else about

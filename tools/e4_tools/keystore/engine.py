@@ -129,7 +129,7 @@ def schema_of(connection: Connection) -> str | None:
     return str(number)
 
 
-def upgrade(connection: Connection, migrations: Path = MIGRATIONS, to: str = SCHEMA) -> None:
+def upgrade_schema(connection: Connection, migrations: Path = MIGRATIONS, to: str = SCHEMA) -> None:
     """Bring the database to the schema `to`, in the transaction of the connection.
 
     Raises KeyStoreError if the database has a newer schema; then nothing has changed.

@@ -139,7 +139,7 @@ def read_store(place: str) -> KeyStore:
         raise KeyStoreError(f"there is no key store at {name}; e4 client add or e4 topic add makes one")
     engine = database.make_engine(url)
     with database.explain_errors(name), engine.begin() as connection:
-        database.upgrade(connection)
+        database.upgrade_schema(connection)
     return KeyStore(name, engine)
 
 
@@ -163,7 +163,7 @@ def make_store(place: str, kind: str, secret: bytes) -> KeyStore:
     with database.explain_errors(name), engine.begin() as connection:
         if database.schema_of(connection) is not None:
             raise KeyStoreError(f"there is a key store at {name} already; it was left as it is")
-        database.upgrade(connection)
+        database.upgrade_schema(connection)
         with Session(connection, join_transaction_mode="create_savepoint") as session, session.begin():
             session.add(_write_lock(StoreRow(id=1, made_at=int(time.time())), lock))
     return KeyStore(name, engine, opened)

@@ -16,7 +16,7 @@ import e4
 from e4_tools.board.inspection import inspect_board
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
-from e4_tools.keys.fingerprint import fingerprint
+from e4_tools.keys.fingerprint import fingerprint_text
 from e4_tools.provisioning.key_sources import KeySource, file_name_of
 from e4_tools.provisioning.label import write_label
 from e4_tools.provisioning.ledger import BEGUN, ISSUED, Ledger
@@ -84,7 +84,7 @@ class Factory:
         ledger.note(BEGUN, row.name, asked.mac, firmware, key)
         give_key(board, {**self.config, "name": row.name, **topics}, key, self.keys, self.replace)
         ledger.note(ISSUED, row.name, asked.mac, firmware, key)
-        return IssuedBoard(row.name, asked.mac, firmware, fingerprint(key))
+        return IssuedBoard(row.name, asked.mac, firmware, fingerprint_text(key))
 
 
 def read_table(path: Path) -> dict[str, TableRow]:

@@ -27,7 +27,7 @@ _NONCE_SIZE = 16  # bytes
 _NO_SPACE = "OSError: 28"  # how MicroPython reports ENOSPC
 
 
-def provision(port: str, config: dict[str, Any], key: bytes, replace: bool = False) -> None:
+def provision_at(port: str, config: dict[str, Any], key: bytes, replace: bool = False) -> None:
     """Do what `install` does with the board at a serial port, and reset the board. Raises ToolError."""
     with Board(port) as board:
         install(board, config, key, replace)
@@ -51,7 +51,7 @@ def install(
     Raises ToolError. A board that refuses holds the keys and the configuration that it held before.
     """
     config = _write_certificate(board, config)
-    _call_provision(board, "install", json.dumps(config), key.hex(), replace, doing="provisioning")
+    _call_provision(board, "write_identity", json.dumps(config), key.hex(), replace, doing="provisioning")
     nonce = secrets.token_bytes(_NONCE_SIZE)
     if not secrets.compare_digest(ask_proof(board, nonce), e4.proof_of_key(key, nonce)):
         raise ToolError("the board holds another ID key than the one just written; was it replaced by C2 before?")
@@ -64,7 +64,7 @@ def install(
 def reconfigure(board: Board, config: dict[str, Any]) -> None:
     """Write a configuration with the name that the board has, and leave its ID key as it is. Raises ToolError."""
     config = _write_certificate(board, config)
-    _call_provision(board, "install", json.dumps(config), None, doing="configuring")
+    _call_provision(board, "write_identity", json.dumps(config), None, doing="configuring")
     _drop_old_certificates(board, config)
 
 

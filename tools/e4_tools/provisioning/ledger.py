@@ -15,7 +15,7 @@ from types import TracebackType
 
 import e4
 from e4_tools.errors import ToolError
-from e4_tools.keys.fingerprint import fingerprint
+from e4_tools.keys.fingerprint import fingerprint_text
 from e4_tools.keys.secret_files import PRIVATE
 
 BEGUN = "begun"
@@ -78,7 +78,7 @@ class Ledger:
     def note(self, event: str, name: str, mac: str, firmware: str, key: bytes) -> None:
         """Append an entry. It is on the disk when this returns."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        entry = LedgerEntry(event, now, name, e4.id_of(name).hex(), mac, firmware, fingerprint(key))
+        entry = LedgerEntry(event, now, name, e4.id_of(name).hex(), mac, firmware, fingerprint_text(key))
         try:
             os.write(self._file, json.dumps(asdict(entry)).encode() + b"\n")
             os.fsync(self._file)

@@ -28,7 +28,7 @@ class NameServer:
         """Answer one question that has arrived. The host's own look-up may take a while."""
         with contextlib.suppress(BlockingIOError):
             question, source = self.socket.recvfrom(512)
-            reply = answer(question, self._address) if self.answering else b""
+            reply = answer_name_query(question, self._address) if self.answering else b""
             if reply:
                 self.socket.sendto(reply, source)
 
@@ -47,7 +47,7 @@ class NameServer:
         return f"192.0.2.{1 + self._time_servers.index(name) % 250}"
 
 
-def answer(question: bytes, address_of: Callable[[str], str]) -> bytes:
+def answer_name_query(question: bytes, address_of: Callable[[str], str]) -> bytes:
     """Return the answer to a question for an address, or nothing for anything else. `address_of` may raise OSError."""
     labels, at = [], _HEADER
     while at < len(question) and question[at]:

@@ -35,7 +35,7 @@ class LocalTimeServers:
         with contextlib.suppress(BlockingIOError):
             question, source = server.recvfrom(512)
             if self._answering and len(question) >= _REQUEST_MIN:
-                server.sendto(answer(question, time.time()), source)
+                server.sendto(answer_time_query(question, time.time()), source)
 
     def close(self) -> None:
         """Stop listening."""
@@ -43,7 +43,7 @@ class LocalTimeServers:
             server.close()
 
 
-def answer(question: bytes, now: float) -> bytes:
+def answer_time_query(question: bytes, now: float) -> bytes:
     """Return what a time server of stratum 2 says to a question (RFC 5905 section 7.3)."""
     seconds, fraction = divmod(int((now + _UNIX_IN_NTP) * (1 << 32)), 1 << 32)
     stamp = struct.pack(">II", seconds & 0xFFFFFFFF, fraction)

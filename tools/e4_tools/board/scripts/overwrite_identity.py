@@ -20,7 +20,9 @@ _BLOCKS_PER_SIGN = 8  # blocks of random data between two signs of life
 _FOLDER_CHANGES = 256  # small files that are written at the end, to use the blocks of directories again
 
 
-def wipe(prefixes: tuple[str, ...], fill_path: str, rewrites: int, zeros: int, files_in_a_block: int) -> list[str]:
+def overwrite_identity(
+    prefixes: tuple[str, ...], fill_path: str, rewrites: int, zeros: int, files_in_a_block: int
+) -> list[str]:
     """Overwrite and remove all files and folders in the root folder whose names begin with one of `prefixes`.
 
     `fill_path` is the file of zeros in the root folder. `rewrites` says how often a file of `zeros` bytes is written
@@ -71,7 +73,7 @@ def _erase_beside(path: str, rewrites: int, zeros: int) -> None:
     os.remove(path)
 
 
-def fill(fill_path: str) -> None:
+def fill_free_blocks(fill_path: str) -> None:
     """Write random data into all free blocks of the flash, and free them again. Print a dot now and then.
 
     Blocks of data are reached by one large file. Blocks of directories, in which small files are kept, are reached by

@@ -6,11 +6,11 @@ from dataclasses import asdict
 
 import click
 
-from e4_tools.board import wipe as wiping
 from e4_tools.board.deploy import Options, Plan, carry_out, checkout_version, plan_for
 from e4_tools.board.inspection import BoardInfo, NodeInfo, inspect_board, inspect_node
 from e4_tools.board.ports import InspectedPort, Port, find_ports, inspect_ports
 from e4_tools.board.raw_repl import Board
+from e4_tools.board.wipe import fill_free_flash, wipe_board
 from e4_tools.cli.shared.options import board_port
 from e4_tools.cli.shared.output import Report, reports
 from e4_tools.errors import NoMicroPython, NoSuchPort, PortInUse, ToolError
@@ -188,11 +188,11 @@ def wipe(report: Report, port: str, yes: bool, fill: bool) -> None:
     if not yes and not click.confirm(f"Remove all keys from the board at {port}?", err=True):
         raise ToolError("nothing was done")
     with Board(port) as board:
-        removed = wiping.wipe(board)
+        removed = wipe_board(board)
         report.say(f"Removed: {', '.join(removed) or 'nothing, there were no keys'}.", removed=removed)
         if fill:
             report.say("Filling the free flash; that takes a minute or two on a board ...")
-            wiping.fill(board, lambda said: click.echo(said.replace(b"\x04", b""), nl=False, err=True))
+            fill_free_flash(board, lambda said: click.echo(said.replace(b"\x04", b""), nl=False, err=True))
             click.echo(err=True)
         board.reset()
     left = _FILLED if fill else _UNFILLED

@@ -16,7 +16,7 @@ from e4_tools.fleet import listing
 from e4_tools.fleet.listing import ClientSummary
 from e4_tools.fleet.operations import Fleet
 from e4_tools.keys.files import read_key
-from e4_tools.keys.fingerprint import fingerprint
+from e4_tools.keys.fingerprint import fingerprint_text
 from e4_tools.keys.symmetric import new_key, parse_hex_key
 from e4_tools.keystore.models import MEMBER
 
@@ -64,7 +64,7 @@ def add_client(  # noqa: PLR0913 (one parameter for each option)
     key = _ask_for_key(name, key_file, ask, from_password)
     with store.sending_lock():
         client_id = Fleet(store).add_client(name, key, receiving_topic)
-    digits = fingerprint(key)
+    digits = fingerprint_text(key)
     report.say(f"{name} has been added; its ID key has the fingerprint {digits}.", name=name, id=client_id)
     report.say(fingerprint=digits)
 
@@ -83,7 +83,7 @@ def _ask_for_key(name: str, key_file: Path | None, ask: bool, from_password: boo
 @client_group.command("list")
 @store_options
 @reports
-def list_clients(report: Report, access: StoreAccess) -> None:
+def print_clients(report: Report, access: StoreAccess) -> None:
     """List the clients, their topics, and what waits to be sent or confirmed. No secret is asked for."""
     clients = listing.list_clients(access.read())
     report.say(clients=[])
@@ -108,7 +108,7 @@ def show_client(report: Report, access: StoreAccess, name: str, reveal: bool) ->
     for fact, value in _client_facts(client).items():
         report.say(f"{fact.replace('_', ' ')}: {_format_fact(value)}", **{fact: value})
     for key in listing.read_id_keys(store, name):
-        facts = {"state": key.state, "since": key.since, "fingerprint": fingerprint(key.key)}
+        facts = {"state": key.state, "since": key.since, "fingerprint": fingerprint_text(key.key)}
         text = f"{key.state} ID key: fingerprint {facts['fingerprint']}, since {_format_time(key.since)}"
         if reveal:
             facts["key"] = key.key.hex()

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from e4_tools.board.flash import check_erasable, wait_for_micropython
-from e4_tools.board.flash import flash as flash_board
+from e4_tools.board.flash import check_erasable, wait_for_micropython, write_micropython
 from e4_tools.board.micropython_image import find_image, read_image
 from e4_tools.cli.shared.options import board_port
 from e4_tools.cli.shared.output import Report, reports
@@ -34,7 +33,7 @@ def flash(report: Report, image: Path | None, port: str, erase: bool, keep: bool
     firmware = read_image(image if image is not None else find_image())
     report.say(f"{firmware.path}: {firmware.chip}, {firmware.size} bytes", image=str(firmware.path), chip=firmware.chip)
     check_erasable(port, erase, keep)
-    flash_board(port, firmware, erase, lambda said: click.echo(said, nl=False, err=True))
+    write_micropython(port, firmware, erase, lambda said: click.echo(said, nl=False, err=True))
     board = wait_for_micropython(port)
     report.say(erased=erase, verified=True, micropython=board.micropython if board else None)
     if board is None:

@@ -16,7 +16,7 @@ from e4_tools.cli.shared.options import BrokerChoice, broker_option
 from e4_tools.cli.shared.output import Report, reports
 from e4_tools.cli.shared.store_access import StoreAccess, complete_topics, store_options, topic_argument
 from e4_tools.errors import ToolError, UnknownName
-from e4_tools.fleet.messages import TopicReader, protect, wait_for_next_second
+from e4_tools.fleet.messages import TopicReader, protect_for_topic, wait_for_next_second
 
 _POLL_SECONDS = 0.5  # for one wait for a message; Ctrl-C takes effect between two waits
 
@@ -40,7 +40,7 @@ def send(  # noqa: PLR0913 (one parameter for each option)
       e4 send sensors/lab - --broker 192.0.2.10 < reading.bin
     """
     content = sys.stdin.buffer.read() if message == "-" else message.encode()
-    payload = protect(access.open(), content, topic)
+    payload = protect_for_topic(access.open(), content, topic)
     with broker.connect() as connection:
         connection.publish(topic, payload, retain)
     wait_for_next_second(payload)

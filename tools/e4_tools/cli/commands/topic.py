@@ -44,7 +44,7 @@ def add_topic(report: Report, access: StoreAccess, topic: str, key_file: Path | 
 @topic_group.command("list")
 @store_options
 @reports
-def list_topics(report: Report, access: StoreAccess) -> None:
+def print_topics(report: Report, access: StoreAccess) -> None:
     """List the topics and how many clients each has. No secret is asked for."""
     topics = listing.list_topics(access.read())
     report.say(topics=[])
@@ -94,7 +94,7 @@ def rotate_topic(report: Report, access: StoreAccess, topic: str, broker: Broker
 @broker_option
 @store_options
 @reports
-def remove_topic(report: Report, access: StoreAccess, topic: str, broker: BrokerChoice) -> None:
+def remove_topic_command(report: Report, access: StoreAccess, topic: str, broker: BrokerChoice) -> None:
     """Forget a topic and its key, and have its clients forget it."""
     with fleet_at_broker(access, broker) as (fleet, delivery):
         clients = fleet.remove_topic(topic)

@@ -45,13 +45,13 @@ def _exact(place: Place) -> Iterator[Figure]:
     """Yield the figures that do not depend on how busy the machine is."""
     yield from figures.sizes()
     yield from figures.heap_per_call(place)
-    yield from figures.node_heap(place)
+    yield from figures.measure_node_heap(place)
     yield from figures.topics(place, 0)
 
 
 def _all(place: Place) -> Iterator[Figure]:
-    yield from figures.times(place, _ROUNDS)
-    yield from figures.node_heap(place)
+    yield from figures.measure_times(place, _ROUNDS)
+    yield from figures.measure_node_heap(place)
     yield from figures.topics(place, _REPEATS)
     if not isinstance(place, Vm):
         return

@@ -11,14 +11,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import e4
-from e4_tools.board.deploy import deploy
+from e4_tools.board.deploy import deploy_to
 from e4_tools.board.raw_repl import Board
 from e4_tools.dev.bench.figures import Figure
 from e4_tools.errors import ToolError
 from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST, free_port
 from e4_tools.mqtt.mosquitto import find_mosquitto
-from e4_tools.provisioning.install import provision
+from e4_tools.provisioning.install import provision_at
 from e4_tools.virtual_board import VirtualBoard
 from e4_tools.virtual_board.options import DEFAULT_PASSWORD, DEFAULT_SSID
 
@@ -76,10 +76,10 @@ def messages(rounds: int) -> Iterator[Figure]:
 
 def _make_node(device: str, port: int) -> None:
     """Deploy to the board, provision it, and publish the retained command that gives it the topic's key."""
-    deploy(device)
+    deploy_to(device)
     wifi = {"ssid": _WIFI[0], "password": _WIFI[1]}
     config = {"name": "bench", "wifi": wifi, "broker": {"host": HOST, "port": port}, "topics": []}
-    provision(device, config, _KEY)
+    provision_at(device, config, _KEY)
     with BrokerConnection(HOST, port) as broker:
         broker.command(e4.id_of("bench"), _KEY, e4.commands.set_topic_key(_KEY, _TOPIC))
 

@@ -46,7 +46,7 @@ def sizes() -> Iterator[Figure]:
     yield Figure("bytes_deployed/total_mpy", total)
 
 
-def times(place: Place, rounds: int) -> Iterator[Figure]:
+def measure_times(place: Place, rounds: int) -> Iterator[Figure]:
     """Yield the ratios of cipher, client and hash over their floors, and the heap that a call takes."""
     snippets = (
         f"run('siv', {_SIV_SIZES}, {rounds})",
@@ -65,10 +65,10 @@ def _by_name_and_size(name: str) -> tuple[str, int]:
 
 def heap_per_call(place: Place) -> Iterator[Figure]:
     """Yield only the heap that a call takes, which does not depend on how busy the machine is."""
-    return (figure for figure in times(place, 1) if figure.name.startswith("heap_"))
+    return (figure for figure in measure_times(place, 1) if figure.name.startswith("heap_"))
 
 
-def node_heap(place: Place) -> Iterator[Figure]:
+def measure_node_heap(place: Place) -> Iterator[Figure]:
     """Yield the heap that the code of a whole node holds."""
     yield Figure("heap_held_by_node", place.run("import bench_topics\nbench_topics.run('node_heap')")["heap"])
 

@@ -30,7 +30,7 @@ def _client(store: e4.FileStore, wanted: config.Config, key: bytes | None = None
     return e4.Client(e4.id_of(wanted.name), key, store, _clock, wanted.receiving_topic)
 
 
-def install(entries: str, key: str | None, replace: bool = False) -> None:
+def write_identity(entries: str, key: str | None, replace: bool = False) -> None:
     """Write the configuration and the ID key.
 
     `entries` is JSON text, see `firmware.config`. `key` is 32 bytes in hexadecimal, or None: then the board keeps its

@@ -72,7 +72,7 @@ def _load_frozen(link, file_system):
         sys.modules.pop(module, None)
     if frozen:
         _relabel(len(frozen) + 1, frozen)
-    overrides.install(link)
+    overrides.install_overrides(link)
 
 
 def _collect_modules(folder, package, names):

@@ -17,7 +17,7 @@ _NTP_PORT = 123
 _EAI_FAIL = -202
 
 
-def install(link):
+def install_overrides(link):
     """Put the changed modules in place. Imports after this call get them."""
     implementation = _implementation()
     uname = namedtuple("uname", ("sysname", "nodename", "release", "version", "machine"))
