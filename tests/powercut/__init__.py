@@ -1,1 +1,6 @@
-"""The proof that no power cut loses a key or a command: a flash chip in RAM, a scripted life, and a judge."""
+"""The proof that no power cut loses a key or a command.
+
+`flash` is a flash chip in RAM whose power can be cut, `life` is the script of what happens to a board, and `model`
+says what the board must know at every point of it. `cuts`, `exceptions` and `full` run the script with power cuts,
+with exceptions and on a full flash.
+"""

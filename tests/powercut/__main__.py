@@ -1,7 +1,7 @@
 """`python tests/powercut [CUTS [SEED]]`: the power-cut proof.
 
-CUTS is the number of first cuts, 0 for one at every program and erase; SEED makes another life. Ends with a line
-`N cuts, N restarts, N losses`, and exit code 1 after a loss.
+CUTS is the number of first cuts; 0 means one cut at every program and every erase. Another SEED makes another life.
+The output ends with a line `N cuts, N restarts, N losses`. The exit code is 1 if there was a loss or no cut at all.
 """
 
 from __future__ import annotations

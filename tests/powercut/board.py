@@ -1,4 +1,7 @@
-"""A board that can lose its power: littlefs on a `Flash`, the store on that, a client, and the model beside it."""
+"""A board that can lose its power: littlefs on a `Flash`, a store on littlefs, and a client.
+
+The board compares its client with the model of what it must know.
+"""
 
 import vfs
 
@@ -9,11 +12,15 @@ from powercut.probe import Loss, Probe, deliver
 
 BLOCKS = 64
 ID = e4.id_of("board")
-TIDY_STEPS = 2  # leftovers removed at a time, as an idle main loop would
+# A housekeeping step removes so many leftovers. The main loop of a board also removes a few at a time when it is idle.
+TIDY_STEPS = 2
 
 
 class PowerCut(Exception):
-    """The flash has taken its last operation; what runs on is no longer a board."""
+    """The power of the board has failed.
+
+    The flash refuses every write after that, and whatever the program still does no longer counts.
+    """
 
 
 def formatted(blocks=BLOCKS):
@@ -24,46 +31,50 @@ def formatted(blocks=BLOCKS):
 
 
 class Board:
-    """A board on `flash` in the middle of `life`; `store_class` makes its store from a path below `root`."""
+    """A board whose file system is on `flash` and whose commands come from `life`.
+
+    `store_class` is called with the path of the key file, which is below `root`, and returns the store.
+    """
 
     def __init__(self, flash, life, store_class, root="/flash"):
         self.flash = flash
         self.root = root
         self.now = 0
-        self.outcome = ""  # of the last command
+        # What the client made of the last command: APPLIED, IGNORED or the name of an error.
+        self.outcome = ""
         self._life = life
         self._store_class = store_class
         self._mounted = False
 
     def start(self):
-        """Boot. Raises PowerCut, or Loss if it does not come up."""
+        """Boot. Raises PowerCut if the power fails meanwhile, and Loss if the board does not start."""
         try:
             self.mount()
             self.open()
         except Exception as error:
-            self._power()
+            self._raise_if_cut()
             raise Loss("does not boot: {!r}".format(error)) from None
-        self._power()
+        self._raise_if_cut()
 
     def mount(self):
-        """Mount the file system, as the board's firmware does before anything of ours runs."""
+        """Mount the file system, as MicroPython does on a board before it runs our code."""
         vfs.mount(vfs.VfsLfs2(self.flash), self.root)
         self._mounted = True
 
     def open(self):
-        """Open the store and make the client. Raises what they raise."""
+        """Open the store and make the client. All their exceptions pass through."""
         self.store = self._store_class(self.root + "/e4.keys")
         self.client = e4.Client(ID, FIRST_KEY, self.store, lambda: self.now, max_command_age=None)
         self._probe = Probe(self.client)
 
     def stop(self):
-        """Take the file system away; what was not written is not written."""
+        """Unmount the file system without writing anything more to the flash."""
         if self._mounted:
             vfs.umount(self.root)
             self._mounted = False
 
     def live(self, event, model):
-        """Let an event happen, and the same to `model`. Raises PowerCut, or Loss if they differ."""
+        """Let an event happen to the board and to `model`. Raises PowerCut, or Loss if the two differ."""
         self.now = event.clock
         if event.command is None:
             self.stop()
@@ -72,27 +83,31 @@ class Board:
             self.deliver(event.command, model)
 
     def deliver(self, command, model, also_right=()):
-        """Receive a command, as `model` does; other outcomes may be right as well. Raises PowerCut, Loss."""
+        """Give a command to the client and to `model`, and compare what they make of it.
+
+        `also_right` names outcomes that are accepted besides those of the model. Raises PowerCut, or Loss if the
+        outcome is another one.
+        """
         right = model.deliver(command, self.now, None) + also_right
         try:
             self.outcome = deliver(self.client, command)
         except Loss:
             raise
         except Exception as error:
-            self._power()
+            self._raise_if_cut()
             raise Loss("{!r} gave {!r}".format(command, error)) from None
-        self._power()
+        self._raise_if_cut()
         if self.outcome not in right:
             raise Loss("{!r} was {}, right is {}".format(command, self.outcome, " or ".join(right)))
 
     def tidy(self):
-        """Do a little of the store's housekeeping. Raises PowerCut."""
+        """Let the store do a few steps of its housekeeping. Raises PowerCut, or Loss if it fails."""
         try:
             self.store.tidy(TIDY_STEPS)
         except Exception as error:
-            self._power()
+            self._raise_if_cut()
             raise Loss("housekeeping failed: {!r}".format(error)) from None
-        self._power()
+        self._raise_if_cut()
 
     def check(self, model):
         """Raise Loss unless the client is in the state of `model`."""
@@ -101,7 +116,7 @@ class Board:
             raise Loss("the file system programmed flash that was not erased")
 
     def states(self, states):
-        """Return those of `states` that the board may be in. Raises Loss for none."""
+        """Return those of `states` that the board can be in. Raises Loss if it can be in none of them."""
         possible = ()
         losses = []
         for state in states:
@@ -115,7 +130,7 @@ class Board:
         return possible
 
     def replay(self, commands, model):
-        """Receive commands of the past once more; they must change nothing. Raises PowerCut, Loss."""
+        """Deliver commands of the past once more. Raises PowerCut, or Loss if one of them changes anything."""
         for command in commands:
             twin = model.copy()
             self.deliver(command, twin)
@@ -123,6 +138,6 @@ class Board:
                 raise Loss("the script is wrong: {!r} is none of the past".format(command))
         self.check(model)
 
-    def _power(self):
+    def _raise_if_cut(self):
         if self.flash.is_cut:
             raise PowerCut()

@@ -1,6 +1,6 @@
-"""What one command costs the flash, against the number of topics that the board holds. Runs on the MicroPython VM.
+"""Measures how much flash work one command causes, depending on the number of topics that the board holds.
 
-`measure(topics)` is for others to use; run as a program, it prints a table.
+This runs on the MicroPython VM. Other programs call `measure(topics)`; run as a program, the module prints a table.
 """
 
 import sys
@@ -28,17 +28,18 @@ class _Board:
         self.client = e4.Client(e4.id_of("cost"), _KEY, store, lambda: self.now)
 
     def rotate(self, topic, number):
-        """Receive a new key for a topic, a second after the last command."""
+        """Give the client a new key for a topic, one second after the last command."""
         self.now += 1
         command = e4.commands.set_topic_key(number.to_bytes(4, "big") * 8, topic)
         self.client.unprotect(e4.protect(command, _KEY, self.now), self.client.receiving_topic)
 
 
 def measure(topics, commands=100, tidy=False, blocks=512, store_class=e4.FileStore):
-    """Return (programs, erases, bytes programmed) per command, as floats, for a board that holds so many topics.
+    """Return (programs, erases, bytes programmed) per command, as floats, for a board that holds `topics` topics.
 
-    The commands are rotations, evenly spread over the topics, on littlefs with `blocks` blocks of 4 KiB, after as many
-    that are not counted. `tidy`: with all of the housekeeping after each, which overwrites what was replaced.
+    The commands are new keys, spread evenly over the topics, on littlefs with `blocks` blocks of 4 KiB. First as many
+    commands run that are not counted, so that the store has reached its usual state. If `tidy` is true, the store
+    does all of its housekeeping after each command, and the work of overwriting replaced keys counts as well.
     """
     flash = _format(blocks)
     try:

@@ -1,4 +1,7 @@
-"""The power fails at every program and erase of a life, in the recovery from that, and the life goes on."""
+"""Cuts the power at every program and every erase of a life, and again during the recovery from each cut.
+
+After each cut the board restarts and its life goes on. The board must know what the model knows.
+"""
 
 from helpers.portable.support import Dice
 from powercut.board import Board, PowerCut, formatted
@@ -8,16 +11,21 @@ from powercut.model import IGNORED, Model
 from powercut.probe import Loss
 from powercut.sample import Sample
 
-_STRETCH = 5  # events from one saved image to the next
-_SHORT = 3  # events lived after a second cut, and
-_RECENT = 6  # commands of the past that are tried again then; after one in _ONE_IN, all to the end of the life
+# The life is divided into stretches of so many events. The image of the flash is saved at the beginning of each one.
+_STRETCH = 5
+# After most second cuts the board lives through so many more events.
+_SHORT = 3
+# After those events, so many recent commands are delivered again, and they must change nothing.
+_RECENT = 6
+# After one second cut in so many, the board lives to the end of its life, and all commands are delivered again.
 _ONE_IN = 24
 
 
 class Cuts:
-    """The proof for one life. `limit`: how many first cuts at most, spread evenly; 0 for all.
+    """The proof for one life.
 
-    `shard`: which part of them, of how many.
+    `limit` is the largest number of first cuts, which are spread evenly; 0 means all. `shard` is a pair: this process
+    makes part number `shard[0]` (from 0) of `shard[1]` parts of them.
     """
 
     def __init__(self, life, report, store_class, limit=0, shard=(0, 1)):
@@ -31,7 +39,7 @@ class Cuts:
         self._sample = Sample(points, limit, shard)
 
     def run(self):
-        """Cut everywhere; what was found is in the report."""
+        """Make all the cuts, and count what was found in the report."""
         for image, model, first, operations in self._stretches:
             for at in range(1, operations + 1):
                 for kind in (CLEAN, TORN):
@@ -45,7 +53,7 @@ class Cuts:
         return board
 
     def _live_without_cuts(self):
-        """Return image, model, first event and number of flash operations of each stretch."""
+        """Return for each stretch its image, its model, its first event and its number of flash operations."""
         image, model, stretches = formatted(), Model(FIRST_KEY), []
         for first in range(0, len(self._life.events), _STRETCH):
             board = self._board(image, clock=self._life.events[first].clock)
@@ -69,7 +77,8 @@ class Cuts:
                 after = states[-1].copy()
                 states = (states[-1], after)
                 board.live(self._life.events[index], after)
-                states = (after,)  # confirmed: it must be there for ever
+                # The client has confirmed the command, so its effect must never be lost again.
+                states = (after,)
                 board.tidy()
                 index += 1
         except PowerCut:
@@ -82,7 +91,10 @@ class Cuts:
         self._recover(board.flash.image, index, states, True)
 
     def _cut_again(self, image, index, states):
-        """Cut at every operation of the recovery, clean and torn by turns."""
+        """Cut the power at every flash operation of the recovery; clean and torn cuts alternate.
+
+        Whether the first of them is clean or torn alternates from call to call, so that both kinds meet each operation.
+        """
         self._turn ^= 1
         at = 0
         was_cut = True
@@ -96,7 +108,7 @@ class Cuts:
                 board.tidy()
                 after = left[0].copy()
                 left += (after,)
-                self._finish(board, index, after, len(left) > 2)
+                self._send_again(board, index, after, len(left) > 2)
             except PowerCut:
                 self._report.cuts += 1
             finally:
@@ -106,7 +118,10 @@ class Cuts:
                 self._recover(board.flash.image, index, left, self._dice.below(_ONE_IN) == 0)
 
     def _recover(self, image, index, states, everything):
-        """Boot after a cut, and live on, until the end if `everything`. The board must be in one of `states`."""
+        """Boot after a cut, and live through the following events.
+
+        The board must be in one of `states`. If `everything` is true, it lives to the end of its life.
+        """
         events = self._life.events[: None if everything else index + 1 + _SHORT]
         recent = 0 if everything else -_RECENT
         board = self._board(image, clock=events[index].clock + 1)
@@ -117,7 +132,7 @@ class Cuts:
             model = states[0].copy()
             if everything:
                 board.replay(_commands(events[:index])[-_RECENT:], model)
-            self._finish(board, index, model, len(states) > 1)
+            self._send_again(board, index, model, len(states) > 1)
             for event in events[index + 1 :]:
                 board.live(event, model)
                 board.tidy()
@@ -125,10 +140,11 @@ class Cuts:
         finally:
             board.stop()
 
-    def _finish(self, board, index, model, is_unsure):
-        """C2 sends the command again whose confirmation it has not seen: new, or quietly ignored.
+    def _send_again(self, board, index, model, is_unsure):
+        """Deliver the command again that the cut interrupted, because C2 has not seen its confirmation.
 
-        `is_unsure`: the states before and after it differ in nothing but that it has been applied.
+        The board applies it if the cut prevented that, and ignores it otherwise. `is_unsure` says that both are right:
+        the states before and after the command differ only in whether it counts as applied.
         """
         command = self._life.events[index].command
         if command is not None:

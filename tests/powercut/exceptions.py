@@ -1,4 +1,7 @@
-"""An exception between any two file operations of the store; the same program goes on, and a restart agrees."""
+"""Raises an exception before and after every file operation of the store.
+
+The same program then goes on. Its client, and a second one that opens the same flash, must know what the model knows.
+"""
 
 import e4
 from powercut.board import TIDY_STEPS, Board, formatted
@@ -9,15 +12,18 @@ from powercut.probe import Loss, deliver
 from powercut.sample import Sample
 from powercut.trap import AFTER, BEFORE, Trap
 
-_STRETCH = 4  # events from one saved image to the next
-_SHORT = 3  # events lived after an exception
-_BOOTS = 3  # in a short run
+# The life is divided into stretches of so many events. The image of the flash is saved at the beginning of each one.
+_STRETCH = 4
+# After an exception the board lives through so many more events.
+_SHORT = 3
+# A run with a limit tries so many boots; a full run tries a boot at the beginning of every stretch.
+_BOOTS = 3
 _EIO = 5
 _ENOSPC = 28
 
 
 class Exceptions:
-    """The proof for one life. `limit` and `shard` as for `Cuts`, of exceptions."""
+    """The proof for one life. `limit` and `shard` mean the same as for `Cuts`, but count exceptions."""
 
     def __init__(self, life, report, store_class, limit=0, shard=(0, 1)):
         self._life = life
@@ -28,7 +34,7 @@ class Exceptions:
         self._trap = Trap()
 
     def run(self):
-        """Throw everywhere; what was found is in the report."""
+        """Raise all the exceptions, and count what was found in the report."""
         self._trap.lay()
         try:
             self._run()
@@ -46,7 +52,9 @@ class Exceptions:
                 self._report.attempt("booting before event {}".format(first), self._throw_at_boot, image, model, first)
             for at in range(1, calls + 1):
                 for when in (BEFORE, AFTER):
-                    number += 1  # the next one meets the same operation of another command
+                    number += 1
+                    # The second term moves the errors on by one in each round. Without it, the same operation of
+                    # every command could always meet the same error.
                     error = errors[(number + number // len(errors)) % len(errors)]
                     if sample.takes():
                         what = "{!r} {} file operation {} after event {}".format(
@@ -60,7 +68,7 @@ class Exceptions:
         return board
 
     def _throw_at_boot(self, image, model, first):
-        """Throw at each file operation of opening the store; opening it again must work."""
+        """Raise an exception at each file operation of opening the store. Opening it again must work."""
         at = 0
         is_sprung = True
         while is_sprung:
@@ -84,7 +92,7 @@ class Exceptions:
                     board.stop()
 
     def _live_without_exceptions(self):
-        """Return image, model, first event and number of file operations of each stretch."""
+        """Return for each stretch its image, its model, its first event and its number of file operations."""
         image, model, stretches = formatted(), Model(FIRST_KEY), []
         for first in range(0, len(self._life.events), _STRETCH):
             board = self._board(image, self._life.events[first].clock)
@@ -112,7 +120,7 @@ class Exceptions:
             states = (model,)
             for event in self._stretch(first):
                 if event.command is not None and not self._trap.is_sprung:
-                    states = self._live(board, event, states[0], error, when)
+                    states = self._live_through(board, event, states[0], error, when)
                     index = self._life.events.index(event)
             if not self._trap.is_sprung:
                 raise Loss("a second run made fewer file operations than the first")
@@ -122,8 +130,8 @@ class Exceptions:
             self._trap.set(0, BEFORE, None)
             board.stop()
 
-    def _live(self, board, event, model, error, when):
-        """Live through an event in which the trap may spring; return the states after it that are right."""
+    def _live_through(self, board, event, model, error, when):
+        """Live through an event during which the trap may raise; return the states that are right after it."""
         board.now = event.clock
         after = model.copy()
         right = after.deliver(event.command, event.clock, None)
@@ -137,7 +145,7 @@ class Exceptions:
             self._tidy(board)
         except (MemoryError, KeyboardInterrupt):
             states = (model, after)
-        return self._agreed(board, event.clock, states) if self._trap.is_sprung else states
+        return self._find_agreed_states(board, event.clock, states) if self._trap.is_sprung else states
 
     def _tidy(self, board):
         try:
@@ -146,8 +154,8 @@ class Exceptions:
             if not self._trap.is_sprung:
                 raise
 
-    def _agreed(self, board, clock, states):
-        """Return which of `states` the running client may be in, and a restart on the same flash as well."""
+    def _find_agreed_states(self, board, clock, states):
+        """Return those of `states` that both the running client and a restart on the same flash can be in."""
         try:
             states = board.states(states)
         except Loss as loss:
@@ -162,10 +170,14 @@ class Exceptions:
             again.stop()
 
     def _go_on(self, board, index, states):
-        """The same program lives on: first the command again, then some more, then a restart."""
+        """Let the same program go on after the exception.
+
+        The interrupted command is delivered again, some more events follow, and then the board restarts.
+        """
         model = states[0].copy()
         events = self._life.events[index : index + 1 + _SHORT]
-        # The states before and after a command may differ in nothing but that it has been applied.
+        # If the board can be in the state before the command and in the state after it, these states differ only in
+        # whether the command counts as applied. Then it may apply the command now or ignore it.
         board.deliver(events[0].command, model, (IGNORED,) if len(states) > 1 else ())
         for event in events[1:]:
             if event.command is not None:

@@ -1,17 +1,22 @@
 """A flash chip in RAM for littlefs, whose power can be cut at any program and any erase.
 
-It obeys the rules of NOR flash: an erase sets every bit of a block, a program only clears bits (one that would
-have to set a bit is refused and counted in `violations`). Finalisers of open files call it while the heap is
-locked, so the data path allocates nothing, and a failure is a negative errno instead of an exception. After a cut
-every write is refused; what the power left behind is `image`, to be given to a new `Flash`.
+It obeys the rules of NOR flash: an erase sets every bit of a block, and a program only clears bits. A program that
+would have to set a bit is refused and counted in `violations`.
+
+MicroPython's garbage collector closes open files while the heap is locked, and littlefs then calls this flash. So
+reading and writing allocate no memory, and report a failure as a negative errno instead of an exception.
+
+After a cut every write is refused. `image` then holds what the cut left behind; a new `Flash` can start from it.
 """
 
 import micropython
 from micropython import const
 
 BLOCK = 4096
-CLEAN = 0  # the operation at the cut does not take place
-TORN = 1  # a beginning of it takes place; of an erase, some bits are left as chance will have it
+# After a clean cut, the operation at which the power failed has not taken place at all.
+CLEAN = 0
+# After a torn cut, a part of that operation has taken place. A torn erase also leaves some random bits behind.
+TORN = 1
 
 _BLOCK = const(4096)
 _BLOCK_COUNT = const(4)
@@ -62,10 +67,13 @@ def _set_some_bits(image, at: int, n: int, seed: int):
 
 
 class Flash:
-    """`image`: its content, a bytearray of whole blocks, written in place. `Flash(blank(64))` is a new chip.
+    """The chip. `Flash(blank(64))` is a new chip of 64 blocks.
 
-    `programs`, `erases` and `programmed` (bytes) count what was done. `cut_at`: the number of the program or
-    erase, from 1, at which the power fails, or 0; `kind`: CLEAN or TORN; `chance`: how much of a torn one is done.
+    `image` is its content, a bytearray of whole blocks that is changed in place. `programs` and `erases` count the
+    operations, and `programmed` counts the bytes programmed.
+
+    The power fails at operation number `cut_at`, counted from 1; 0 means never. `kind` is CLEAN or TORN. `chance` is a
+    random number that decides how much of a torn operation takes place.
     """
 
     def __init__(self, image, cut_at=0, kind=CLEAN, chance=0):
@@ -78,11 +86,11 @@ class Flash:
 
     @property
     def operations(self):
-        """Programs and erases so far."""
+        """The number of programs and erases so far."""
         return self.programs + self.erases
 
     def counted(self):
-        """Return programs, erases, bytes programmed."""
+        """Return the numbers of programs, of erases and of bytes programmed."""
         return self.programs, self.erases, self.programmed
 
     def readblocks(self, block, buf, offset=0):
@@ -132,5 +140,5 @@ class Flash:
 
 
 def blank(blocks):
-    """Return the image of an erased chip."""
+    """Return the image of an erased chip with so many blocks."""
     return bytearray(b"\xff" * (blocks * BLOCK))

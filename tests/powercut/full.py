@@ -1,4 +1,7 @@
-"""A flash that is full with somebody's files: a clear error, the old state stands, and space given back helps."""
+"""Fills the flash with files of an application, so that the store finds no space.
+
+A command must then fail with a StoreError and change nothing, and it must be applied once there is space again.
+"""
 
 import os
 
@@ -9,14 +12,20 @@ from powercut.life import FIRST_KEY
 from powercut.model import Model
 from powercut.probe import Loss
 
-_SPARE = 8  # blocks left free, at most
-_EVENTS = 6  # lived on a full flash before it is given up to fail
-_EVERY = 4  # events from one start to the next
+# At most so many blocks are left free.
+_SPARE = 8
+# A board with a full flash lives through so many events at most; it need not fail within them.
+_EVENTS = 6
+# The flash is filled after every so many events of the life.
+_EVERY = 4
 _ENOSPC = 28
 
 
 class Full:
-    """The proof for one life; `every`: take one start in so many; `shard` as for `Cuts`."""
+    """The proof for one life.
+
+    `every` says that only one point in so many is tried. `shard` means the same as for `Cuts`.
+    """
 
     def __init__(self, life, report, store_class, every=1, shard=(0, 1)):
         self._life = life
@@ -26,7 +35,7 @@ class Full:
         self._part, self._parts = shard
 
     def run(self):
-        """Fill the flash at many points of the life; what was found is in the report."""
+        """Fill the flash at many points of the life, and count what was found in the report."""
         image, model = formatted(), Model(FIRST_KEY)
         for spare in range(_SPARE + 1):
             self._report.attempt("a first start with {} blocks free".format(spare), self._first_start, image, spare)
@@ -75,14 +84,14 @@ class Full:
                     if board.outcome != "StoreError":
                         raise
                     self._report.full += 1
-                    self._fails_well(board, event, before)
+                    self._check_failure(board, event, before)
                     return
             board.check(model)
         finally:
             board.stop()
 
-    def _fails_well(self, board, event, model):
-        """The old state stands here and after a restart, and the command is applied once there is space."""
+    def _check_failure(self, board, event, model):
+        """Check that the old state remains, also after a restart, and that the command works once there is space."""
         board.check(model)
         board.stop()
         board.start()
@@ -96,19 +105,19 @@ class Full:
 
 
 def _fill(root, spare):
-    """Fill the file system with files, then leave `spare` blocks."""
+    """Fill the file system with files, and then free `spare` blocks again."""
     for i in range(_SPARE):
         with open("{}/small{}".format(root, i), "wb") as file:
             file.write(bytes(BLOCK))
     written = 1
     while written:
-        written = _one_more(root + "/large")
+        written = _append_block(root + "/large")
     for i in range(spare):
         os.remove("{}/small{}".format(root, i))
 
 
-def _one_more(path):
-    """Append a block's worth to the file; return False if the flash is full."""
+def _append_block(path):
+    """Append almost a block to the file. Return False if the flash is full."""
     try:
         with open(path, "ab") as file:
             file.write(bytes(BLOCK - 8))

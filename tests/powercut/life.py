@@ -1,4 +1,4 @@
-"""The scripted life of a board: what C2 sends it, and when."""
+"""The script of a board's life: what C2 sends to the board, what the broker repeats, and when the board restarts."""
 
 from helpers.portable.support import Dice
 from powercut.model import REMOVE, RESET, SET_ID, SET_TOPIC, Command
@@ -21,61 +21,78 @@ RESTART = "the board restarts"
 
 
 def at_once(*events):
-    """Return events that happen in the same second as the event before them."""
+    """Mark events as happening in the same second as the event before them. Return pairs, as `_in_turn` does."""
     return tuple((event, True) for event in events)
 
 
 def _in_turn(*events):
-    """Return the events as pairs with whether each happens in the same second as the one before."""
+    """Return the events as pairs.
+
+    The second element of a pair says whether the event happens in the same second as the event before it.
+    """
     pairs = ()
     for event in events:
         if isinstance(event, tuple):
             pairs += event
         else:
-            pairs += ((event, event == RESTART),)  # A restart takes no time: the next event decides when it happens.
+            # A restart takes no time of its own. Only the event after it moves the clock on.
+            pairs += ((event, event == RESTART),)
     return pairs
 
 
-# The life in chapters. Each says what it is for.
-FIRST_KEYS = _in_turn(  # A new board gets its keys, most of them in one second.
+# The life is divided into chapters. Above each one stands what it is for.
+
+# A new board gets its keys, most of them within one second.
+FIRST_KEYS = _in_turn(
     GIVE_KEY, GIVE_KEY, at_once(GIVE_KEY, GIVE_KEY, GIVE_KEY),
 )  # fmt: skip
-ROTATIONS_AND_COPIES = _in_turn(  # Keys change, also twice in a second, and the broker delivers commands again.
+# Keys change, also twice within a second, and the broker delivers old commands again.
+ROTATIONS_AND_COPIES = _in_turn(
     ROTATE, ROTATE, at_once(ROTATE), SEND_KEY_AGAIN, COPY_OF_EARLIER, COPY_OF_LAST,
 )  # fmt: skip
-FIRST_ID_KEYS = _in_turn(  # The ID key changes twice, with a rotation in between under the new one.
+# The ID key changes twice. Between the changes, a topic key changes under the first new ID key.
+FIRST_ID_KEYS = _in_turn(
     GIVE_KEY, NEW_ID_KEY, ROTATE, at_once(NEW_ID_KEY), COPY_OF_LAST,
 )  # fmt: skip
-LOST_ID_KEY = _in_turn(  # C2 falls back to the previous ID key. Topics go and come within a second.
+# C2 has lost the new ID key and falls back to the previous one. Topics are removed and given within a second.
+LOST_ID_KEY = _in_turn(
     UNDER_PREVIOUS_ID_KEY, ROTATE, REMOVE_TOPIC, at_once(GIVE_KEY, REMOVE_TOPIC), COPY_OF_EARLIER,
 )  # fmt: skip
-RESET_AND_BEGIN_AGAIN = _in_turn(  # Everything is removed; a copy of that must not remove what came after it.
+# All topics are removed. A copy of that command must not remove the topics that are given after it.
+RESET_AND_BEGIN_AGAIN = _in_turn(
     RESET_TOPICS, COPY_OF_LAST, GIVE_KEY, GIVE_KEY, at_once(GIVE_KEY, GIVE_KEY), ROTATE,
 )  # fmt: skip
-RESTART_AFTER_ID_KEY = _in_turn(  # A new ID key is the last thing before a restart, and is delivered again after it.
+# A new ID key is the last command before a restart, and it is delivered once more after the restart.
+RESTART_AFTER_ID_KEY = _in_turn(
     NEW_ID_KEY, RESTART, COPY_OF_LAST, ROTATE, at_once(ROTATE), SEND_KEY_AGAIN, GIVE_KEY, REMOVE_TOPIC,
     at_once(GIVE_KEY),
 )  # fmt: skip
-RESET_BETWEEN_ID_KEYS = _in_turn(  # Two ID keys in one second follow a reset, and old commands come again.
+# After a reset the ID key changes twice within a second, and old commands are delivered again.
+RESET_BETWEEN_ID_KEYS = _in_turn(
     RESET_TOPICS, GIVE_KEY, at_once(GIVE_KEY), NEW_ID_KEY, at_once(NEW_ID_KEY), GIVE_KEY, ROTATE, at_once(ROTATE),
     COPY_OF_LAST, COPY_OF_EARLIER, RESTART,
 )  # fmt: skip
-RESET_AFTER_RESTART = _in_turn(  # A reset is the first command after a restart; then the new ID key is lost again.
+# A reset is the first command after a restart. Later C2 loses the new ID key again.
+RESET_AFTER_RESTART = _in_turn(
     RESET_TOPICS, at_once(GIVE_KEY, GIVE_KEY), GIVE_KEY, ROTATE, NEW_ID_KEY, UNDER_PREVIOUS_ID_KEY, COPY_OF_LAST,
     at_once(ROTATE, ROTATE),
 )  # fmt: skip
-ID_KEYS_IN_A_ROW = _in_turn(  # One ID key follows the other before C2 falls back to the one in between.
+# The ID key changes twice in a row, and C2 then falls back to the first of the two new ones.
+ID_KEYS_IN_A_ROW = _in_turn(
     REMOVE_TOPIC, at_once(SEND_KEY_AGAIN), GIVE_KEY, NEW_ID_KEY, NEW_ID_KEY, UNDER_PREVIOUS_ID_KEY, GIVE_KEY,
     at_once(GIVE_KEY), COPY_OF_EARLIER,
 )  # fmt: skip
-RESET_AND_ID_KEY_AROUND_RESTART = _in_turn(  # Reset, ID key, restart, and a second ID key in the same second.
+# A reset and a new ID key come before a restart, and another ID key comes in the same second after it.
+RESET_AND_ID_KEY_AROUND_RESTART = _in_turn(
     RESET_TOPICS, NEW_ID_KEY, COPY_OF_LAST, RESTART, at_once(NEW_ID_KEY),
 )  # fmt: skip
-A_BUSY_TIME = _in_turn(  # All kinds of commands in a quick mixture.
+# Commands of many kinds follow each other quickly.
+A_BUSY_TIME = _in_turn(
     GIVE_KEY, ROTATE, at_once(ROTATE), ROTATE, at_once(GIVE_KEY), GIVE_KEY, REMOVE_TOPIC, at_once(ROTATE), COPY_OF_LAST,
     NEW_ID_KEY, ROTATE, at_once(GIVE_KEY), SEND_KEY_AGAIN,
 )  # fmt: skip
-THE_END = _in_turn(  # The last keys, and a copy of something old.
+# The last keys are given, and a copy of something old arrives.
+THE_END = _in_turn(
     GIVE_KEY, at_once(ROTATE, ROTATE), ROTATE, COPY_OF_EARLIER,
 )  # fmt: skip
 
@@ -96,7 +113,11 @@ SCRIPT = (
 
 
 class Event:
-    """One event. `clock` is what the board's clock shows; `command` is what arrives then, or None for a restart."""
+    """One event of a life.
+
+    `clock` is the Unix time that the board's clock shows. `command` is the command that arrives then, or None for a
+    restart.
+    """
 
     def __init__(self, clock, command):
         self.clock = clock
@@ -104,7 +125,10 @@ class Event:
 
 
 class Life:
-    """A life: its `events`, and in `keys` all keys that were ever sent, by topic and "id", in their order."""
+    """A life: the list `events`, and the dictionary `keys` of all keys that C2 sends in it.
+
+    `keys` has a list for each topic, and one for the ID keys under "id". Each list begins with the oldest key.
+    """
 
     def __init__(self, seed=1, script=SCRIPT):
         self._dice = Dice(seed)
@@ -117,14 +141,14 @@ class Life:
         for kind, in_the_same_second in script:
             if not in_the_same_second:
                 self._now += (1, 2, 30, 400, 1500)[self._dice.below(5)]
-            self._live(kind)
+            self._add_event(kind)
 
     @property
     def commands(self):
-        """How many different commands there are."""
+        """The number of different commands."""
         return len(self._sent)
 
-    def _live(self, kind):
+    def _add_event(self, kind):
         if kind == RESTART:
             command = None
         elif kind == COPY_OF_EARLIER:
@@ -156,7 +180,10 @@ class Life:
         return Command(SET_TOPIC, under, self._now, topic, ever[-1])
 
     def _choose_topic(self, kind):
-        """Return a topic that the board holds, if the kind of event is about one and it holds any; else any topic."""
+        """Choose a topic at random.
+
+        If the event is about a topic that the board holds, and the board holds any, it is one of those.
+        """
         if kind in (ROTATE, REMOVE_TOPIC, SEND_KEY_AGAIN) and self._held:
             return self._held[self._dice.below(len(self._held))]
         return TOPICS[self._dice.below(len(TOPICS))]

@@ -1,22 +1,29 @@
-"""What a client must know, in plain Python: the judge of the power cuts and of the property tests.
+"""A model of what a client must know. The power cuts and the property tests compare the library with it.
 
-It shares no code with the library but the hash of topics and the protection of payloads (which have their own
-vectors), and it runs on CPython and on MicroPython.
+Of the library it uses only the hash of topics and the protection of payloads, which are tested with vectors of their
+own. It runs on CPython and on MicroPython.
 """
 
 import e4
 
-TRANSITION = 3600  # seconds for which a replaced topic key still unprotects
-TOLERANCE = 60  # seconds that a command may be ahead of the clock
+# For so many seconds after a topic key was replaced, messages under it are still accepted.
+TRANSITION = 3600
+# A command may be stamped so many seconds later than the clock of the board.
+TOLERANCE = 60
 
+# What a client makes of a command that it does not refuse. It ignores the redelivery of one that it has applied.
 APPLIED = "applied"
-IGNORED = "ignored"  # quietly: the redelivery of one that was applied
+IGNORED = "ignored"
 
 REMOVE, RESET, SET_ID, SET_TOPIC = range(4)
 
 
 class Command:
-    """A command as C2 sends it: `payload`, stamped `stamp`, under ID key `under`. `key` and `topic` as it needs."""
+    """A command as C2 sends it.
+
+    `payload` is what goes over the network, `stamp` is its time stamp, and `under` is the ID key that protects it.
+    `topic` and `key` are those that the opcode needs.
+    """
 
     def __init__(self, opcode, under, stamp, topic=None, key=b""):
         self.opcode = opcode
@@ -33,8 +40,12 @@ class Command:
 
 
 class Model:
-    """The state of one client: `topics` (name: current key, previous key or None, time of the change), ID keys,
-    `floor` (time of the last command applied) and `last` (the commands applied in that second)."""
+    """The state of one client.
+
+    `id_key` is the ID key, and `previous_id_key` the one before it as long as that is accepted, or None. `topics` has
+    for each topic the current key, the previous key or None, and the time of the change. `floor` is the stamp of the
+    latest command applied, and `last` has the payloads of all commands applied with that stamp.
+    """
 
     def __init__(self, id_key):
         self.id_key = id_key
@@ -52,7 +63,7 @@ class Model:
         return twin
 
     def deliver(self, command, clock, max_age=600):
-        """Receive a command; return the outcomes that are right: APPLIED, IGNORED, or names of errors."""
+        """Receive a command. Return all outcomes that are right: APPLIED, IGNORED, or names of errors."""
         now = max(clock, self.floor)
         if command.payload in self.last:
             return (IGNORED,)
@@ -63,7 +74,7 @@ class Model:
         return tuple(wrong)
 
     def refusals(self, command, clock, max_age=600):
-        """Return the names of all errors for which a command may be refused whatever it says."""
+        """Return the names of all errors with which a command may be refused, whatever its content is."""
         now = max(clock, self.floor)
         wrong = []
         if command.stamp < self.floor:
@@ -82,7 +93,8 @@ class Model:
             self.last = ()
         self.last += (command.payload,)
         if command.under == self.id_key:
-            self.previous_id_key = None  # C2 has shown that it uses the new one
+            # With this command C2 has shown that it knows the new ID key. It no longer needs the previous one.
+            self.previous_id_key = None
         if command.opcode == REMOVE:
             self.topics.pop(command.topic, None)
         elif command.opcode == RESET:
@@ -101,9 +113,10 @@ class Model:
             self.topics[topic] = (key, current[0], now)
 
     def opens(self, topic, clock):
-        """Return the keys under which a message on `topic` is accepted now; the first one protects.
+        """Return the keys under which a message on `topic` is accepted now. The client protects with the first one.
 
-        Where the clock was set back so far that a change lies in the future, the previous key does not count.
+        If the clock was set back so far that the change of the key lies in the future, the previous key is not
+        accepted.
         """
         if topic not in self.topics:
             return ()

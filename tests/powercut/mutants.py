@@ -1,10 +1,17 @@
-"""Stores with one fault each. The proof must notice every one of them, or it proves nothing."""
+"""Stores with one fault each.
+
+The proof must find a loss with every one of them. If it found none, it would not show that the real store is right.
+"""
 
 import e4
 
 
 class EffectFirst(e4.FileStore):
-    """Writes the effect of a command, and then the evidence that it has been applied (the record of a short name)."""
+    """Writes the effect of a command first, and the evidence that it was applied in a second commit.
+
+    A power cut between the two lets the command be applied again. The evidence is in the records whose names have one
+    byte.
+    """
 
     def commit(self, changes, clear=False):
         super().commit({name: record for name, record in changes.items() if len(name) > 1}, clear)
@@ -12,7 +19,10 @@ class EffectFirst(e4.FileStore):
 
 
 class EvidenceFirst(e4.FileStore):
-    """The other way round."""
+    """Writes the evidence that a command was applied first, and its effect in a second commit.
+
+    After a power cut between the two, the client ignores the command that it has never carried out.
+    """
 
     def commit(self, changes, clear=False):
         super().commit({name: record for name, record in changes.items() if len(name) == 1})
@@ -22,7 +32,10 @@ class EvidenceFirst(e4.FileStore):
 
 
 class MemoryFirst(e4.FileStore):
-    """Believes a change before the flash has it."""
+    """Answers with a change before it is in the flash.
+
+    If writing fails, the running client uses keys that a restart would not find.
+    """
 
     def __init__(self, path):
         super().__init__(path)
@@ -39,7 +52,10 @@ class MemoryFirst(e4.FileStore):
 
 
 class NothingRedone(e4.FileStore):
-    """Forgets at boot what a power cut left undone."""
+    """Does not finish at boot what a power cut interrupted.
+
+    The root file holds a change that was confirmed but not yet written to the files of its records. It is lost.
+    """
 
     def _load(self):
         super()._load()

@@ -1,17 +1,18 @@
-"""Holds a client against the model, through its public methods alone and without changing it."""
+"""Compares a client with the model, using only its public methods and without changing it."""
 
 import e4
 from powercut.model import APPLIED, IGNORED
 
-_REMEMBERED = 2000  # protected messages
+# At most so many protected messages are kept, because the heap of the VM is limited.
+_REMEMBERED = 2000
 
 
 class Loss(Exception):
-    """The client does not know what it must know, or knows what it must not."""
+    """The client has lost a key or a command, or it still has a key that it must no longer have."""
 
 
 def deliver(client, command):
-    """Hand a command to the client; return APPLIED, IGNORED or the name of the E4Error."""
+    """Give a command to the client. Return APPLIED, IGNORED or the name of the E4Error, or raise Loss."""
     applied = client.applied
     try:
         message = client.unprotect(command.payload, client.receiving_topic)
@@ -25,14 +26,20 @@ def deliver(client, command):
 
 
 class Probe:
-    """Questions to one client. No message is sent twice to it, so that none is taken for a copy."""
+    """Puts questions to one client.
+
+    Every message that it sends is different. A client would refuse a message that it has already accepted.
+    """
 
     def __init__(self, client):
         self._client = client
         self._serial = 0
 
     def check(self, model, clock, keys, topics):
-        """Raise Loss unless the client is in the state of `model`. `keys`: all there ever were, by topic and "id"."""
+        """Raise Loss unless the client is in the state of `model`.
+
+        `keys` has all keys that there ever were: a list for each topic, and one for the ID keys under "id".
+        """
         if self._client.floor != model.floor:
             raise Loss("the last command was at {}, the client says {}".format(model.floor, self._client.floor))
         now = max(clock, model.floor)
@@ -58,7 +65,7 @@ class Probe:
         for key in ever[-3:]:
             message = self._message()
             try:
-                accepted = self._client.unprotect(_protected(message, key, now), topic) == message
+                accepted = self._client.unprotect(_protect(message, key, now), topic) == message
             except (e4.NotAuthentic, e4.TopicKeyNotFound):
                 accepted = False
             if accepted != (key in opens):
@@ -69,8 +76,9 @@ class Probe:
         if self._client.prove_key(nonce) != e4.proof_of_key(model.id_key, nonce):
             raise Loss("another ID key")
         for key in ever[-3:]:
-            try:  # no command at all: how it is refused tells whether the key is known
-                payload = _protected(b"\xff" + self._message(), key, now)
+            # This is no valid command, so it changes nothing. The error shows whether the client knows the key.
+            try:
+                payload = _protect(b"\xff" + self._message(), key, now)
                 self._client.unprotect(payload, self._client.receiving_topic)
                 raise Loss("a command that does not exist was accepted")
             except e4.InvalidCommand:
@@ -81,10 +89,11 @@ class Probe:
                 raise Loss("an ID key {}".format("is accepted that was replaced" if known else "was lost"))
 
 
-_payloads: dict = {}  # what `_protected` returned: the same questions are put to board after board
+# What `_protect` has returned. Board after board is asked the same questions, and protecting them takes long.
+_payloads: dict = {}
 
 
-def _protected(message, key, now):
+def _protect(message, key, now):
     question = (message, key, now)
     payload = _payloads.get(question)
     if payload is None:
@@ -95,8 +104,12 @@ def _protected(message, key, now):
 
 
 def _is_protected(payload, message, key, now):
-    """Tell whether this is the message under that key. AES-SIV of the same is the same, so mostly a look suffices."""
-    if payload == _protected(message, key, now):
+    """Tell whether `payload` is this message under this key.
+
+    AES-SIV gives the same result for the same input, so a comparison is mostly enough. The client may have stamped
+    its payload with another second; then it is decrypted.
+    """
+    if payload == _protect(message, key, now):
         return True
     try:
         return e4.unprotect(payload, key, now) == message

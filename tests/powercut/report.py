@@ -1,20 +1,25 @@
-"""Counts what was tried, and says what was lost."""
+"""Counts what the proof has tried, and prints what was lost."""
 
 import sys
 
 from powercut.probe import Loss
 
-_SHOWN = 10  # losses that are printed in full
+# Only so many losses are printed. Most faults cause hundreds of them.
+_SHOWN = 10
 
 
 class Report:
-    """`cuts`, `restarts` after one, `losses`; `exceptions` thrown into the store, and times the flash was `full`."""
+    """The numbers of the proof.
+
+    `cuts` counts the power cuts, `restarts` the restarts after them, and `losses` the failures. `exceptions` counts
+    the exceptions raised inside the store, and `full` the commands that a full flash refused.
+    """
 
     def __init__(self):
         self.cuts = self.restarts = self.losses = self.exceptions = self.full = 0
 
     def attempt(self, what, function, *arguments):
-        """Call `function`; whatever it raises is a loss at `what`."""
+        """Call `function`. If it raises anything, count a loss; `what` says in the output where."""
         try:
             function(*arguments)
         except Exception as error:

@@ -1,10 +1,12 @@
-"""The power-cut proof, as `python tests/powercut` starts it on the MicroPython VM.
+"""The part of the power-cut proof that runs on the MicroPython VM. `proof.prove` starts it.
 
 run_on_vm.py CUTS SEED PART PARTS [STORE]
 
-CUTS: how many first cuts (each followed by second cuts throughout the recovery), 0 for all; of these, this is
-part PART (from 0) of PARTS. STORE: the name of a faulty store in `mutants`, to see that the proof notices it.
-Ends with a line `N cuts, N restarts, N losses`, and with exit code 1 after a loss.
+CUTS is the number of first cuts, 0 for all. Each first cut is followed by second cuts throughout the recovery. This
+process makes part number PART (from 0) of PARTS parts of them. Another SEED makes another life. STORE is the name of a
+faulty store in `mutants`, which shows that the proof notices faults.
+
+The output ends with a line `N cuts, N restarts, N losses`. The exit code is 1 if there was a loss.
 """
 
 import sys
@@ -17,8 +19,10 @@ from powercut.full import Full
 from powercut.life import Life
 from powercut.report import Report
 
-_FULL_EVERY = 5  # of the starts on a full flash, where not all cuts are made
-_EXCEPTIONS = 5  # for each first cut
+# A run with a limit fills the flash only at one point of the life in so many.
+_FULL_EVERY = 5
+# A run with a limit raises so many exceptions for each first cut.
+_EXCEPTIONS = 5
 
 
 def main(limit, seed, shard, store_class):

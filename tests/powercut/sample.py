@@ -1,9 +1,12 @@
-"""Which of many points of a proof are tried."""
+"""Chooses which of the many points of a proof are tried."""
 
 
 class Sample:
-    """Of `points`, takes `limit` (0: all), evenly spread; of these, every one that falls to part `shard[0]` of
-    `shard[1]` parts."""
+    """Takes `limit` of `points` points, evenly spread; a limit of 0 takes all.
+
+    Of the points taken, only those are tried that belong to part number `shard[0]` (from 0) of `shard[1]` parts. The
+    other parts belong to other processes.
+    """
 
     def __init__(self, points, limit, shard):
         self._points = points

@@ -1,4 +1,4 @@
-"""The short form of `make powercut`; and the proof must notice a store that is wrong."""
+"""The short form of `make powercut`, and tests that the proof notices a faulty store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 from e4_tools.virtual_board import VirtualBoardError, find_micropython
 from powercut.proof import prove, run_on_vm
 
-_CUTS = 40  # first cuts; each is followed by about five second ones
+# The number of first cuts. Each of them is followed by about five second cuts.
+_CUTS = 40
+# With a faulty store so few first cuts are enough to find a loss.
 _FEW = 6
 
 
@@ -33,7 +35,8 @@ def test_nothing_is_lost() -> None:
 def test_a_command_costs_the_same_however_many_topics_there_are() -> None:
     few, many = [line.split() for line in run_on_vm("cost.py", "1", "1000").splitlines()[1:]]
     assert (few[0], many[0]) == ("1", "1000")
-    for i in range(1, 7):  # programs, erases, bytes; the same with housekeeping
+    # The columns are programs, erases and bytes, first without the store's housekeeping and then with it.
+    for i in range(1, 7):
         assert float(many[i]) <= 1.5 * float(few[i]) + 0.1
 
 
@@ -41,4 +44,5 @@ def test_a_command_costs_the_same_however_many_topics_there_are() -> None:
 def test_the_proof_notices_a_store_that_is_wrong(store: str) -> None:
     output, (_, _, losses) = prove(_FEW, seed=1, processes=1, store=store)
     assert losses, output
-    assert "LOSS at" in output  # and it is not the harness that broke down
+    # Without this line in the output, the proof itself would have failed, and not the store.
+    assert "LOSS at" in output
