@@ -1,4 +1,7 @@
-"""What a hostile broker does, each as a function of a `Peer`. `CASES` has them by name."""
+"""What a hostile broker does. Each case is a function that gets a `Peer`, and `CASES` has them all by name.
+
+Sections are those of MQTT 3.1.1.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,13 @@ from faults.hostile import Peer
 from faults.partner import Failure
 
 CASES: dict[str, Callable[[Peer], None]] = {}
-_HUGE = b"\xff\xff\xff\x7f"  # 268,435,455: the longest remaining length there is
-_ENDLESS = b"\xff\xff\xff\xff\x7f"  # one byte more than may be
+# The largest remaining length that MQTT allows: 268,435,455 bytes (section 2.2.3).
+_HUGE = b"\xff\xff\xff\x7f"
+# A remaining length that has one byte more than MQTT allows.
+_ENDLESS = b"\xff\xff\xff\xff\x7f"
+# The number of packets in a flood.
 _FLOOD = 2000
+# A whole packet that is hidden in the body of another one. The board must not take it for a packet of the stream.
 _SMUGGLED = wire.publish("smuggled", b"x" * 40)
 
 
@@ -30,7 +37,7 @@ def _garbage(seed: int, size: int) -> bytes:
     return random.Random(seed).randbytes(size)  # noqa: S311 (no secret)
 
 
-# In place of CONNACK
+# In these cases the broker answers CONNECT with something else than a good CONNACK.
 
 _REFUSALS = (1, 2, 3, 4, 5, 6, 255)
 _NO_CONNACK = {
@@ -99,7 +106,8 @@ def _(peer: Peer) -> None:
 
 @_case("session present: a lie")
 def _(peer: Peer) -> None:
-    peer.session(b"\x20\x02\x01\x00")  # and fails unless the board subscribes all the same
+    # This fails if the board trusts the broker's claim and does not subscribe.
+    peer.session(b"\x20\x02\x01\x00")
     peer.in_step()
 
 
@@ -109,7 +117,8 @@ def _(peer: Peer) -> None:
     peer.silence()
 
 
-# In place of SUBACK: `#` stands for the packet identifier
+# In these cases the broker answers SUBSCRIBE with something else than a good SUBACK. `#` stands for the packet
+# identifier.
 
 _NO_SUBACK = {
     "missing": b"",
@@ -175,12 +184,14 @@ def _(peer: Peer) -> None:
     peer.connect()
     peer.subscription()
     deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:  # the board may get on, or give up: not wait for ever
+    # The board may go on without the SUBACK, or close the connection, but it must not wait for ever.
+    while time.monotonic() < deadline:
         peer.send(wire.publish("a", b"x"), pause=0.3)
     raise Failure("the board waits for a SUBACK as long as anything comes")
 
 
-# In a session, where a board must be in step afterwards, or have closed the connection
+# In these cases the broker sends nonsense within a session. Afterwards the board must still read the stream correctly,
+# or have closed the connection.
 
 _NONSENSE = {
     "PUBLISH: empty": b"\x30\x00",
@@ -243,7 +254,7 @@ def _nonsense(data: bytes, peer: Peer) -> None:
 for _name, _data in _NONSENSE.items():
     CASES[_name] = partial(_nonsense, _data)
 
-# In a session, where only patience is at fault: the rest of a packet never comes
+# In these cases the rest of a packet never comes. The board must give up the connection after a while.
 
 _HALF = {
     "one byte of a packet": b"\x30",
@@ -311,7 +322,7 @@ def _(peer: Peer) -> None:
     peer.silence()
 
 
-# While the board publishes
+# In these cases the broker does not confirm properly what the board publishes.
 
 
 def _ask(peer: Peer) -> None:
@@ -322,7 +333,8 @@ def _ask(peer: Peer) -> None:
         raise Failure("the board does not publish")
 
 
-_NO_PUBACK = {  # `#` as above
+# Here too, `#` stands for the packet identifier.
+_NO_PUBACK = {
     "for another packet": b"\x40\x02\x55\xaa",
     "empty": b"\x40\x00",
     "short": b"\x40\x01\x00",

@@ -1,8 +1,8 @@
 """Brokers and boards for all tests of faults.
 
-A test that asks for `outcome` is work for the boards of a pool: its module has `survives(case, rig)`, and `LANES`, the
-fixture that is the pool. All of that work begins before the first test and goes on beside the other tests; the test
-itself then only takes the result.
+A test with the fixture `outcome` is carried out by one of several boards in a pool. Its module has the function
+`survives(case, rig)`, and in `LANES` the name of the fixture that is the pool. All of these cases begin before the
+first test, and they go on while other tests run. The test itself only takes the result of its case.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _ASYNCHRONOUS_LANES = 3
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave those for the end that only take results."""
+    """Run the tests that only take results at the end, when most results are there."""
     items.sort(key=lambda item: "outcome" in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The flash image of a board that has our files and nothing else."""
+    """The flash image of a board with nothing but our deployed files."""
     try:
         return make_image(tmp_path_factory.mktemp("deployed"))
     except VirtualBoardError as error:
@@ -98,7 +98,7 @@ def tls_lanes(
 
 @pytest.fixture(scope="session", autouse=True)
 def outcomes(request: pytest.FixtureRequest) -> dict[str, Future[None]]:
-    """What becomes of each test that is for a pool: begun at once, in the order of the tests."""
+    """The result of each test that a pool carries out, by test. All of them begin here, in the order of the tests."""
     begun = {}
     for item in request.session.items:
         if isinstance(item, pytest.Function) and "outcome" in item.fixturenames:

@@ -1,4 +1,4 @@
-"""The broker's side of a connection, in the hands of a test: `Peer` behaves well until it is told not to."""
+"""The broker's side of a connection, controlled by a test. `Peer` is a good broker until the test wants a bad one."""
 
 from __future__ import annotations
 
@@ -14,28 +14,32 @@ from faults.partner import Failure
 from faults.rig import BOUND, Rig
 from helpers.boards import TOPIC_KEY
 
-_FILTERS = 2  # to which the board of a rig subscribes: its receiving topic and one more
+# The number of topic filters to which the board of a rig subscribes: its receiving topic and one more.
+_FILTERS = 2
 
 
 class Peer:
     """A broker that serves one connection of a board.
 
-    All methods raise wire.Gone when the board closes the connection, which is a good answer to nonsense.
+    All methods raise wire.Gone when the board closes the connection. That is a good answer to nonsense.
     """
 
     def __init__(self, connection: socket.socket, rig: Rig) -> None:
         self.rig = rig
         self.pings = 0
-        self.acknowledges = True  # what the board publishes
-        self.confirmed: set[int] = set()  # packet identifiers that the board has acknowledged
-        self.published: list[bytes] = []  # bodies of what the board published, QoS 1
+        # Whether it sends a PUBACK for what the board publishes.
+        self.acknowledges = True
+        # The packet identifiers of the messages that the board has acknowledged.
+        self.confirmed: set[int] = set()
+        # What the board has published with QoS 1: packet identifiers, each with its payload.
+        self.published: list[bytes] = []
         self._subscribed: list[bytes] = []
         self._connection = connection
         self._packet_id = 0x700
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def connect(self, answer: bytes = wire.ACCEPTED) -> None:
-        """Take the CONNECT and answer it."""
+        """Read the CONNECT and send `answer`."""
         self._connection.settimeout(BOUND)
         first, _ = wire.read_packet(self._connection)
         if first != wire.CONNECT:
@@ -43,17 +47,17 @@ class Peer:
         self.send(answer)
 
     def session(self, answer: bytes = wire.ACCEPTED) -> None:
-        """Take the CONNECT and all subscriptions."""
+        """Read the CONNECT, send `answer`, and grant all subscriptions."""
         self.connect(answer)
         self.subscribe()
 
     def subscribe(self) -> None:
-        """Take all subscriptions that are still to come."""
+        """Grant all subscriptions that the board has not made yet."""
         if not self.serve(lambda: len(self._subscribed) >= _FILTERS):
             raise Failure(f"the board subscribes only to {self._subscribed}")
 
     def grant(self, body: bytes, suback: bytes) -> None:
-        """Answer a SUBSCRIBE by these bytes, and take it as granted."""
+        """Send `suback` as the answer to the SUBSCRIBE with this body, and count its topics as granted."""
         self._subscribed += wire.topic_filters(body)
         self.send(suback)
 
@@ -65,7 +69,7 @@ class Peer:
                 return body
 
     def send(self, *pieces: bytes, pause: float = 0.0) -> None:
-        """Send pieces of packets, or of nonsense."""
+        """Send pieces of packets or of nonsense, with a pause of some seconds after each."""
         self._connection.settimeout(BOUND)
         for piece in pieces:
             try:
@@ -77,7 +81,7 @@ class Peer:
             time.sleep(pause)
 
     def serve(self, true: Callable[[], bool] = lambda: False, seconds: float = BOUND) -> bool:
-        """Be a good broker until something is true, or for a time; return whether it is."""
+        """Be a good broker until `true()` holds, for some seconds at most. Return whether it holds."""
         deadline = time.monotonic() + seconds
         while not true():
             if time.monotonic() > deadline:
@@ -112,19 +116,19 @@ class Peer:
                 self.acknowledge(body[at:])
 
     def acknowledge(self, published: bytes, times: int = 1) -> None:
-        """Take a message of the board's."""
+        """Take a message that the board has published, and send `times` PUBACKs for it."""
         self.rig.take_answer(published[2:])
         self.send(wire.packet(wire.PUBACK, published[:2]) * times)
 
     def message(self, verb: str = "hear", size: int = 0) -> tuple[int, bytes, bytes]:
-        """A good message to the board: its number, the packet identifier and the PUBLISH, QoS 1."""
+        """Return a good message to the board: its number, its packet identifier, and the PUBLISH with QoS 1."""
         number, text = self.rig.message(verb, size)
         self._packet_id += 1
         payload = e4.protect(text, TOPIC_KEY, int(time.time()))
         return number, self._packet_id.to_bytes(2, "big"), wire.publish(self.rig.topic_in, payload, 1, self._packet_id)
 
     def in_step(self) -> None:
-        """Fail unless the board still understands us: it takes and acknowledges a message, or has gone."""
+        """Raise Failure unless the board still reads the stream correctly: it takes and acknowledges a message."""
         number, packet_id, publish = self.message()
         self.send(publish)
         if not self.serve(lambda: int.from_bytes(packet_id, "big") in self.confirmed and self.rig.got[number] > 0):
@@ -134,7 +138,7 @@ class Peer:
             )
 
     def silence(self) -> None:
-        """Say nothing more, and fail unless the board gives the connection up. Always raises."""
+        """Send nothing more until the board closes the connection. Raises Gone then, and Failure if it never does."""
         deadline = time.monotonic() + BOUND
         self._connection.settimeout(1)
         while time.monotonic() < deadline:
@@ -148,13 +152,19 @@ class Peer:
         raise Failure(f"the board still waits after {BOUND:.0f} s; it said last: {self.rig.last_words()}")
 
     def patience(self) -> None:
-        """Answer pings and what else there is, but never a PUBLISH; fail unless the board gives up. Always raises."""
+        """Answer everything but a PUBLISH until the board closes the connection.
+
+        Raises Gone then, and Failure if the board never does it.
+        """
         self.acknowledges = False
         self.serve()
         raise Failure(f"the board waits for ever; it said last: {self.rig.last_words()}")
 
     def drip(self, data: bytes, pause: float = 0.9) -> None:
-        """Send a byte at a time, and fail unless the board gives up before the end. Always raises."""
+        """Send the data one byte at a time until the board closes the connection.
+
+        Raises Gone then, and Failure if the board goes on to the end.
+        """
         deadline = time.monotonic() + BOUND
         for at in range(len(data)):
             self.send(data[at : at + 1])
@@ -164,7 +174,10 @@ class Peer:
 
 
 def meet(rig: Rig, script: Callable[[Peer], None]) -> None:
-    """Let a script be the broker at the board's next connection, which begins now. Then all is well again."""
+    """End the board's connection, and let a script be the broker of the next one.
+
+    The connections after that one go to the good broker again.
+    """
     arrivals: queue.Queue[socket.socket] = queue.Queue()
     rig.proxy.divert(arrivals.put)
     rig.proxy.reset(count=False)

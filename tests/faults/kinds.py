@@ -1,4 +1,8 @@
-"""The kinds of faults. Each function makes one, for one direction of one connection: it may count bytes."""
+"""The kinds of faults.
+
+Each function makes one fault for one direction of one connection. Connections cannot share one, because a fault may
+count bytes.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from faults.proxy import Fault, Flow
 
 
 def delay(seconds: float) -> Fault:
-    """Everything is late."""
+    """All bytes arrive late."""
 
     def fault(flow: Flow, data: bytes) -> None:
         time.sleep(seconds)
@@ -20,7 +24,7 @@ def delay(seconds: float) -> Fault:
 
 
 def drop(n: int) -> Fault:
-    """The next `n` bytes are lost, those behind them are not."""
+    """The next `n` bytes are lost, and the bytes after them arrive."""
     left = n
 
     def fault(flow: Flow, data: bytes) -> None:
@@ -46,7 +50,7 @@ def _end(after: int, how: Callable[[Flow], None]) -> Fault:
 
 
 def stall(after: int) -> Fault:
-    """After `after` bytes nothing comes any more; the connection stays."""
+    """After `after` bytes nothing arrives any more, and the connection stays open."""
     return _end(after, Flow.fall_silent)
 
 
@@ -56,9 +60,10 @@ def truncate(after: int) -> Fault:
 
 
 def duplicate() -> Fault:
-    """Every whole packet comes twice."""
+    """Every whole packet arrives twice."""
     begun = b""
-    aligned = False  # not until the packet has ended of which a part was passed on before
+    # The fault may begin in the middle of a packet. Nothing is doubled before that packet has ended.
+    aligned = False
 
     def fault(flow: Flow, data: bytes) -> None:
         nonlocal begun, aligned
@@ -76,13 +81,13 @@ def duplicate() -> Fault:
 
 
 def stutter(flow: Flow, data: bytes) -> None:
-    """One byte comes twice."""
+    """One byte of each piece of data arrives twice. This function is itself a fault, because it counts nothing."""
     middle = len(data) // 2
     flow.forward(data[: middle + 1] + data[middle:])
 
 
 def garbage(seed: int) -> Fault:
-    """Random bytes come instead."""
+    """Random bytes arrive instead of those that were sent."""
     source = random.Random(seed)  # noqa: S311 (no secret)
 
     def fault(flow: Flow, data: bytes) -> None:
@@ -92,7 +97,10 @@ def garbage(seed: int) -> Fault:
 
 
 def trickle(seconds: float) -> Fault:
-    """One byte at a time, each late: a timeout that starts again with every byte never ends."""
+    """The bytes arrive one at a time, and each of them late.
+
+    A receiver whose timeout starts again with every byte would wait for ever.
+    """
 
     def fault(flow: Flow, data: bytes) -> None:
         for at in range(len(data)):

@@ -1,4 +1,4 @@
-"""Several boards side by side: most faults are waiting, and one board after the other would take long."""
+"""Several boards side by side. Most faults make a board wait, so one case after the other would take long."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from faults.rig import Rig
 
 
 class Lanes:
-    """Runs `work(rig)` on whatever rig is free. A board that fails is restarted, and its account begins anew."""
+    """Calls `work(rig)` with any rig that is free.
+
+    After a failure the board is restarted, and the messages it has lost are forgotten.
+    """
 
     def __init__(self, rigs: list[Rig]) -> None:
-        """`rigs` are entered here, and left by `close`."""
+        """Enter all rigs, that is, start their boards. `close` leaves them."""
         self._stack = ExitStack()
         self._free: queue.SimpleQueue[Rig] = queue.SimpleQueue()
         for rig in rigs:
@@ -22,7 +25,7 @@ class Lanes:
         self._pool = ThreadPoolExecutor(len(rigs), thread_name_prefix="lane")
 
     def submit(self, work: Callable[[Rig], None]) -> Future[None]:
-        """Have work done; the result raises what it raised."""
+        """Call `work` with the next free rig. The result of the future raises what `work` has raised."""
         return self._pool.submit(self._run, work)
 
     def _run(self, work: Callable[[Rig], None]) -> None:
@@ -36,6 +39,6 @@ class Lanes:
             self._free.put(rig)
 
     def close(self) -> None:
-        """Begin nothing more, and wait for what was begun."""
+        """Cancel the work that has not begun, wait for the rest, and stop the boards."""
         self._pool.shutdown(cancel_futures=True)
         self._stack.close()

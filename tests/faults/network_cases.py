@@ -1,4 +1,4 @@
-"""What a failing network does to a board's connection, as cases by name, and how a board must survive each of them."""
+"""The cases of a failing network, by name, and a function that puts a board through one of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CASES = {
 
 
 def survives(case: str, rig: Rig) -> None:
-    """Have messages in both directions while a fault happens."""
+    """Send messages in both directions during a fault. Raises Failure if the board does not survive it."""
     name, when, direction = CASES[case]
     lossless = name not in _ALTERING and (name, direction) != ("duplicate packets", TO_BROKER)
     starts = rig.starts

@@ -1,4 +1,4 @@
-"""Who talks with a board through the broker."""
+"""The partner of a board: it talks with the board through the broker."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from helpers.boards import TOPIC_KEY
 
 
 class Failure(AssertionError):
-    """A board did not do what a user relies on."""
+    """A board has not done something on which users rely."""
 
 
 class Partner:
-    """A connection to the broker that no fault touches, with a session that the broker keeps."""
+    """A client with a connection to the broker that has no faults, and a session that the broker keeps."""
 
     def __init__(self, name: str, port: int, topic: str, arrived: Callable[[bytes], None]) -> None:
         self._topic = topic
@@ -41,11 +41,12 @@ class Partner:
         self._mqtt.subscribe(self._topic, 1)
 
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        with contextlib.suppress(e4.E4Error):  # a fault has altered it
+        # A fault may have altered the message on its way. Then it is ignored.
+        with contextlib.suppress(e4.E4Error):
             self._arrived(bytes(message.payload))
 
     def publish(self, topic: str, message: bytes, seconds: float = 20.0) -> None:
-        """Protect and publish, QoS 1; return when the broker has it."""
+        """Protect a message and publish it with QoS 1. Return when the broker has it, or raise Failure."""
         if not self._ready.wait(seconds):
             raise Failure("the broker does not serve the partner again")
         information = self._mqtt.publish(topic, e4.protect(message, TOPIC_KEY, int(time.time())), qos=1)

@@ -1,7 +1,8 @@
 """A proxy on loopback between boards and a broker, whose connections fail on demand.
 
-A fault is a callable `fault(flow, data)`: it gets what arrives in one direction and decides what becomes of it, by
-`flow.forward`, `flow.fall_silent`, `flow.close` and `flow.reset`. The kinds there are, are in `kinds`.
+A fault is a callable `fault(flow, data)`. It gets the bytes that arrive in one direction and decides what happens to
+them, by calling `flow.forward`, `flow.fall_silent`, `flow.close` or `flow.reset`. The module `kinds` has all kinds of
+faults.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ Script = Callable[[socket.socket], None]
 
 
 class Flow:
-    """One direction of a connection. `fault` may be set at any time; `ends` tells it where packets end in its data."""
+    """One direction of a connection.
+
+    `fault` may be set at any time; None passes everything on. `ends` has the places in the latest bytes behind which
+    an MQTT packet ends. `ended` says that the connection is over.
+    """
 
     def __init__(self, connection: Connection, source: socket.socket, sink: socket.socket, name: str) -> None:
         self.name = name
@@ -40,7 +45,7 @@ class Flow:
         threading.Thread(target=self._pump, name=f"proxy {self.name}", daemon=True).start()
 
     def forward(self, data: bytes) -> None:
-        """Pass bytes on."""
+        """Pass bytes on to the other side."""
         if data and not self.ended:
             try:
                 self._sink.sendall(data)
@@ -48,15 +53,15 @@ class Flow:
                 self.close()
 
     def fall_silent(self) -> None:
-        """Swallow everything from now on."""
+        """Discard all bytes that arrive from now on, and keep the connection open."""
         self._silent = True
 
     def close(self) -> None:
-        """End the connection on both sides, as a program does that ends."""
+        """Close the connection on both sides, as the end of a program would."""
         self._connection.close()
 
     def reset(self) -> None:
-        """End the connection on both sides with RST."""
+        """Reset the connection on both sides: TCP sends RST."""
         self._connection.reset()
 
     def _pump(self) -> None:
@@ -75,7 +80,8 @@ class Flow:
                 self.forward(data)
             else:
                 self.fault(self, data)
-        if not self._silent:  # who is silent does not tell of an end either
+        # A silent flow does not pass the end of a connection on either.
+        if not self._silent:
             self.close()
         self.ended = True
         with contextlib.suppress(OSError):
@@ -103,12 +109,12 @@ class Connection:
         return not any(flow.ended for flow in self.flows.values())
 
     def record(self, name: str, data: bytes) -> None:
-        """Remember what a board said, if anybody wants to know."""
+        """Add what a board has sent to `FaultProxy.heard`, unless that is None."""
         if name == TO_BROKER and self._proxy.heard is not None:
             self._proxy.heard += data
 
     def half_open(self) -> None:
-        """Let both sides believe that the connection is there."""
+        """Pass nothing on any more. Both sides go on believing that the connection exists."""
         for flow in self.flows.values():
             flow.fall_silent()
 
@@ -127,15 +133,16 @@ class Connection:
                     end.shutdown(socket.SHUT_RDWR)
                 else:
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-                    end.shutdown(socket.SHUT_RD)  # wakes the thread that reads; closed before, it would hold the RST
+                    # This wakes the thread that reads from the socket. While a thread reads, closing sends no RST.
+                    end.shutdown(socket.SHUT_RD)
                 end.close()
 
 
 class FaultProxy:
     """Listens on `port` of 127.0.0.1. A context manager.
 
-    `faults` counts what was done by name, `connections` the connections made through it. Set `heard` to a bytearray
-    to have what boards send put there.
+    `faults` counts by name the faults that have happened, and `connections` counts the connections through the proxy.
+    If `heard` is set to a bytearray, everything that boards send is added to it.
     """
 
     def __init__(self, broker_port: int) -> None:
@@ -144,7 +151,8 @@ class FaultProxy:
         self.faults: Counter[str] = Counter()
         self.connections = 0
         self.heard: bytearray | None = None
-        self.with_next: dict[str, Fault] = {}  # what is to happen to the next connection, by direction
+        # The faults that the next connection has from its first byte on, by direction.
+        self.with_next: dict[str, Fault] = {}
         self._script: Script | None = None
         self._current: list[Connection] = []
         self._resets = 0
@@ -162,26 +170,27 @@ class FaultProxy:
         self.reset(count=False)
 
     def listen(self) -> None:
-        """Accept connections (again)."""
+        """Accept connections, also after `refuse`."""
         self._server = server = socket.create_server((HOST, self.port))
         threading.Thread(target=self._accept, args=(server,), name="proxy", daemon=True).start()
 
     def refuse(self, count: bool = True) -> None:
-        """Refuse connections until `listen`."""
+        """Refuse all connections until `listen` is called."""
         if self._server is not None:
-            self._server.shutdown(socket.SHUT_RDWR)  # or the thread in accept would keep it listening
+            # Without this, the thread that waits in `accept` would keep the socket listening.
+            self._server.shutdown(socket.SHUT_RDWR)
             self._server.close()
             self._server = None
         if count:
             self.faults["refuse"] += 1
 
     def divert(self, script: Script) -> None:
-        """Have a script serve the next connection in place of the broker."""
+        """Let `script` serve the next connection instead of the broker."""
         with self._lock:
             self._script = script
 
     def apply(self, name: str, fault: Fault, direction: str) -> bool:
-        """Let a fault happen to the connection there is; return whether there is one."""
+        """Give the present connection a fault in one direction. Return False if there is no connection."""
         present = self.present()
         if present is None:
             return False
@@ -190,7 +199,7 @@ class FaultProxy:
         return True
 
     def half_open(self) -> bool:
-        """Stop passing anything on, silently; return whether there was a connection."""
+        """Make the present connection half-open: nothing is passed on. Return False if there is no connection."""
         present = self.present()
         if present is None:
             return False
@@ -199,7 +208,7 @@ class FaultProxy:
         return True
 
     def reset(self, count: bool = True) -> None:
-        """Reset all connections, those included that are just being made."""
+        """Reset all connections, including those that are just being made."""
         with self._lock:
             self._resets += 1
             ending, self._current = self._current, []
@@ -209,7 +218,7 @@ class FaultProxy:
             self.faults["reset"] += 1
 
     def present(self) -> Connection | None:
-        """The connection there is."""
+        """Return the latest connection that is open, or None."""
         with self._lock:
             self._current = [connection for connection in self._current if connection.open]
             return self._current[-1] if self._current else None

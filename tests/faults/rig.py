@@ -1,4 +1,4 @@
-"""A board that runs an application for these tests, the proxy it connects through, and its partner at the broker."""
+"""A virtual board with an application for these tests, the proxy before its broker, and its partner at the broker."""
 
 from __future__ import annotations
 
@@ -24,14 +24,19 @@ from faults.partner import Failure, Partner
 from faults.proxy import FaultProxy
 from helpers.boards import KEY, TOPIC_KEY, config_for
 
-BOUND = 60.0  # seconds within which a board is back, whatever happened; far above what it takes, far below for ever
-_PATIENCE = 5.0  # seconds until another message is tried
-_FILTERS = 2  # to which the board subscribes: its receiving topic and one more
+# A board must work again within so many seconds after any fault. It mostly takes far less, and a board that waits for
+# ever exceeds it.
+BOUND = 60.0
+# If a message has no answer after so many seconds, another one is tried.
+_PATIENCE = 5.0
+# The number of topic filters to which the board subscribes: its receiving topic and one more.
+_FILTERS = 2
 
-_SHORT = {"keepalive": 12, "patience": 3}  # seconds; a fault is noticed sooner than with the defaults
+# These settings, in seconds, are shorter than the defaults. The board notices faults sooner, and tests take less time.
+_SHORT = {"keepalive": 12, "patience": 3}
 
-# Says on the console what it got and what it could send: "ask 7" is got, and answered by "answer 7". Of lines of
-# alternatives, "= " begins that for `firmware.node` and "~ " that for `firmware.aio`.
+# The application of the board. It prints which messages it got and which it could send. It answers the message "ask 7"
+# with "answer 7". Lines that begin with "= " are only for `firmware.node`, those with "~ " only for `firmware.aio`.
 _MAIN = """
 import gc
 from firmware import connection
@@ -39,7 +44,8 @@ from firmware import connection
 ~ import asyncio
 ~ from firmware.aio import Node
 
-connection._RETRY_MS = 500  # it would double with every fault, up to a minute
+# Without these two lines, the pause before the next connection would double with every fault, up to a minute.
+connection._RETRY_MS = 500
 connection._RETRY_LIMIT_MS = 1000
 node = Node()
 kept = []
@@ -92,43 +98,57 @@ def write_file(board: VirtualBoard, path: str, content: bytes) -> None:
 
 
 class Rig:
-    """A context manager: starts everything; when entered, the board is connected and holds its topic keys.
+    """A board, its proxy and its partner. A context manager.
 
-    `asked` are the numbers of the messages that the broker took for the board, `got` counts what the board printed,
-    `sent` are the answers whose `publish` returned True, `waits` those that it put off; `gave_way` is how many of the
-    latter the board says it has given up for later ones. `arrived` counts those that the partner has.
+    Entering it starts everything, and returns when the board is connected and holds its topic keys. Messages have
+    numbers, by which the rig knows what was lost.
     """
 
     def __init__(
         self, name: str, image: Path, folder: Path, broker_port: int, tls_port: int | None = None, **broker: Any
     ) -> None:
-        """Describe it; `broker` has further settings of the broker for the board's configuration.
+        """Prepare a rig; `broker` has further entries for the section `broker` of the board's configuration.
 
-        The board connects to `tls_port` if there is one, the partner always to `broker_port`.
+        The board connects to `tls_port` if it is given. The partner always connects to `broker_port`.
         """
         self.name = name
         self.client_id = e4.id_of(name)
         self.topic_in, self.topic_out = f"faults/{name}/in", f"faults/{name}/out"
+        # The messages to the board that the broker has taken.
         self.asked: set[int] = set()
+        # How often the board has printed that it got each message.
         self.got: Counter[int] = Counter()
+        # The answers for which the board's `publish` has returned True.
         self.sent: set[int] = set()
+        # The answers that the board has put into its queue, because it could not send them at once.
         self.waits: set[int] = set()
+        # How many of the latter the board says that it has given up, because its queue was full.
         self.gave_way = 0
+        # How often each answer has reached the partner.
         self.arrived: Counter[int] = Counter()
-        self.heap: list[tuple[float, int]] = []  # when, and bytes free after a collection
+        # The time of each report of the heap, and the bytes that were free after a collection.
+        self.heap: list[tuple[float, int]] = []
+        # How often the board has started, and how often it has subscribed to a topic.
         self.starts = self.subscribed = 0
         self._number = 0
-        self._forgiven = 0  # of those that gave way since the board's start
+        # How many messages had been given up since the start of the board when `forgive` was called last.
+        self._forgiven = 0
         self._image, self._folder, self._broker_port = image, folder, broker_port
         self._tls_port = tls_port
         self._broker = broker
-        self.asynchronous = False  # the application is one for asyncio
-        self.status: list[bytes] = []  # what was said of the board on `status_topic`, if that is set
+        # If true, the application of the board uses asyncio.
+        self.asynchronous = False
+        # The messages on `status_topic`, if that is set.
+        self.status: list[bytes] = []
         self.status_topic: str | None = None
-        self.leak = 0  # bytes that the application loses with each message, to see that it is noticed
-        self.record = False  # what the board sends
-        self.connects = True  # when entered
-        self.files: dict[str, bytes] = {}  # to be on the board
+        # The application keeps so many bytes of memory for each message, to show that a leak is noticed.
+        self.leak = 0
+        # If true, the proxy records everything that the board sends.
+        self.record = False
+        # If false, entering the rig does not wait until the board is connected.
+        self.connects = True
+        # Further files that are written to the board, by path.
+        self.files: dict[str, bytes] = {}
         self._changed = threading.Condition()
         self._stack = ExitStack()
 
@@ -183,7 +203,8 @@ class Rig:
         self.forgive()
 
     def _heard(self, line: str) -> None:
-        match = re.search(r"(got|sent|waits|heap|so far:) (\d+)$", line)  # after an echo of what is typed
+        # What the test types is echoed, so the words may stand behind other text in the line.
+        match = re.search(r"(got|sent|waits|heap|so far:) (\d+)$", line)
         with self._changed:
             if match:
                 number = int(match[2])
@@ -199,12 +220,13 @@ class Rig:
                     self.heap.append((time.monotonic(), number))
             if line.endswith("started"):
                 self.starts += 1
-                self._forgiven = 0  # the board counts anew
+                # The board has restarted and counts from 0 again.
+                self._forgiven = 0
             self.subscribed += "> subscribed to" in line
             self._changed.notify_all()
 
     def take_answer(self, payload: bytes) -> None:
-        """Count an answer of the board's. Raises E4Error for what is none."""
+        """Count an answer of the board. Raises E4Error if the payload is not a protected message."""
         words = e4.unprotect(payload, TOPIC_KEY, int(time.time())).split(b" ")
         with self._changed:
             self.arrived[int(words[1])] += 1
@@ -216,12 +238,18 @@ class Rig:
             self._changed.notify_all()
 
     def until(self, true: Callable[[], bool], seconds: float) -> bool:
-        """Wait until something is true of this rig, looking whenever board or partner have something to say."""
+        """Wait until `true()` holds; return False if it does not within some seconds.
+
+        It is tried after each line that the board prints and each message that the partner gets.
+        """
         with self._changed:
             return self._changed.wait_for(true, seconds)
 
     def until_true(self, true: Callable[[], bool], seconds: float = BOUND) -> bool:
-        """Wait until something is true that neither board nor partner tells of."""
+        """Wait until `true()` holds; return False if it does not within some seconds.
+
+        It is tried all the time. `until` would miss what neither a line of the board nor a message announces.
+        """
         deadline = time.monotonic() + seconds
         while not true():
             if time.monotonic() > deadline:
@@ -230,14 +258,14 @@ class Rig:
         return True
 
     def message(self, verb: str = "ask", size: int = 0) -> tuple[int, bytes]:
-        """A new message and its number."""
+        """Return the number of a new message, and its text."""
         with self._changed:
             self._number += 1
             number = self._number
         return number, f"{verb} {number} ".encode() + b"x" * size
 
     def ask(self, size: int = 0, verb: str = "ask") -> int:
-        """Have the partner send a message to the board; return its number when the broker has it."""
+        """Let the partner send a message to the board; return its number when the broker has it."""
         number, message = self.message(verb, size)
         self.partner.publish(self.topic_in, message)
         with self._changed:
@@ -245,7 +273,7 @@ class Rig:
         return number
 
     def send(self) -> int:
-        """Have the board send a message of its own accord; return its number at once."""
+        """Let the board send a message that is no answer; return its number at once."""
         number, _ = self.message()
         self.console.type(f"send {number}")
         return number
@@ -261,7 +289,10 @@ class Rig:
         return self.console.expect(f"^holds {topic} (True|False)$").endswith("True")
 
     def check(self, seconds: float = BOUND, lossless: bool = True) -> None:
-        """Fail unless messages go to the board and back within a time, and nothing was lost."""
+        """Raise Failure unless messages go to the board and back within some seconds.
+
+        If `lossless` is true, also raise it if a message was lost, or if the status of the board is not "online".
+        """
         deadline = time.monotonic() + seconds
         while True:
             number = self.ask()
@@ -275,7 +306,7 @@ class Rig:
             raise Failure(f"{self.name} is back, and its status is {self.status[-3:]}")
 
     def lost(self) -> list[str]:
-        """What QoS 1 promised and did not keep, so far."""
+        """Return descriptions of the messages that QoS 1 should have delivered and that have not arrived so far."""
         return (
             [f"to the board: {n}" for n in sorted(self.asked) if not self.got[n]]
             + [f"from the board: {n}" for n in sorted(self.sent) if not self.arrived[n]]
@@ -286,7 +317,7 @@ class Rig:
         return " / ".join(self.console.lines[-6:])
 
     def restart(self) -> None:
-        """Cut the power and restore it: a way out of any state."""
+        """Cut the power and restore it, which leads out of any state. Raises Failure if the board does not start."""
         self.board.cut_power()
         self.forgive()
         starts = self.starts
@@ -295,7 +326,7 @@ class Rig:
             raise Failure(f"{self.name} does not start; it said last: {self.last_words()}")
 
     def forgive(self) -> None:
-        """Begin the account of what was lost anew."""
+        """Forget all messages so far, so that none of them counts as lost."""
         with self._changed:
             self.asked.clear()
             self.sent.clear()

@@ -1,10 +1,10 @@
-"""Boards, messages and faults for as long as one likes, with an eye on what is lost and on the heap.
+"""A soak test: boards get messages and faults for as long as one likes, while lost messages and the heap are watched.
 
     python -m faults.soak --minutes 10 --seed 1
 
-prints the free heap of each board over time and ends with one line: messages, faults, reconnects, lost, heap first
-and last. Exit code 1 if a message that QoS 1 promises was lost, a board restarted, or a heap shrank. The figures are
-written to build/soak.json.
+The program prints the free heap of each board over time. The last line has the numbers of messages, faults, reconnects
+and lost messages, and the heap at the beginning and at the end. The exit code is 1 if a message was lost that QoS 1
+should have delivered, if a board restarted, or if a heap shrank. The figures are written to build/soak.json.
 """
 
 from __future__ import annotations
@@ -31,12 +31,19 @@ from helpers.boards import make_image
 from helpers.mosquitto import Mosquitto
 
 BOARDS = 3
-_OUTSTANDING = 8  # messages that a board may owe an answer
-_RATE = 40  # messages per second to each board; above what a client remembers, late ones may be refused as copies
-_LARGEST = 1500  # bytes of a message, about
-_PAUSE = (0.2, 1.5)  # seconds between faults, and until one ends
-_NOISE = 1024  # bytes by which medians of an unchanged heap may differ
-_ROWS = 12  # of the curve
+# No further message is sent while so many messages to a board have not arrived.
+_OUTSTANDING = 8
+# Messages per second to each board. If a message were so late that more than a client remembers had come since, the
+# client could refuse it as a copy. A high rate would make that happen.
+_RATE = 40
+# The largest message has about so many bytes.
+_LARGEST = 1500
+# Each fault lasts for a random time between these two, in seconds, and the pause before it is as long.
+_PAUSE = (0.2, 1.5)
+# The medians of a heap that does not change may differ by so many bytes.
+_NOISE = 1024
+# The curve of the heap is printed with so many rows.
+_ROWS = 12
 
 _GENTLE: dict[str, Callable[[random.Random], Fault]] = {
     "delay": lambda source: kinds.delay(source.uniform(0.05, 0.5)),
@@ -49,27 +56,34 @@ _GENTLE: dict[str, Callable[[random.Random], Fault]] = {
 
 @dataclass
 class Result:
-    """What a soak has seen; the heap of each board as (seconds since the start, bytes free)."""
+    """The figures of a soak test."""
 
     messages: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     reconnects: int = 0
     restarts: int = 0
     lost: list[str] = field(default_factory=list)
+    # For each board, pairs of the seconds since the start and the bytes free at that time.
     heap: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
-    gave_way: int = 0  # messages put off by an outage that boards gave up for later ones, and said so
-    said: dict[str, list[str]] = field(default_factory=dict)  # what each board printed
+    # Messages that waited in the queue of a board during an outage until the board gave them up for later ones. They
+    # are not lost: the board has reported them.
+    gave_way: int = 0
+    # All lines that each board has printed.
+    said: dict[str, list[str]] = field(default_factory=dict)
 
     def first_and_last(self, name: str) -> tuple[int, int]:
-        """The heap of a board early and late: medians of a third each, as single looks differ."""
+        """Return the free heap of a board at the beginning and at the end.
+
+        Both are medians of a third of the reports, because single reports differ too much.
+        """
         free = [bytes_free for _, bytes_free in self.heap[name]]
         third = max(1, len(free) // 3)
         return int(median(free[:third])), int(median(free[-third:]))
 
     @property
     def worst(self) -> tuple[int, int]:
-        """First and last of the board whose heap shrank most."""
+        """The free heap at the beginning and at the end, of the board whose heap shrank most."""
         return max((self.first_and_last(name) for name in self.heap), key=lambda pair: pair[0] - pair[1])
 
     @property
@@ -86,12 +100,13 @@ class Result:
 
 
 def _cause(rig: Rig, source: random.Random) -> None:
-    """Have one fault, of any kind, that takes nothing away which QoS 1 promises."""
+    """Cause one fault of any kind after which QoS 1 must still deliver everything."""
     kind = source.choice([*_GENTLE, "half-open", "reset", "refuse", "wifi"])
     if kind in _GENTLE:
         direction = source.choice((TO_BOARD, TO_BROKER))
         if kind == "duplicate":
-            direction = TO_BOARD  # a broker that gets a second CONNECT forgets the session
+            # A broker that gets a second CONNECT forgets the session, and with it the messages on their way.
+            direction = TO_BOARD
         rig.proxy.apply(kind, _GENTLE[kind](source), direction)
     elif kind == "half-open":
         rig.proxy.half_open()
@@ -110,7 +125,7 @@ def _cause(rig: Rig, source: random.Random) -> None:
 
 
 def _torment(rig: Rig, source: random.Random, end: float, stopped: threading.Event) -> None:
-    """Cause faults until the end; between them the connection is let alone for a while."""
+    """Cause faults until the time `end`. After each of them the connection has a while without faults."""
     while time.monotonic() < end and not stopped.is_set():
         time.sleep(source.uniform(*_PAUSE))
         _cause(rig, source)
@@ -119,14 +134,14 @@ def _torment(rig: Rig, source: random.Random, end: float, stopped: threading.Eve
 
 
 def heal(through: FaultProxy) -> None:
-    """End all faults; a connection that one has spoilt is reset."""
+    """End all faults. A connection that has one is reset, because its stream may be spoilt."""
     present = through.present()
     if present is not None and any(flow.fault is not None for flow in present.flows.values()):
         through.reset(count=False)
 
 
 def _converse(rig: Rig, source: random.Random, end: float) -> None:
-    """Send messages, large and small, from both sides, until the end; then see that all have arrived."""
+    """Send messages of all sizes from both sides until the time `end`. Then check that all have arrived."""
     stopped = threading.Event()
     faults = threading.Thread(target=_torment, args=(rig, random.Random(source.random()), end, stopped))  # noqa: S311
     faults.start()
@@ -152,7 +167,7 @@ def _converse_safely(rig: Rig, seed: int, end: float, result: Result) -> None:
 
 
 def soak(minutes: float, seed: int, boards: int = BOARDS, leak: int = 0) -> Result:
-    """Run one; `leak` bytes per message are lost on purpose by the application."""
+    """Run a soak test. The application of the boards loses `leak` bytes of memory with each message, on purpose."""
     result = Result()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
@@ -186,7 +201,7 @@ def soak(minutes: float, seed: int, boards: int = BOARDS, leak: int = 0) -> Resu
 
 
 def print_curve(result: Result) -> None:
-    """The free heap of each board, over time."""
+    """Print the free heap of each board over time."""
     names = list(result.heap)
     print("bytes free after a collection")
     print("seconds", *(f"{name:>9}" for name in names))
@@ -201,7 +216,7 @@ def print_curve(result: Result) -> None:
 
 
 def write(result: Result, path: Path) -> None:
-    """Write the figures as JSON."""
+    """Write the figures to a file, as JSON."""
     first, last = result.worst
     figures = {
         "line": result.line(),

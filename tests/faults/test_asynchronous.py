@@ -1,4 +1,4 @@
-"""The front for `asyncio` behind a network that fails, and what a status topic says of such a board."""
+"""Boards with an `asyncio` application behind a failing network, and what their status topic says."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A broker that sends every malformed packet that MQTT 3.1.1 allows one to build, and leaves out what it should send.
+"""A broker that sends every kind of malformed packet, or does not send what it should.
 
-After each, the board must be in step with the stream or have closed the connection, and then come back to the good
-broker, work, and have lost nothing; and it must not have restarted.
+After each case the board must still read the stream correctly, or it must have closed the connection. Then it must
+connect to the good broker again and work. It must have lost nothing, and it must not have restarted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LANES = "lanes"
 
 
 def survives(case: str, rig: Rig) -> None:
-    """Meet the hostile broker, then the good one."""
+    """Connect the board to the hostile broker, then to the good one. Raises Failure if it does not survive that."""
     starts, said = rig.starts, len(rig.console.lines)
     meet(rig, CASES[case])
     rig.check()

@@ -1,4 +1,4 @@
-"""A real broker behind a network that fails in every way: the board comes back, and nothing promised is lost."""
+"""A real broker behind a network that fails in every way: the board must work again and lose no QoS 1 message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A short soak; `make soak MINUTES=n` runs a long one."""
+"""A short soak test. `make soak MINUTES=n` runs a long one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a board depends on goes away and comes back: the broker, WiFi, names, power."""
+"""Everything on which a board depends goes away and comes back: the broker, WiFi, the name server, power."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ autosave_interval 1
 
 @pytest.fixture(scope="module")
 def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    """A broker that may be killed: what it has taken is on its disk."""
+    """A broker that can be killed without losing messages, because it saves them on disk."""
     if find_mosquitto() is None:
         pytest.skip("mosquitto is not installed")
     folder = tmp_path_factory.mktemp("persistent")
@@ -43,7 +43,7 @@ def rig(image: Path, forgetful: Mosquitto, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(autouse=True)
 def _restore(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A test that failed is not to take the next one with it."""
+    """Restore the board after each test. Otherwise a test that fails would let the next ones fail as well."""
     yield
     if "rig" in request.fixturenames:
         rig: Rig = request.getfixturevalue("rig")
@@ -58,7 +58,8 @@ def test_a_broker_that_is_killed(rig: Rig, forgetful: Mosquitto) -> None:
     for _ in range(5):
         rig.ask()
     rig.command("given/before")
-    time.sleep(1.5)  # until the broker has written it to its disk
+    # The broker writes to its disk every second. Killed before that, it would forget the command.
+    time.sleep(1.5)
     forgetful.stop()
     for _ in range(3):
         rig.send()
@@ -74,7 +75,8 @@ def test_a_broker_that_is_killed_while_messages_travel(rig: Rig, forgetful: Mosq
         rig.send()
     forgetful.stop()
     time.sleep(2)
-    rig.sent.clear()  # what this broker confirmed in its last moment, it may not have written
+    # The broker may have confirmed messages just before its end without writing them. They do not count as lost.
+    rig.sent.clear()
     forgetful.start()
     rig.check()
 
@@ -108,7 +110,7 @@ def test_an_outage_longer_than_the_queue_costs_the_oldest_messages_and_no_others
 
 
 def test_power_that_is_cut_at_any_moment(rig: Rig) -> None:
-    """What is in RAM is lost then, but a command that the broker no longer has is in flash."""
+    """A power cut loses what is in RAM. A command that the broker no longer keeps must then be in flash."""
     moments = random.Random(11)  # noqa: S311 (no secret)
     for i in range(6):
         rig.check()
@@ -125,7 +127,7 @@ def test_power_that_is_cut_at_any_moment(rig: Rig) -> None:
 
 @pytest.fixture
 def named(image: Path, forgetful: Mosquitto, tmp_path: Path) -> Iterator[Rig]:
-    """A board that knows its broker by name."""
+    """A board whose configuration has the name of its broker instead of an address."""
     with Rig("named", image, tmp_path, forgetful.port, host=_NAME) as rig:
         yield rig
 
@@ -137,7 +139,8 @@ def test_names_that_do_not_resolve(named: Rig) -> None:
     named.ask()
     named.console.expect("connection lost or not made", 60)
     named.console.type("holds nothing/at/all")
-    named.console.expect("^holds nothing/at/all False$")  # somebody may still be at the console
+    # The console must work although the board cannot connect.
+    named.console.expect("^holds nothing/at/all False$")
     named.board.name_server(True)
     named.check()
 
@@ -148,6 +151,7 @@ def test_another_broker(image: Path, tmp_path: Path) -> None:
         for break_it in (rig.proxy.reset, rig.proxy.half_open):
             break_it()
             rig.send()
-            rig.check(lossless=False)  # this broker forgets what is under way when a session changes its connection
+            # This broker forgets the messages on their way when a session moves to another connection.
+            rig.check(lossless=False)
         if rig.starts != 1:
             raise Failure("the board restarted")

@@ -1,4 +1,4 @@
-"""Faults under TLS, and whoever is not the board's own broker: never is a word said that is not encrypted."""
+"""Faults under TLS, and brokers with a wrong certificate. The board must never send anything that is not encrypted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from faults.tls_broker import NAME, TLSBroker
 from helpers.authority import Authority
 
 LANES = "tls_lanes"
-_HANDSHAKE = b"\x16\x03"  # how a TLS connection begins (RFC 8446 section 5.1)
+# The first bytes of every TLS connection (RFC 8446 section 5.1).
+_HANDSHAKE = b"\x16\x03"
 _FAULTS: dict[str, Callable[[], Fault]] = {
     "drop": lambda: kinds.drop(1),
     "stall": lambda: kinds.stall(0),
@@ -32,7 +33,7 @@ _CASES = [f"{name}, {direction}" for name in _FAULTS for direction in (TO_BOARD,
 
 
 def survives(case: str, rig: Rig) -> None:
-    """Have a fault under TLS."""
+    """Send messages during a fault under TLS. Raises Failure if the board does not survive it."""
     name, direction = case.split(", ")
     starts = rig.starts
     if "handshake" in name:
@@ -43,7 +44,8 @@ def survives(case: str, rig: Rig) -> None:
     rig.ask()
     rig.send()
     rig.check()
-    rig.proxy.reset()  # some faults do not end a connection
+    # Some faults do not end a connection by themselves.
+    rig.proxy.reset()
     rig.check()
     if rig.starts != starts:
         raise Failure(f"the board restarted; it said last: {rig.last_words()}")
@@ -65,7 +67,8 @@ def test_faults(outcome: Future[None], case: str) -> None:
 def test_another_broker_is_refused_and_told_nothing(
     image: Path, authority: Authority, tmp_path: Path, wrong: str
 ) -> None:
-    issuer = Authority() if wrong == "issuer" else authority  # of the same name, with another key
+    # The wrong issuer has the same name as the right one, but another key.
+    issuer = Authority() if wrong == "issuer" else authority
     broker = TLSBroker(tmp_path, issuer, "elsewhere.test" if wrong == "host" else NAME, expired=wrong == "date")
     rig = broker.rig("wary", image, tmp_path, authority.der)
     rig.connects = False
@@ -75,7 +78,8 @@ def test_another_broker_is_refused_and_told_nothing(
             rig.console.expect("trying again", 30)
         _check_secrecy(rig)
         assert not any("* connected to" in line for line in rig.console.lines)
-        authority.issue(tmp_path, NAME)  # the right certificate in the place of the wrong one
+        # Replace the wrong certificate by the right one. The board must then connect.
+        authority.issue(tmp_path, NAME)
         broker.plain.stop()
         broker.plain.start()
         rig.give_keys()
@@ -83,7 +87,7 @@ def test_another_broker_is_refused_and_told_nothing(
 
 
 def test_many_messages_in_one_record(tls_broker: TLSBroker, authority: Authority, image: Path, tmp_path: Path) -> None:
-    """What TLS has decrypted and nobody has read yet does not show on the socket."""
+    """A poll of the socket does not report data that TLS has already decrypted. The board must read it all the same."""
     with tls_broker.rig("busy", image, tmp_path, authority.der) as rig:
         rig.board.cut_power()
         for _ in range(15):

@@ -1,4 +1,4 @@
-"""A broker that boards reach by TLS only."""
+"""A broker to which boards connect only with TLS."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ _CA = "ca.der"
 
 
 class TLSBroker:
-    """mosquitto with two listeners: one for boards, with TLS, and `plain` for the board's partner, without."""
+    """A mosquitto with two listeners.
+
+    Boards use the one on `port`, with TLS. The partner of a board uses the other one, without TLS. `plain` is the
+    process; its port is that of the listener without TLS.
+    """
 
     def __init__(self, folder: Path, issuer: Authority, host: str = NAME, expired: bool = False) -> None:
         self.plain = Mosquitto(folder)
@@ -22,7 +26,7 @@ class TLSBroker:
         self.plain.configure(f"listener {self.port} {HOST}\n{mosquitto_lines(issuer.issue(folder, host, expired))}")
 
     def rig(self, name: str, image: Path, folder: Path, ca: bytes) -> Rig:
-        """A rig for this broker whose board trusts `ca`; what it sends is recorded."""
+        """Return a rig for this broker, whose board trusts the CA certificate `ca`. The proxy records what it sends."""
         rig = Rig(name, image, folder, self.plain.port, self.port, host=NAME, ca="/" + _CA)
         rig.files[_CA] = ca
         rig.record = True

@@ -1,4 +1,7 @@
-"""MQTT 3.1.1 as bytes, from scratch: right packets, and the means to make wrong ones."""
+"""MQTT 3.1.1 as bytes: correct packets, and the means to build malformed ones.
+
+It shares no code with the clients under test. Sections are those of MQTT 3.1.1.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ class Gone(Exception):
 
 
 def remaining_length(n: int) -> bytes:
-    """A remaining length as section 2.2.3 has it."""
+    """Encode a remaining length (section 2.2.3)."""
     encoded = bytearray()
     while True:
         n, digit = divmod(n, 128)
@@ -25,25 +28,25 @@ def remaining_length(n: int) -> bytes:
 
 
 def packet(first: int, *body: bytes) -> bytes:
-    """A packet with its right length."""
+    """Build a packet with the correct length."""
     joined = b"".join(body)
     return bytes([first]) + remaining_length(len(joined)) + joined
 
 
 def string(text: str | bytes) -> bytes:
-    """Text as section 1.5.3 has it; bytes are not checked."""
+    """Encode a string (section 1.5.3). Bytes are taken as they are, without a check that they are UTF-8."""
     encoded = text.encode() if isinstance(text, str) else text
     return len(encoded).to_bytes(2, "big") + encoded
 
 
 def publish(topic: str | bytes, payload: bytes, qos: int = 0, packet_id: int = 0, flags: int = 0) -> bytes:
-    """A PUBLISH; with QoS 0 it has no packet identifier."""
+    """Build a PUBLISH (section 3.3). With QoS 0 it has no packet identifier."""
     identifier = packet_id.to_bytes(2, "big") if qos else b""
     return packet(PUBLISH | qos << 1 | flags, string(topic), identifier, payload)
 
 
 def topic_filters(body: bytes) -> list[bytes]:
-    """The topic filters in the body of a SUBSCRIBE."""
+    """Return the topic filters in the body of a SUBSCRIBE (section 3.8)."""
     found, at = [], 2
     while at < len(body):
         size = int.from_bytes(body[at : at + 2], "big")
@@ -53,7 +56,7 @@ def topic_filters(body: bytes) -> list[bytes]:
 
 
 def read_packet(connection: socket.socket) -> tuple[int, bytes]:
-    """The first byte and the body of the next packet. Raises Gone, and TimeoutError as the socket has it."""
+    """Return the first byte and the body of the next packet. Raises Gone, and TimeoutError as the socket does."""
     first = _read(connection, 1)[0]
     size = shift = 0
     while True:
@@ -87,7 +90,7 @@ class Framer:
         self._left = 0
 
     def ends(self, data: bytes) -> list[int]:
-        """The places in the next bytes of the stream behind which a packet ends."""
+        """Take the next bytes of the stream, and return the places in them behind which a packet ends."""
         found, at = [], 0
         while at < len(data):
             if self._left:

@@ -1,3 +1,3 @@
-"""These are for MicroPython: `test_in_memory` runs them."""
+"""Keeps pytest from running the tests of this folder on CPython. `test_in_memory` runs them on MicroPython."""
 
 collect_ignore_glob = ["test_*.py"]

@@ -1,7 +1,7 @@
 """A whole node in a world of Python objects: sockets that cannot be polled, a broker, and time that tests move.
 
-Whoever carries a board's connections over something else writes such sockets: they have the methods that `umqtt`
-calls and few others.
+An application that carries its connections over something other than WiFi writes such sockets itself. They have the
+methods that `umqtt` calls and few others.
 """
 
 # ruff: noqa: E402
@@ -68,7 +68,7 @@ NOW = 1774894944
 
 
 class PlainSocket:
-    """A connection to the broker of a `World`: no `ioctl` to be polled with, no `setsockopt`."""
+    """A socket to the broker of a `World`. It has no `ioctl`, so it cannot be polled, and no `setsockopt`."""
 
     def __init__(self, world, *_):
         self._world = world
@@ -86,7 +86,7 @@ class PlainSocket:
         self._world.brokers.append(self.broker)
 
     def say(self, data):
-        """Have the board receive some bytes."""
+        """Let the board receive some bytes."""
         self._arrived.extend(data)
 
     def readinto(self, buffer):
@@ -111,7 +111,11 @@ class PlainSocket:
 
 
 class Broker:
-    """A good one, for one connection. `published` has (first byte, packet identifier) of what the board publishes."""
+    """A good broker for one connection.
+
+    `published` has the first byte and the packet identifier of each PUBLISH of the board. `confirmed` has the packet
+    identifiers that the board has acknowledged.
+    """
 
     def __init__(self, socket):
         self.socket = socket
@@ -120,7 +124,7 @@ class Broker:
         self._begun = bytearray()
 
     def take(self, data):
-        """Answer packets; those of boards under test are short, or their length is of two bytes."""
+        """Answer all whole packets. It knows lengths of one and two bytes only; the node sends no larger packets."""
         self._begun.extend(data)
         while len(self._begun) > 1:
             at = 2 if self._begun[1] < 0x80 else 3
@@ -158,20 +162,22 @@ class Broker:
 
 
 class Deaf(Broker):
-    """One that never confirms."""
+    """A broker that never confirms a message."""
 
     def confirm(self, packet_id):
         pass
 
 
 class Mute(Broker):
-    """One that takes connections and says nothing."""
+    """A broker that accepts connections and answers nothing."""
 
     def answer(self, first, body):
         pass
 
 
 class _Servers:
+    """Time servers that always tell the time `NOW`."""
+
     def __init__(self, world):
         self._world = world
 
@@ -181,13 +187,19 @@ class _Servers:
 
 
 class World(_Time):
-    """Everything around a board. In a `with`, `node` is ready to be started; `got` is what its handler was given."""
+    """Everything around a node. Use it in a `with`; `node` is then ready to be started.
+
+    `kind` is the class of the brokers, of which there is one for each connection. `entries` change the configuration of
+    the node. `got` has the messages that the node's handler was given. If `nothing` is set, sockets raise this error
+    number when no data has arrived; otherwise they return None.
+    """
 
     def __init__(self, kind=Broker, **entries):
         self.broker = kind
         self.brokers = []
         self.nothing = None
-        self.room = 100000  # bytes that a socket takes at once
+        # A socket accepts so many bytes at once.
+        self.room = 100000
         self.got = []
         self._entries = {
             "name": "alice",
@@ -222,7 +234,7 @@ class World(_Time):
         dns.socket = transport.socket
         super().__exit__()
 
-    # As the module `socket`
+    # The node uses this object as the module `socket`. These are its functions.
 
     def socket(self, *kind):
         return PlainSocket(self, *kind)
@@ -230,7 +242,7 @@ class World(_Time):
     def getaddrinfo(self, host, port, *_):
         return [(2, 1, 0, "", (host, port))]
 
-    # As the module `time`
+    # The clock uses this object as the module `time`. These are its functions.
 
     def ticks_ms(self):
         return self._now
@@ -238,14 +250,14 @@ class World(_Time):
     def ticks_diff(self, end, start):
         return end - start
 
-    # For tests
+    # These methods are for tests.
 
     def wifi(self, up):
-        """Take WiFi away, or give it back."""
+        """Take WiFi away (False) or give it back (True)."""
         _WLAN.up = up
 
     def until(self, true, seconds=120):
-        """Let the node run until something is true; return whether it is, after that time at the latest."""
+        """Let the node run until `true()` holds, for so many seconds of its time at most. Return whether it holds."""
         for _ in range(seconds * 50):
             self.node._cycle(0)
             if true():
@@ -257,7 +269,7 @@ class World(_Time):
         return self.node._link is not None and self.node._link.is_up
 
     def works(self):
-        """Tell whether messages go to the board and back from it."""
+        """Tell whether messages reach the node, and answers reach the broker."""
         if not self.until(self.connected):
             return False
         before = len(self.got)

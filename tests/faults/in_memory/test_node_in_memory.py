@@ -1,4 +1,4 @@
-"""A node among faults that need no real network: odd sockets, lack of memory, a life that is interrupted."""
+"""A node and the faults that need no real network: unusual sockets, lack of memory, and runs that are interrupted."""
 
 import asyncio
 
@@ -59,7 +59,9 @@ def test_messages_that_nobody_asks_for_do_not_hold_up_commands_for_ever():
 
         node._iterating = True
         for i in range(7):
-            world.pass_ms(61000)  # nor since they began to come: ticks wrap, so that is not looked at before
+            # The minute after which old messages give way begins when the list of messages is full. It does not begin
+            # when the application asked last: that can be so long ago that the ticks have wrapped since.
+            world.pass_ms(61000)
             node._messages.clear()
             for j in range(i + 1):
                 node._keep("in", b"message %d" % j)
@@ -84,7 +86,7 @@ def test_handlers_that_cause_each_other_leave_time_for_the_rest():
 
 
 class _Ending(Broker):
-    """One that ends the connection when a message is published on a topic that it does not like."""
+    """A broker that ends the connection when the node publishes on the topic `in`."""
 
     def answer(self, first, body):
         if first & 0xF0 == 0x30 and body[2:4] == b"in":
@@ -108,7 +110,7 @@ def test_a_message_with_which_every_connection_ends_is_given_up_for_the_others()
 
 
 class _Remembers(Broker):
-    """One that has kept the session. `subscribed` counts."""
+    """A broker that has kept the session. `subscribed` counts the SUBSCRIBE packets it gets."""
 
     code = b"\x01"
 
@@ -128,7 +130,8 @@ class _Remembers(Broker):
 
 
 def test_for_a_command_again_nothing_is_subscribed_again():
-    # Each SUBSCRIBE would bring all that is retained once more, until the broker has too many messages under way.
+    # Each SUBSCRIBE would make the broker send all retained messages once more. After some of them it would have more
+    # messages on their way to this node than it allows.
     with World(_Remembers) as world:
         world.node.start()
         assert world.until(world.connected)
@@ -179,7 +182,8 @@ def test_a_handler_that_stops_the_node_ends_its_run():
         world.node.run()
         assert len(world.brokers) == 1 and world.brokers[0].socket.closed
     with World() as world:
-        world.node.stop()  # before it was started
+        # A node that was never started can be stopped as well.
+        world.node.stop()
 
 
 def test_lack_of_memory_costs_a_connection_at_most():
