@@ -1,1 +1,1 @@
-"""What tests of several folders share. `helpers.portable` also runs on MicroPython."""
+"""Helpers for the tests of several folders. Those in `helpers.portable` also run on MicroPython."""

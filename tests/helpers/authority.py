@@ -1,4 +1,4 @@
-"""A certificate authority of the tests' own, with certificates for brokers: right ones, and each way to be wrong."""
+"""A certificate authority for tests. It issues good certificates for brokers, and bad ones of each kind."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _DAY = timedelta(days=1)
 
 
 class Authority:
-    """An authority that signs certificates for brokers. Its own certificate is `certificate`, `der` and `pem`.
+    """An authority that signs certificates for brokers. `certificate`, `der` and `pem` are its own certificate.
 
-    That certificate is good for `days` from now; a negative number makes an expired one. `ca` and `signs` say whether
-    it is the certificate of an authority, and whether that may sign certificates.
+    That certificate is valid until `days` days from now; with a negative number it has expired. `ca` says whether it is
+    marked as the certificate of an authority, and `signs` whether its key may sign certificates.
     """
 
     def __init__(self, name: str = "test CA", days: int = 30, ca: bool = True, signs: bool = True) -> None:
@@ -60,7 +60,7 @@ class Authority:
         return files
 
     def issue_ca_with_other_key(self) -> bytes:
-        """Return a CA certificate (PEM) whose key is an Ed25519 one."""
+        """Return a CA certificate (PEM) with an Ed25519 key."""
         key = ed25519.Ed25519PrivateKey.generate().public_key()
         return self._sign(key, _common_name("other"), 30, [x509.BasicConstraints(True, None)]).public_bytes(
             Encoding.PEM

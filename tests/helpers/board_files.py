@@ -1,4 +1,4 @@
-"""What is on a board, as its own interpreter tells: the result of any code, and the hashes of all files."""
+"""Runs code on a board and returns its output, and returns the hashes of all files on it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ print(json.dumps(found))
 
 
 def on_board(board: VirtualBoard, code: str) -> str:
-    """Run code on a board that then stays stopped."""
+    """Run code on a board and return its output. The board's application does not start again afterwards."""
     with Board(board.device, restart=False) as serial:
         return serial.run(code, "a test").strip()
 
 
 def hashes(board: VirtualBoard) -> dict[str, str]:
-    """SHA-256 by path of all files in the root and in our folders."""
+    """Return the SHA-256 of each file in the root and in our folders, by path."""
     found: dict[str, str] = json.loads(on_board(board, _HASHES))
     return found

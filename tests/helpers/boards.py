@@ -1,4 +1,4 @@
-"""Virtual boards for tests: their flash images, their configuration, and what tests put on them."""
+"""Virtual boards for tests: their flash images, their configuration, and the applications that tests write to them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from e4_tools.virtual_board import VirtualBoard, find_micropython
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = ROOT / "tests" / "vectors" / "e4-reference.json"
-KEY = b"0123456789abcdef0123456789ABCDEF"  # the ID key of the boards under test
+# The ID key of the boards under test.
+KEY = b"0123456789abcdef0123456789ABCDEF"
 TOPIC_KEY = b"t" * 32
 TOPIC = "/e4go/demo/messages"
 
 
 def make_image(folder: Path) -> Path:
-    """The flash image of a board that has our files and nothing else. Raises VirtualBoardError if there is no VM."""
+    """Make the flash image of a board with nothing but our deployed files.
+
+    Raises VirtualBoardError if there is no VM.
+    """
     find_micropython()
     image = folder / "deployed.flash"
     with VirtualBoard(image) as board:
@@ -30,7 +34,10 @@ def make_image(folder: Path) -> Path:
 
 
 def stays_with_its_tools(board: VirtualBoard, seconds: float) -> bool:
-    """Tell whether an interrupted board keeps what a tool has put into its memory: a watchdog would reset it."""
+    """Tell whether a board that was interrupted keeps its variables for some seconds.
+
+    If a watchdog were still running, it would reset the board in the middle of a tool's work.
+    """
     with Board(board.device) as serial:
         serial.run("here = 1", "a test")
         time.sleep(seconds)
@@ -38,7 +45,7 @@ def stays_with_its_tools(board: VirtualBoard, seconds: float) -> bool:
 
 
 def config_for(name: str, port: int, **changes: Any) -> dict[str, Any]:
-    """A configuration for a virtual board and a broker on this machine."""
+    """Return a configuration for a virtual board and a broker on this machine."""
     return {
         "name": name,
         "wifi": {"ssid": "virtual", "password": "virtual-wifi"},
@@ -49,7 +56,7 @@ def config_for(name: str, port: int, **changes: Any) -> dict[str, Any]:
 
 
 def write_main(board: VirtualBoard, source: str) -> None:
-    """Put a `main.py` of the test's on a board."""
+    """Write a `main.py` to a board."""
     with Board(board.device) as serial:
         serial.write_file("main.py", source.encode())
 

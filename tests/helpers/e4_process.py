@@ -1,4 +1,4 @@
-"""The command `e4` as a process of its own, which tests kill at random moments and watch for secrets."""
+"""The command `e4` in a process of its own. Tests kill it at random moments, and search what it leaves for secrets."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from pathlib import Path
 from e4_tools.virtual_board import VirtualBoard
 from helpers.secret_search import command_lines, found_in
 
-WIFI_PASSWORD = "virtual-wifi"  # noqa: S105 (of an access point that is not there)
+# The access point does not exist, so this password is no secret.
+WIFI_PASSWORD = "virtual-wifi"  # noqa: S105
 
 
 class E4:
-    """Runs `e4` in a folder of its own, where its home and its temporary files are too; keeps what it prints."""
+    """Runs `e4` in a folder that is its home and also has its temporary files.
+
+    `printed` is all that it has printed, and `command_lines` has those of all processes that were seen meanwhile.
+    """
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
@@ -45,7 +49,7 @@ class E4:
         )
 
     def run(self, *arguments: str, code: int = 0, typed: str | None = None) -> str:
-        """Return what it prints, errors last. Fails if it ends with another exit code."""
+        """Run the command and return its output, errors last. Fails if its exit code is not `code`."""
         process = self.start(*arguments, typed=typed)
         out, error = process.communicate(typed, timeout=120)
         self.printed += out + error
@@ -53,9 +57,10 @@ class E4:
         return out + error
 
     def kill(self, seconds: float, *arguments: str, board: VirtualBoard | None = None) -> bool:
-        """Start it and kill it after a time; with a board, after its power was cut. Looks at all command lines.
+        """Start the command and kill it after some seconds. All command lines are looked at meanwhile.
 
-        Returns whether it was killed: it may have ended before.
+        The power of the board is cut just before and restored afterwards, if a board is given. Return whether the
+        command was still running then.
         """
         process = self.start(*arguments)
         deadline = time.monotonic() + seconds
@@ -73,7 +78,7 @@ class E4:
         return in_time
 
     def watch(self, *arguments: str) -> None:
-        """Run it and look at all command lines meanwhile."""
+        """Run the command to its end, and look at all command lines meanwhile. Fails if its exit code is not 0."""
         process = self.start(*arguments)
         while process.poll() is None:
             self.command_lines |= command_lines()
@@ -83,19 +88,25 @@ class E4:
         assert process.returncode == 0, out + error
 
     def seconds(self, *arguments: str) -> float:
-        """Run it, and return how long that took."""
+        """Run the command and return how many seconds that took."""
         begin = time.monotonic()
         self.run(*arguments)
         return time.monotonic() - begin
 
     def traces_of(self, *secrets: bytes) -> list[str]:
-        """Return where one of these is, in any of its `forms`: printed, in a command line, in a file."""
+        """Return the places where one of the secrets is, in any of its `forms`.
+
+        The places are the output, the command lines, and all files in the folder.
+        """
         places = {"printed": self.printed.encode(), "command line": b"\n".join(self.command_lines)}
         places.update({str(path): path.read_bytes() for path in self.folder.rglob("*") if path.is_file()})
         return [place for place, content in places.items() if found_in(content, *secrets)]
 
 
 def moments(number: int, longest: float) -> list[float]:
-    """Random times up to `longest`; before a quarter of it, Python is still importing."""
+    """Return random times between a quarter of `longest` and `longest`, in seconds.
+
+    In the first quarter Python is still importing modules, so that killing it would show nothing.
+    """
     step = longest * 0.75 / number
     return [longest * 0.25 + step * (index + random.random()) for index in range(number)]  # noqa: S311

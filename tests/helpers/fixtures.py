@@ -42,14 +42,14 @@ def amqtt() -> Iterator[EmbeddedBroker]:
 
 @pytest.fixture(scope="session")
 def keys() -> dict[str, bytes]:
-    """The ID keys of alice, bob and eve, as the reference client derived them."""
+    """The ID keys of alice, bob and eve, which the reference client derived from their passwords."""
     passwords = json.loads(VECTORS.read_text())["vectors"]["passwords"]
     return {entry["password"].split("-")[2]: bytes.fromhex(entry["symmetric_key"]) for entry in passwords[:3]}
 
 
 @pytest.fixture(scope="session")
 def deployed_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The flash image of a board that has our files and nothing else."""
+    """The flash image of a board with nothing but our deployed files."""
     try:
         return make_image(tmp_path_factory.mktemp("deployed"))
     except VirtualBoardError as error:
@@ -58,7 +58,7 @@ def deployed_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_board(deployed_image: Path, tmp_path: Path) -> Iterator[BoardMaker]:
-    """Call it for a running board with our files, not provisioned; `name` is that of its image."""
+    """A function that returns a running board with our files, not provisioned. `name` is that of its flash image."""
     with ExitStack() as stack:
 
         def make(name: str = "board", **options: Any) -> VirtualBoard:
@@ -71,7 +71,11 @@ def make_board(deployed_image: Path, tmp_path: Path) -> Iterator[BoardMaker]:
 
 @pytest.fixture
 def start_node(make_board: BoardMaker) -> Iterator[Callable[..., tuple[VirtualBoard, BoardConsole]]]:
-    """Call it with name, key and broker port for a board that is provisioned, and its console."""
+    """A function that provisions a board and starts it, and returns the board and its console.
+
+    It takes the board's name, its ID key and the port of the broker. Further arguments are a `main.py`, whether to wait
+    until the board has subscribed, and changes of its configuration.
+    """
     with ExitStack() as stack:
 
         def start(

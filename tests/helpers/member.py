@@ -1,4 +1,4 @@
-"""A member of the fleet that is no board: an `e4.Client` with a connection to the broker."""
+"""A member of the fleet that is not a board: an `e4.Client` with a connection to the broker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from e4_tools.mqtt.embedded_broker import HOST
 
 
 class Member:
-    """An `e4.Client` on a broker, with a persistent session as a board has it. A context manager."""
+    """An `e4.Client` on a broker. Its session is persistent, as that of a board, unless `session` is false.
+
+    `commands` counts the commands it has accepted, and `refused` has the names of the errors with which it has refused
+    others. `raw` has all payloads as they arrived. A context manager.
+    """
 
     def __init__(self, name: str, key: bytes, port: int, session: bool = True) -> None:
         self.name = name
@@ -59,20 +63,20 @@ class Member:
             self._changed.notify_all()
 
     def until(self, true: Callable[[], bool], seconds: float = 5.0) -> bool:
-        """Wait until something is true of this member, looking at each arrival."""
+        """Wait until `true()` holds, for some seconds at most; it is tried at each arrival. Return whether it holds."""
         with self._changed:
             return self._changed.wait_for(true, seconds)
 
     def obtains(self, topic: str) -> bool:
-        """Tell whether the member comes to hold a key for a topic."""
+        """Tell whether the member gets a key for a topic within some seconds."""
         return self.until(lambda: self.client.holds_key(topic))
 
     def loses(self, topic: str) -> bool:
-        """Tell whether the member comes to hold no key for a topic."""
+        """Tell whether the member loses the key for a topic within some seconds."""
         return self.until(lambda: not self.client.holds_key(topic))
 
     def reads(self, payload: bytes, topic: str) -> bool:
-        """Tell whether the member comes to be able to read a message that was protected for a topic."""
+        """Tell whether the member can read a message on a topic, now or within some seconds."""
         return self.until(lambda: self._reads(payload, topic))
 
     def _reads(self, payload: bytes, topic: str) -> bool:

@@ -12,14 +12,13 @@ from e4_tools.mqtt.mosquitto import find_mosquitto
 
 
 class Mosquitto:
-    """A mosquitto of the test's own, on loopback; it can be stopped and started again."""
+    """A mosquitto on loopback for one test. It can be stopped and started again, on the same port."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self._config = folder / "mosquitto.conf"
-        self._config.write_text(
-            f"listener {self.port} {HOST}\nallow_anonymous true\nuser root\n"
-        )  # or it could not read our files
+        # As another user than root, mosquitto could not read the files of tests that run as root.
+        self._config.write_text(f"listener {self.port} {HOST}\nallow_anonymous true\nuser root\n")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -38,7 +37,7 @@ class Mosquitto:
                 time.sleep(0.05)
 
     def configure(self, line: str) -> None:
-        """Add a line to the configuration, and start again."""
+        """Add a line to the configuration, and start the broker again."""
         self.stop()
         self._config.write_text(self._config.read_text() + line + "\n")
         self.start()

@@ -1,6 +1,6 @@
 """Runs the unit tests on the MicroPython VM, each file with a fresh heap of a board's size.
 
-The exit code is 1 if a test has failed, or if none has run.
+The exit code is 1 if a test has failed or if none has run.
 """
 
 import os

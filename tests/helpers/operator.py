@@ -1,4 +1,4 @@
-"""Somebody who runs `e4` on a key store: in this process, or in one of its own that a test can kill."""
+"""An operator who runs `e4` with a key store, either in this process or in another one that a test can kill."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FORKS.set_forkserver_preload(["helpers.operator"])
 
 @dataclass
 class Operator:
-    """Somebody who runs `e4` with a key store, opened by a key file, and a broker."""
+    """An operator with a broker, and with a key store that a key file opens."""
 
     folder: Path
     port: int
@@ -41,11 +41,11 @@ class Operator:
         }
 
     def give(self, variable: str, value: str) -> None:
-        """Set a variable of the environment."""
+        """Set a variable of the environment in which all later commands run."""
         self.environment[variable] = value
 
     def e4(self, *arguments: str, expect: int = 0, **environment: str) -> dict[str, Any]:
-        """Run a command with --json, check its exit code, and return what it answers."""
+        """Run a command with --json, check its exit code, and return the answer."""
         text = self.text(*arguments, "--json", expect=expect, stdin=None, **environment)
         answer = json.loads(text.splitlines()[-1])
         assert isinstance(answer, dict)
@@ -53,7 +53,7 @@ class Operator:
         return answer
 
     def text(self, *arguments: str, expect: int = 0, stdin: bytes | None = None, **environment: str) -> str:
-        """Run a command, check its exit code, and return what it prints."""
+        """Run a command, check its exit code, and return its output."""
         result = CliRunner().invoke(main, arguments, input=stdin, env={**self.environment, **environment})
         assert result.exit_code == expect, f"{arguments}: {result.exit_code}: {result.output} {result.exception!r}"
         return result.output
@@ -68,6 +68,7 @@ class Operator:
 
 def _run(arguments: tuple[str, ...], environment: dict[str, str], output: str) -> None:
     os.environ.update(environment)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have it ignored
+    # The tests may have been started by a program that ignores SIGINT, and this process would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with open(output, "a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         main(arguments, prog_name="e4")

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, on loopback, in a folder of its own."""
+"""A PostgreSQL server for tests, on loopback, with its data in a folder of its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 from e4_tools.mqtt.embedded_broker import HOST, free_port
 
-PASSWORD = "pass-of-the-server"  # noqa: S105 (of this server alone)
+# Only this server has this password, so it is no secret.
+PASSWORD = "pass-of-the-server"  # noqa: S105
 _USER = "e4user"
 _PLACES = "/usr/local/bin:/usr/local/pgsql/bin:" + ":".join(map(str, Path("/usr/lib/postgresql").glob("*/bin")))
 
@@ -20,12 +21,13 @@ def find_program(name: str) -> str | None:
 
 
 class PostgreSQL:
-    """The server. `start` and `stop` it; `url` is that of an empty database."""
+    """The server. Call `start` and `stop`; `url` returns the address of a database, which is empty at first."""
 
     def __init__(self) -> None:
         self.port = free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="e4-postgresql-"))
-        self._owner = "postgres" if os.getuid() == 0 else None  # it refuses to run as root
+        # PostgreSQL refuses to run as root. Then another user runs it.
+        self._owner = "postgres" if os.getuid() == 0 else None
         if self._owner:
             shutil.chown(self._folder, self._owner)
 

@@ -1,4 +1,4 @@
-"""A search for secrets in every form in which they could leak, and the command lines that could show them."""
+"""Searches for secrets in every form in which they could leak, and reads the command lines of all processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from pathlib import Path
 
 
 def forms(secret: bytes) -> list[bytes]:
-    """Return a secret as bytes, in hexadecimal, and in base64, wherever in something larger it begins."""
+    """Return all forms of a secret that are searched for: bytes, hexadecimal and base64.
+
+    In base64 a secret has three forms, depending on its position in the data that was encoded.
+    """
     encoded = []
     for before in range(3):
         text = base64.b64encode(bytes(before) + secret)
@@ -19,14 +22,15 @@ def forms(secret: bytes) -> list[bytes]:
 
 
 def found_in(content: bytes, *secrets: bytes) -> bool:
-    """Tell whether one of the secrets is in there, in any of its forms."""
+    """Tell whether `content` contains one of the secrets, in any of its forms."""
     return any(form in content for secret in secrets for form in forms(secret))
 
 
 def command_lines() -> set[bytes]:
-    """The command lines of all processes."""
+    """Return the command lines of all processes."""
     lines = set()
     for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):  # it has ended
+        # A process may have ended since the folder was listed.
+        with contextlib.suppress(OSError):
             lines.add(Path("/proc", name, "cmdline").read_bytes())
     return lines

@@ -1,4 +1,4 @@
-"""A time server on loopback that is honest, wrong, silent or hostile, as a test wants it."""
+"""A time server on loopback. A test decides whether it is honest, wrong, silent or hostile."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ Source = tuple[str, int]
 
 
 class TimeServer:
-    """Answers on a port of its own while it is a context. `offset` is what its clock is off by, in seconds.
+    """Answers questions on a port of its own. A context manager.
 
-    `reply(question, source)`, if set, is called instead of the honest reply; it may `send` something.
+    `offset` says by how many seconds its clock is wrong. If `reply` is set, `reply(question, source)` is called instead
+    of sending the honest answer. It may call `send`.
     """
 
     def __init__(self, offset: float = 0) -> None:
@@ -30,11 +31,11 @@ class TimeServer:
 
     @property
     def address(self) -> str:
-        """What to put into a board's `time_servers`."""
+        """The entry for this server in the `time_servers` of a board's configuration."""
         return f"{HOST}:{self._socket.getsockname()[1]}"
 
     def honest(self, question: bytes) -> bytes:
-        """What this server says when it does not misbehave in another way."""
+        """Return a correct answer, with the time that this server's clock shows."""
         return answer_time_query(question, time.time() + self.offset)
 
     def __enter__(self) -> Self:
@@ -49,11 +50,11 @@ class TimeServer:
         self._socket.close()
 
     def send(self, packet: bytes, to: Source) -> None:
-        """Send something."""
+        """Send a packet."""
         self._socket.sendto(packet, to)
 
     def deny(self, question: bytes, source: Source) -> None:
-        """Reply with a kiss of death: want no more questions."""
+        """Reply with a kiss of death (RFC 5905 section 7.4), which asks for no more questions."""
         self.send(b"\xe4\x00" + bytes(10) + b"DENY" + bytes(8) + question[40:48] + bytes(16), source)
 
     def _serve(self) -> None:
@@ -68,4 +69,4 @@ class TimeServer:
 
 
 def silent(_question: bytes, _source: Source) -> None:
-    """A reply that is none."""
+    """Send no answer. As the `reply` of a server it makes the server silent."""

@@ -1,4 +1,4 @@
-"""Runs programs of the tests on the MicroPython VM, which finds library, application and tests as a board would."""
+"""Runs programs of the tests on the MicroPython VM, with the library, the firmware and the tests on its path."""
 
 from __future__ import annotations
 

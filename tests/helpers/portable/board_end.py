@@ -1,24 +1,33 @@
-"""A board's end of a connection, for the tests of the link: a socket like an ESP32's, and time that tests move."""
+"""A board's end of a connection, for the tests of the link: a socket as on an ESP32, and a time that tests control."""
 
 import firmware.ticks
 from firmware.link import Link
 
 
 class WouldHang(BaseException):
-    """Here the board would wait for ever."""
+    """Raised where a board would wait for ever. It is no Exception, so that no `except Exception` hides it."""
 
 
 class BoardSocket:
-    """Streams bytes as an ESP32's socket: `setblocking(True)` takes any timeout away (the Unix port keeps it)."""
+    """A socket that behaves as on an ESP32.
+
+    There, `setblocking(True)` removes a timeout. MicroPython's Unix port keeps it, and would hide code that waits for
+    ever on a board.
+    """
 
     def __init__(self):
         self._arrived = bytearray()
         self._timeout = None
-        self.ended = False  # by the other side
+        # Whether the other side has ended the connection.
+        self.ended = False
+        # Whether the board has closed its socket.
         self.closed = False
+        # All bytes that the board has sent.
         self.sent = bytearray()
-        self.room = 100000  # bytes that the network takes
-        self.nothing: int | None = None  # the error that says "nothing yet", where it is not None that says so
+        # How many more bytes the network accepts before the socket blocks.
+        self.room = 100000
+        # If set, a read without data raises OSError with this number. Otherwise it returns None.
+        self.nothing: int | None = None
 
     def setblocking(self, blocking):
         self._timeout = None if blocking else 0
@@ -63,7 +72,7 @@ class BoardSocket:
 
 
 class Time:
-    """Time that stands still until it is moved. Use it in a `with`."""
+    """Stops the time of `firmware.ticks`, which then passes only when a test says so. Use it in a `with`."""
 
     def __enter__(self):
         self._now = 1000
@@ -79,7 +88,7 @@ class Time:
 
 
 class Settings:
-    """What a link needs of a configuration."""
+    """The part of a configuration that a link needs."""
 
     host = "192.0.2.1"
     port = 1883
@@ -90,10 +99,15 @@ class Settings:
 
 
 class Peer:
-    """A link on a board's socket, and the test as its broker."""
+    """A link on a board's socket. The test plays its broker.
+
+    `messages` has what the link has received, and `answers` the answers to its subscriptions. If `takes` is false,
+    messages are not accepted, and the link does not acknowledge them.
+    """
 
     def __init__(self, settings=Settings, connected=True):
-        self.messages = []  # (topic, payload or None, size, again)
+        # Each message is a tuple (topic, payload, size, again). The payload is None if the message was too large.
+        self.messages = []
         self.takes = True
         self.answers = []
         self.settings = settings
@@ -114,13 +128,13 @@ class Peer:
         return self.takes
 
     def say(self, data):
-        """Have the link receive some bytes."""
+        """Let the link receive some bytes and handle them."""
         self.socket.arrive(data)
         for _ in range(len(data) + 1):
             self.link.step()
 
     def heard(self):
-        """Return what the link has sent since the last call."""
+        """Let the link work once, and return what it has sent since the last call."""
         self.link.step()
         sent, self.socket.sent = bytes(self.socket.sent), bytearray()
         return sent

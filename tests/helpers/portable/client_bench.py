@@ -1,4 +1,4 @@
-"""A client on a test bench: its store, its clock, and the C2 that commands it."""
+"""A client with everything around it that a test needs: its store, its clock, and a C2 that sends it commands."""
 
 import e4
 from helpers.portable.support import Clock, raises
@@ -12,7 +12,7 @@ TOPIC = "sensors/lab"
 
 
 class Bench:
-    """A client, its store and its clock, and the C2 that commands it."""
+    """A client, its store and its clock. The bench itself plays C2."""
 
     def __init__(self, **settings):
         self.clock = Clock()
@@ -21,6 +21,7 @@ class Bench:
         self.id_key = ID_KEY
 
     def command(self, plain):
+        """Send the client a command from C2, under the ID key that C2 uses, and return what the client returns."""
         payload = e4.protect(plain, self.id_key, self.clock.now)
         return self.client.unprotect(payload, self.client.receiving_topic)
 
@@ -28,11 +29,11 @@ class Bench:
         return {name: self.store.get(name) for name in self.store.names()}
 
     def keys(self):
-        """All records but the evidence that commands have been applied."""
+        """Return all records but `c`, which says which commands have been applied and so changes with each one."""
         return {name: record for name, record in self.records().items() if name != b"c"}
 
     def refused(self, error, payload, topic):
-        """The payload must be refused, and neither store nor client may have changed."""
+        """Check that the client refuses a payload with this error, and that its store does not change."""
         before = self.records()
         raises(error, self.client.unprotect, payload, topic)
         assert self.records() == before

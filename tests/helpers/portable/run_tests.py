@@ -1,6 +1,6 @@
-"""Run the tests of a folder on the MicroPython that runs this file: all, or those of the files named.
+"""Runs the tests of a folder on the MicroPython that runs this file: all of them, or only those in the files named.
 
-Ends with a line `N passed, N failed`, and with exit code 1 if one failed or if there was none.
+The output ends with a line `N passed, N failed`. The exit code is 1 if a test has failed or if none has run.
 """
 
 import gc
@@ -39,7 +39,8 @@ def main(folder, *files):
             counts = 0, 1
         passed += counts[0]
         failed += counts[1]
-        for name in set(sys.modules) - before:  # what one file has imported must not leave the next without memory
+        # Modules that one file has imported would otherwise leave the next file without memory.
+        for name in set(sys.modules) - before:
             del sys.modules[name]
     print("{} passed, {} failed".format(passed, failed))
     sys.exit(1 if failed or not passed else 0)

@@ -1,6 +1,7 @@
-"""AES-SIV and CMAC word for word as RFC 5297 section 2 and RFC 4493 section 2 write them, block by block.
+"""AES-SIV (RFC 5297 section 2) and AES-CMAC (RFC 4493 section 2), block by block as the RFCs describe them.
 
-It needs no speed: `lib/e4/siv.py` is held against it. All it takes from the board is AES of single blocks.
+Tests compare `lib/e4/siv.py` with it, so it is simple instead of fast. It uses nothing of the board but AES of single
+blocks.
 """
 
 from cryptolib import aes

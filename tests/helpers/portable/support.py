@@ -1,8 +1,8 @@
-"""The small tools of all portable tests: an expected exception, a clock, repeatable random numbers."""
+"""Small helpers for all portable tests: a check for exceptions, a clock, and repeatable random numbers."""
 
 
 def raises(error, function, *arguments):
-    """Call `function`; return the exception, which must be exactly of this class."""
+    """Call `function`, and return the exception that it raises. The exception must be exactly of the class `error`."""
     try:
         result = function(*arguments)
     except Exception as caught:
@@ -13,7 +13,7 @@ def raises(error, function, *arguments):
 
 
 def finish(steps):
-    """Take all steps of a generator that waits for something; return what it returns."""
+    """Run a generator to its end, and return what it returns. Our generators yield while they wait for something."""
     while True:
         try:
             next(steps)
@@ -22,7 +22,7 @@ def finish(steps):
 
 
 class Clock:
-    """A clock that shows what the test sets."""
+    """A clock that shows the Unix time that the test sets as `now`."""
 
     def __init__(self, now=1774894944):
         self.now = now

@@ -1,10 +1,13 @@
-"""Stand-ins for a board's clocks, calendar, real-time clock and UDP network, with time servers on it."""
+"""Replacements for the ticks, the calendar, the real-time clock and the UDP network of a board, with time servers."""
 
 import time
 
 
 class Ticks:
-    """What a board's `time` says of ticks, which wrap after 2^30 ms; they pass when the test says so."""
+    """The functions of a board's module `time` for ticks, which wrap after 2^30 ms.
+
+    Time passes only when a test calls `pass_ms`. `passed` is the sum of that, in ms.
+    """
 
     def __init__(self, now=1000):
         self._now = now
@@ -22,7 +25,10 @@ class Ticks:
 
 
 def answer_to(question, milliseconds):
-    """A server's answer at this Unix time: version 4, stratum 2, 10 ms of root delay, 7 ms of root dispersion."""
+    """Return a server's answer at a Unix time in ms (RFC 5905 section 7.3).
+
+    It has version 4, stratum 2, a root delay of 10 ms and a root dispersion of 7 ms.
+    """
     seconds = (milliseconds // 1000 + 2208988800) & 0xFFFFFFFF
     stamp = seconds.to_bytes(4, "big") + ((milliseconds % 1000 << 32) // 1000).to_bytes(4, "big")
     head = b"\x24\x02\x06\xec" + (655).to_bytes(4, "big") + (459).to_bytes(4, "big") + b"\xc0\x00\x02\x09"
@@ -30,9 +36,12 @@ def answer_to(question, milliseconds):
 
 
 class UDPNetwork:
-    """A module `socket` on whose sockets arrives what `arrivals(packet, address)` yields.
+    """A replacement for the module `socket`, with UDP only.
 
-    Each arrival is (after ms, packet, source).
+    `arrivals(packet, address)` is called for each packet sent. It yields the packets that then arrive, each as a tuple
+    (ms until it arrives, packet, source). `sent` has all packets sent, `looked_up` all names looked up, and `open`
+    counts the open sockets. Names in `unknown` have no address. If `broken` is set, it is raised by every look-up and
+    every sending.
     """
 
     AF_INET = 2
@@ -65,7 +74,8 @@ class _UDPSocket:
         self._network = network
         self._timeout = None
         self._received = 0
-        self._next = None  # what arrives next: after how many ms from now, packet, source
+        # The packet that arrives next, as a tuple (ms from now, packet, source).
+        self._next = None
 
     def sendto(self, packet, address):
         if self._network.broken is not None:
@@ -78,7 +88,7 @@ class _UDPSocket:
         self._timeout = round(seconds * 1000)
 
     def recvfrom(self, size):
-        """As the system does: wait for a packet, at most for the timeout; cut off what is beyond `size`."""
+        """Wait for a packet, at most for the timeout. As on a real system, bytes beyond `size` are lost."""
         assert self._timeout is not None, "it may wait for ever"
         self._received += 1
         assert self._received < 1000, "it goes on receiving"
@@ -98,9 +108,10 @@ class _UDPSocket:
 
 
 class Network(UDPNetwork):
-    """Time servers, each with what its clock is off by in ms, or None: silent, or the code of a kiss of death.
+    """A network with time servers.
 
-    `drift` is what the ticks gain on the true time, in millionths.
+    `offsets` has a value for each server: the error of its clock in ms, None if it is silent, or the code of the kiss
+    of death (RFC 5905 section 7.4) with which it answers. The ticks run ahead of the true time by `drift` millionths.
     """
 
     def __init__(self, drift=0, **offsets):
@@ -115,7 +126,7 @@ class Network(UDPNetwork):
         self.arrivals = self._arrivals
 
     def now(self):
-        """The true time, in ms."""
+        """Return the true Unix time, in ms."""
         return self.start + self.ticks.passed - self.ticks.passed * self.drift // 1000000
 
     def getaddrinfo(self, host, port, family, kind):
@@ -138,7 +149,7 @@ class Network(UDPNetwork):
 
 
 def unix_seconds(date):
-    """(year, month, day, hour, minute, second, ...) of UTC in Unix seconds, counted day by day."""
+    """Return the Unix time, in seconds, of a date in UTC: (year, month, day, hour, minute, second, ...)."""
     days = date[2] - 1
     for year in range(1970, date[0]):
         days += 366 if year % 4 == 0 else 365
@@ -148,7 +159,7 @@ def unix_seconds(date):
 
 
 class Calendar:
-    """What a board's `time` says of dates; it counts from `epoch` (Unix seconds)."""
+    """The functions of a board's module `time` for dates. The board counts seconds from `epoch`, a Unix time."""
 
     def __init__(self, epoch=946684800):
         self._epoch = epoch
@@ -161,7 +172,11 @@ class Calendar:
 
 
 class Machine:
-    """The module `machine` of a board just switched on: a clock that runs with the ticks, and its memory."""
+    """The module `machine` of a board that was just switched on.
+
+    Its real-time clock runs with the ticks. `data` is the memory of that clock, and `cause` is the cause of the last
+    reset.
+    """
 
     DEEPSLEEP_RESET = 4
 
@@ -171,7 +186,7 @@ class Machine:
         self.data = b""
         self.cause = 1
 
-    def RTC(self):  # noqa: N802 (the board's name for it)
+    def RTC(self):  # noqa: N802 (MicroPython's name for it)
         return self
 
     def datetime(self, date=None):

@@ -1,1 +1,1 @@
-"""Stands for Espressif's `esptool` where there is no chip; see `__main__`."""
+"""A replacement for Espressif's `esptool` in tests, where there is no chip. See `__main__`."""

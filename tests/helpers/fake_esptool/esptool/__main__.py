@@ -1,9 +1,11 @@
-"""As much of `python -m esptool` (5.x) as `e4 flash` uses, with the chip and its flash in a folder.
+"""Does what `e4 flash` needs of `python -m esptool` (5.x). The chip and its flash are files in a folder.
 
-FAKE_CHIP is a folder with a file `chip` (such as ESP32-S3) and a file `flash`. Refused as by the real one: unknown
-commands and options, a `--chip` that is not the chip there, an image for another chip, one that does not fit. A
-file `worn` in the folder makes a byte of what is written wrong, as worn flash does; then writing fails, unless
-`unnoticed` is there too.
+The variable FAKE_CHIP names the folder. Its file `chip` has the name of the chip, such as ESP32-S3, and `flash` is the
+content of its flash. As the real esptool, this one refuses unknown commands and options, a `--chip` that is not the
+chip in the folder, and an image that is for another chip or does not fit.
+
+If the folder has a file `worn`, one byte that is written becomes wrong, as in worn flash. Writing then fails, unless
+the folder also has a file `unnoticed`.
 """
 
 import argparse
