@@ -1,4 +1,4 @@
-"""What a board says of its configuration."""
+"""How a board reads its configuration, and what it says about mistakes in it."""
 
 import json
 import os
@@ -16,7 +16,7 @@ _GOOD = {
 
 
 class At:
-    """Use a configuration file of the test's own."""
+    """Makes the firmware use a configuration file of the test, while it is used in a `with`."""
 
     def __enter__(self):
         self._before, config.CONFIG_PATH = config.CONFIG_PATH, "e4-test-config"

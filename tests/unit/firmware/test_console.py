@@ -1,4 +1,4 @@
-"""Lines typed on the serial console, byte by byte, and what is printed to it."""
+"""The serial console: lines that are typed byte by byte, and text that is printed."""
 
 from firmware.console import LineEditor, shown, text
 

@@ -1,4 +1,4 @@
-"""Looking up hosts: what counts as an answer."""
+"""Looking up hosts: which packets count as an answer."""
 
 from firmware import dns
 from firmware.errors import LinkDown
@@ -29,8 +29,10 @@ def test_the_first_address_is_taken_also_behind_an_alias():
 def test_what_does_not_answer_us_is_no_answer():
     assert dns.answer(_reply([_ADDRESS], query=dns.question(_HOST, b"\x12\x35")), _QUERY) is None
     assert dns.answer(_reply([_ADDRESS], query=dns.question("another.example.org", b"\x12\x34")), _QUERY) is None
-    assert dns.answer(_reply([_ADDRESS], flags=b"\x01\x80"), _QUERY) is None  # a question
-    assert dns.answer(_reply([_ADDRESS], flags=b"\x81\x83"), _QUERY) is None  # no such name
+    # These flags mean that the packet is a question.
+    assert dns.answer(_reply([_ADDRESS], flags=b"\x01\x80"), _QUERY) is None
+    # These flags mean that the name does not exist.
+    assert dns.answer(_reply([_ADDRESS], flags=b"\x81\x83"), _QUERY) is None
     assert dns.answer(_reply([]), _QUERY) is None
     assert dns.answer(_reply([_ALIAS]), _QUERY) is None
 

@@ -1,4 +1,4 @@
-"""MQTT topic filters: the examples of MQTT 3.1.1 section 4.7."""
+"""MQTT topic filters, with the examples of MQTT 3.1.1 section 4.7."""
 
 from firmware.filters import is_valid, matches
 

@@ -1,4 +1,4 @@
-"""What arrives, between the link and the application."""
+"""The inbox, which takes messages from the link and hands them on to the application."""
 
 import e4
 from firmware.inbox import Inbox
@@ -26,7 +26,7 @@ class _FullStore(e4.MemoryStore):
 
 
 class _Board:
-    """A client that holds a key for the topic `t`, and its inbox; `heard` is what its handlers got."""
+    """A client that holds a key for the topic `t`, and its inbox. `heard` has everything that the handlers got."""
 
     def __init__(self, max_bytes=1000):
         self.clock = _TrustedClock()
@@ -48,7 +48,7 @@ class _Board:
         return self.inbox.receive(topic.encode(), memoryview(payload), len(payload), qos, again)
 
     def call(self):
-        """Let the application run; return what it was told."""
+        """Call all handlers that are due, and return what they got."""
         while True:
             call = self.inbox.next_call()
             if call is None:
@@ -86,7 +86,8 @@ def test_a_copy_that_the_broker_announces_is_ignored_quietly():
 def test_what_may_be_a_copy_is_told_even_if_the_broker_announces_it():
     board = _Board()
     late = board.protected(b"late")
-    for number in range(300):  # more than are remembered
+    # The client does not remember so many messages. It then can no longer tell whether an early one is a copy.
+    for number in range(300):
         if number % 20 == 0:
             board.clock.now += 1
         assert board.arrive(board.protected(str(number).encode()))
@@ -119,7 +120,8 @@ def test_what_finds_no_room_is_left_to_the_broker_and_read_later():
     payloads = [board.protected(bytes((i,)) * 100) for i in range(10)]
     taken = [board.arrive(payload) for payload in payloads]
     assert taken[0] and not taken[-1]
-    assert not board.inbox.wants_more()  # while the application has not run
+    # The application has not run since, so there is still no room.
+    assert not board.inbox.wants_more()
     assert len(board.call()) == sum(taken)
     assert board.inbox.wants_more() and not board.inbox.wants_more()
     for payload in payloads[sum(taken) :]:
@@ -144,7 +146,8 @@ def test_commands_find_room_where_messages_do_not():
     assert not board.arrive(board.protected(b"more"))
     assert board.command(e4.commands.remove_topic("y"))
     taken = sum(board.command(e4.commands.remove_topic(str(i))) for i in range(100))
-    assert 20 < taken < 100  # there is an end to it as well
+    # The room for commands is limited as well.
+    assert 20 < taken < 100
     before = len(board.call())
     assert board.arrive(bytes(2000), board.client.receiving_topic) and len(board.call()) == 1 and before > taken
 

@@ -1,4 +1,4 @@
-"""The link, on a socket that behaves as the board's, against brokers that do not behave at all."""
+"""The link on a socket that behaves as on a board, with good and with misbehaving brokers."""
 
 from umqtt import simple
 
@@ -39,7 +39,8 @@ def test_the_socket_behaves_as_the_boards():
     client.sock.settimeout(5)
     client.set_callback(lambda *_: None)
     client.sock.arrive(b"\x30")
-    for _ in range(2):  # umqtt takes one byte, cancels the timeout, and waits for ever
+    # umqtt reads one byte and removes the timeout. Then it waits for ever.
+    for _ in range(2):
         try:
             client.wait_msg()
         except WouldHang:
@@ -60,12 +61,13 @@ def test_connecting_says_what_umqtt_says():
 def test_credentials_and_last_will_are_measured_in_bytes():
     class Named(Settings):
         user = "müller"
-        password = "pässwörd"  # noqa: S105 (of nobody)
+        password = "pässwörd"  # noqa: S105 (no real password)
         status_topic = "ä/status"
 
     sent = Peer(Named, connected=False).heard()
     assert sent[1] == len(sent) - 2
-    assert sent[9] == 0x80 | 0x40 | 0x20 | 0x08 | 0x04  # user, password, will retained, will QoS 1, will
+    # The connect flags: user, password, the last will is retained, it has QoS 1, and there is a last will.
+    assert sent[9] == 0x80 | 0x40 | 0x20 | 0x08 | 0x04
     for text in ("ä/status", "offline", "müller", "pässwörd"):
         assert len(text.encode()).to_bytes(2, "big") + text.encode() in sent
 
@@ -97,7 +99,8 @@ def test_bytes_that_trickle_do_not_put_the_deadline_off_for_ever():
         peer.link.publish(b"a", b"payload", False, 1)
         assert _gives_up(peer, time, 120000, says=_PINGRESP)
         peer = Peer()
-        peer.socket.arrive(b"\x30\xff\xff\xff\x7f\x00")  # announces 268 MB, then a byte every few seconds
+        # The packet announces 268 MB, and then one byte arrives every few seconds.
+        peer.socket.arrive(b"\x30\xff\xff\xff\x7f\x00")
         assert not _gives_up(peer, time, 60000, 5000, says=b"x")
         peer = Peer()
         peer.socket.arrive(b"\x30\x70")
@@ -212,7 +215,8 @@ def test_deliveries_of_quality_2_are_completed_and_handed_on_once():
     peer.say(b"\x62\x02\x00\x09")
     assert peer.heard() == b"\x70\x02\x00\x09"
     assert len(peer.messages) == 1
-    peer.say(b"\x62\x02\x00\x09")  # as after a PUBCOMP that was lost
+    # A broker sends PUBREL again if the PUBCOMP was lost.
+    peer.say(b"\x62\x02\x00\x09")
     assert peer.heard() == b"\x70\x02\x00\x09"
     peer.say(_publish(b"t", b"another", 2, 9))
     assert len(peer.messages) == 2
@@ -246,11 +250,16 @@ def test_answers_for_other_packets_do_not_count():
 
 def test_malformed_packets_end_the_connection():
     for packet in (
-        b"\x30\xff\xff\xff\xff\x7f",  # a length of five bytes
-        b"\x30\x01\x00",  # no room for a topic
-        b"\x30\x04\x00\x05ab",  # a topic beyond the packet
-        b"\x32\x05\x00\x03abc",  # no room for a packet identifier
-        b"\x36\x07\x00\x01a\x00\x01xx",  # QoS 3
+        # The remaining length has five bytes.
+        b"\x30\xff\xff\xff\xff\x7f",
+        # The packet has no room for a topic.
+        b"\x30\x01\x00",
+        # The topic is longer than the packet.
+        b"\x30\x04\x00\x05ab",
+        # The packet has no room for a packet identifier.
+        b"\x32\x05\x00\x03abc",
+        # The message has QoS 3, which does not exist.
+        b"\x36\x07\x00\x01a\x00\x01xx",
     ):
         raises(LinkDown, Peer().say, packet)
     raises(LinkDown, Peer(connected=False).say, _publish(b"t", b"before CONNACK"))
@@ -272,7 +281,8 @@ def test_subscriptions_go_out_one_by_one():
     peer.link.subscribe(["x" * 512, "ä", "#"])
     sent = peer.heard()
     assert sent[:3] == b"\x82\x85\x04" and not peer.link.is_up
-    peer.say(b"\x90\x03\xff\xff\x01")  # for another packet
+    # This SUBACK is for another packet.
+    peer.say(b"\x90\x03\xff\xff\x01")
     assert peer.heard() == b""
     peer.say(b"\x90\x03" + sent[3:5] + b"\x00")
     second = peer.heard()
@@ -321,7 +331,8 @@ def test_a_socket_may_say_in_many_ways_that_it_can_do_nothing_yet():
         peer.say(_publish(b"t", b"y")[3:])
         assert [message[1] for message in peer.messages] == [b"y"]
     peer = Peer(connected=False)
-    raises(OSError, peer.connect, True, False, 5)  # EIO is none of them
+    # EIO does not mean that there is nothing yet, so it must be raised.
+    raises(OSError, peer.connect, True, False, 5)
 
 
 def test_acknowledgements_that_cannot_leave_stop_the_reading():

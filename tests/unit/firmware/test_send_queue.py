@@ -1,4 +1,4 @@
-"""The queue of messages that go out."""
+"""The queue of outgoing messages."""
 
 import e4
 from firmware.errors import LinkDown
@@ -9,7 +9,7 @@ _TOPIC_KEY = b"t" * 32
 
 
 class _Link:
-    """A link that notes what is to be published; `confirm` is the broker's answer."""
+    """A link that keeps what is published in `sent`. The test calls `confirm` where a broker would send a PUBACK."""
 
     def __init__(self):
         self.is_up = True
@@ -115,7 +115,8 @@ def test_after_a_connection_lost_the_same_bytes_are_sent_again():
     outgoing = queue.add("t", b"perhaps", False, 1)
     queue.step(link, clock)
     queue.interrupt()
-    link.confirm()  # the connection is new, and nothing is on its way
+    # The connection is a new one, so the link no longer waits for a PUBACK.
+    link.confirm()
     clock.now += 200
     queue.step(link, clock)
     assert link.sent[1] == (link.sent[0][0], 7) and not outgoing.done

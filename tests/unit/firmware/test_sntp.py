@@ -1,16 +1,16 @@
-"""Asking a time server, with every answer that must not be believed."""
+"""Asking a time server: good answers, and all kinds of answers that must not be believed."""
 
 from firmware import sntp
 from firmware.sntp import KissOfDeath, TimeServerError
 from helpers.portable.support import finish, raises
 from helpers.portable.time_and_network import Ticks, UDPNetwork, answer_to
 
-_NOW = 1774894944  # Unix seconds
+_NOW = 1774894944  # a Unix time in seconds
 _SERVER = ("192.0.2.1", 123)
 
 
 class Bench:
-    """A network with one time server; `change(packet)` makes its honest answer another one."""
+    """A network with one time server. `change(packet)` turns its correct answer into the answer that arrives."""
 
     def __init__(self, change=lambda packet: packet, delay=40, source=_SERVER, seconds=_NOW, ticks=1000):
         self.ticks = Ticks(ticks)
@@ -26,8 +26,8 @@ class Bench:
         return str(error)
 
 
-def _with(at, *values):
-    """A change of the bytes of a packet from `at` on."""
+def _replace(at, *values):
+    """Return a function that replaces the bytes of a packet from `at` on."""
 
     def change(packet):
         return packet[:at] + bytes(values) + packet[at + len(values) :]
@@ -39,7 +39,8 @@ def test_an_answer_is_a_span_as_wide_as_the_round_trip():
     bench = Bench(delay=40)
     answer = bench.ask()
     assert answer.lower <= _NOW * 1000 <= answer.upper
-    assert 40 <= answer.upper - answer.lower <= 70  # the server is 12 ms from its own clock
+    # The server says that its own time may be wrong by 12 ms in either direction.
+    assert 40 <= answer.upper - answer.lower <= 70
     assert answer.ticks == bench.ticks.ticks_ms()
     assert bench.network.open == 0
 
@@ -55,7 +56,7 @@ def test_the_question_tells_nothing_but_a_random_number():
 
 
 def test_an_answer_that_does_not_repeat_our_number_is_ignored():
-    assert "ignored: 1" in Bench(_with(24, 0, 0, 0, 0)).refusal()
+    assert "ignored: 1" in Bench(_replace(24, 0, 0, 0, 0)).refusal()
     assert "ignored: 1" in Bench(lambda packet: packet[:31] + bytes((packet[31] ^ 1,)) + packet[32:]).refusal()
     assert "ignored" in Bench(lambda packet: packet[:24] + bytes(8) + packet[32:]).refusal()
 
@@ -68,8 +69,9 @@ def test_an_answer_from_elsewhere_is_ignored():
 def test_an_answer_that_is_none_is_ignored():
     for size in (0, 1, 32, 47):
         assert "ignored" in Bench(lambda packet, n=size: packet[:n]).refusal()
-    for first in (0x23, 0x25, 0x22, 0x21, 0x20, 0x26, 0x27, 0x1C, 0x04, 0x3C):  # modes other than 4, other versions
-        assert "ignored" in Bench(_with(0, first)).refusal(), first
+    # These first bytes have a mode other than 4, which is that of a server, or another version than the question.
+    for first in (0x23, 0x25, 0x22, 0x21, 0x20, 0x26, 0x27, 0x1C, 0x04, 0x3C):
+        assert "ignored" in Bench(_replace(0, first)).refusal(), first
 
 
 def test_an_answer_may_carry_more_than_we_read():
@@ -94,12 +96,13 @@ def test_a_true_answer_is_found_among_strays():
 
 
 def test_a_server_that_does_not_know_the_time():
-    for change in (_with(0, 0xE4), _with(1, 16), _with(1, 17), _with(1, 255)):
+    for change in (_replace(0, 0xE4), _replace(1, 16), _replace(1, 17), _replace(1, 255)):
         assert "does not know the time" in Bench(change).refusal()
-    for leap in (0x24, 0x64, 0xA4):  # nothing, a longer, a shorter last minute of the month
-        assert Bench(_with(0, leap)).ask().lower
+    # The leap indicator announces nothing, or a last minute of the month that is longer or shorter.
+    for leap in (0x24, 0x64, 0xA4):
+        assert Bench(_replace(0, leap)).ask().lower
     for stratum in (1, 15):
-        assert Bench(_with(1, stratum)).ask().lower
+        assert Bench(_replace(1, stratum)).ask().lower
 
 
 def test_a_kiss_of_death_says_its_code():
@@ -117,17 +120,20 @@ def test_a_forged_kiss_of_death_is_ignored():
 
 
 def test_a_server_far_from_its_clock_is_refused():
-    assert "unsure" in Bench(_with(8, 0, 1, 0, 0)).refusal()  # 1 s of dispersion, and 10 ms of delay
-    assert "unsure" in Bench(_with(4, 0, 2, 0, 0)).refusal()  # 2 s of delay
-    assert "unsure" in Bench(_with(4, 0x80, 0, 0, 0)).refusal()
-    assert "unsure" in Bench(_with(8, 0xFF, 0xFF, 0xFF, 0xFF)).refusal()
-    answer = Bench(_with(4, 0, 1, 0, 0), delay=0).ask()  # 1 s of delay: half of it, either way, and the dispersion
+    # Bytes 8 to 11 are the root dispersion, here 1 s; the root delay is 10 ms.
+    assert "unsure" in Bench(_replace(8, 0, 1, 0, 0)).refusal()
+    # Bytes 4 to 7 are the root delay, here 2 s.
+    assert "unsure" in Bench(_replace(4, 0, 2, 0, 0)).refusal()
+    assert "unsure" in Bench(_replace(4, 0x80, 0, 0, 0)).refusal()
+    assert "unsure" in Bench(_replace(8, 0xFF, 0xFF, 0xFF, 0xFF)).refusal()
+    # A root delay of 1 s means an error of half a second in either direction. The root dispersion adds to that.
+    answer = Bench(_replace(4, 0, 1, 0, 0), delay=0).ask()
     assert 1000 <= answer.upper - answer.lower <= 1040
 
 
 def test_no_time_is_no_time():
-    assert "no time" in Bench(_with(40, 0, 0, 0, 0, 0, 0, 0, 0)).refusal()
-    assert "no time" in Bench(_with(40, 0, 0, 0, 0, 1)).refusal()
+    assert "no time" in Bench(_replace(40, 0, 0, 0, 0, 0, 0, 0, 0)).refusal()
+    assert "no time" in Bench(_replace(40, 0, 0, 0, 0, 1)).refusal()
 
 
 def test_the_time_of_an_answer_is_within_34_years():
@@ -138,17 +144,14 @@ def test_the_time_of_an_answer_is_within_34_years():
 
 
 def test_ntp_seconds_wrap_in_2036():
-    for seconds in (
-        2085978495,
-        2085978497,
-        2100000000,
-    ):  # the wrap is at 2085978496: it would be the zero refused above
+    # NTP seconds wrap at 2085978496. They are 0 then, which `test_no_time_is_no_time` shows to be refused.
+    for seconds in (2085978495, 2085978497, 2100000000):
         answer = Bench(seconds=seconds).ask()
         assert answer.lower <= seconds * 1000 <= answer.upper
 
 
 def test_fractions_of_a_second_count():
-    answer = Bench(_with(44, 0xC0), delay=0).ask()
+    answer = Bench(_replace(44, 0xC0), delay=0).ask()
     assert answer.lower <= _NOW * 1000 + 750 <= answer.upper
 
 

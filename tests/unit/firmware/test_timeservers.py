@@ -5,8 +5,8 @@ from helpers.portable.support import finish, raises
 from helpers.portable.time_and_network import Network
 
 
-def _agreed(network, *servers):
-    """What the servers agree on, as (lower, upper) less the true time, in ms."""
+def _ask(network, *servers):
+    """Ask the servers, and return the time on which they agree: (lower, upper) minus the true time, in ms."""
     answer = finish(TimeServers(servers, network, network.ticks).ask())
     assert answer.ticks == network.ticks.ticks_ms()
     return answer.lower - network.now(), answer.upper - network.now()
@@ -18,15 +18,15 @@ def _refusal(network, *servers):
 
 def test_two_that_agree_and_no_third_is_asked():
     network = Network(a=0, b=0, c=0)
-    lower, upper = _agreed(network, "a", "b", "c")
+    lower, upper = _ask(network, "a", "b", "c")
     assert -200 < lower <= 0 <= upper < 200
     assert network.looked_up == ["a", "b"]
 
 
 def test_the_span_holds_both_answers():
-    lower, upper = _agreed(Network(a=1200, b=0), "a", "b")
+    lower, upper = _ask(Network(a=1200, b=0), "a", "b")
     assert lower <= 0 and upper >= 1200
-    lower, upper = _agreed(Network(a=0, b=1200), "a", "b")
+    lower, upper = _ask(Network(a=0, b=1200), "a", "b")
     assert lower <= 0 and upper >= 1200
 
 
@@ -41,12 +41,12 @@ def test_a_liar_among_three_is_outvoted_wherever_it_stands():
     for liar in "abc":
         offsets = {"a": 0, "b": 0, "c": 0}
         offsets[liar] = 3600000
-        lower, upper = _agreed(Network(**offsets), "a", "b", "c")
+        lower, upper = _ask(Network(**offsets), "a", "b", "c")
         assert -200 < lower <= 0 <= upper < 200
 
 
 def test_a_silent_one_is_made_up_for():
-    lower, upper = _agreed(Network(a=None, b=0, c=0), "a", "b", "c")
+    lower, upper = _ask(Network(a=None, b=0, c=0), "a", "b", "c")
     assert lower <= 0 <= upper
 
 
@@ -62,14 +62,15 @@ def test_two_names_of_one_server_are_one_server():
 
 
 def test_answers_are_compared_as_of_one_moment():
-    network = Network(a=0, slow=None, b=0)  # two seconds pass between the answers of a and b
+    # Between the answers of a and b, two seconds pass until the silent server is given up.
+    network = Network(a=0, slow=None, b=0)
     network.delay = 900
-    lower, upper = _agreed(network, "a", "slow", "b")
+    lower, upper = _ask(network, "a", "slow", "b")
     assert lower <= 0 <= upper and upper - lower < 2500
 
 
 def test_a_single_one_is_trusted_alone():
-    lower, upper = _agreed(Network(a=3600000), "a")
+    lower, upper = _ask(Network(a=3600000), "a")
     assert lower <= 3600000 <= upper
     assert _refusal(Network(a=None), "a").startswith("the time server does not help (a: no answer")
 

@@ -1,4 +1,4 @@
-"""Versions of `umqtt.simple` differ in their signatures; what the link says must not."""
+"""Versions of `umqtt.simple` differ in their signatures. With all of them the link must send the same bytes."""
 
 import os
 import sys
@@ -13,12 +13,12 @@ _VERSIONS = __file__.rsplit("/tests/", 1)[0] + "/build/umqtt"
 
 class _Everything(Settings):
     user = "somebody"
-    password = "something"  # noqa: S105 (of nobody)
+    password = "something"  # noqa: S105 (no real password)
     status_topic = "status/of/a/board"
 
 
 def _versions():
-    """Yield the module of each version there is."""
+    """Import each version of `umqtt.simple` that we have, and yield the module."""
     yield simple
     kept = sys.modules["umqtt"], sys.modules["umqtt.simple"]
     for version in os.listdir(_VERSIONS):
@@ -33,7 +33,7 @@ def _versions():
 
 
 def _session(version, settings):
-    """Return all that is said in a session."""
+    """Return all bytes that a link sends in a session."""
     link.simple = version
     try:
         peer = Peer(settings, connected=False)

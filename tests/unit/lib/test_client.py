@@ -1,4 +1,4 @@
-"""The client: what goes through, what is refused, and that a refusal changes nothing."""
+"""The client: what it accepts, what it refuses, and that a refusal changes nothing."""
 
 import e4
 from e4 import client as module
@@ -7,7 +7,7 @@ from helpers.portable.client_bench import ID, ID_KEY, KEY_A, KEY_B, KEY_C, TOPIC
 from helpers.portable.support import Clock, Dice, raises
 
 
-def _granted(*keys, **settings):
+def _bench_with_keys(*keys, **settings):
     bench = Bench(**settings)
     for key in keys:
         assert bench.command(commands.set_topic_key(key, TOPIC)) is None
@@ -15,7 +15,7 @@ def _granted(*keys, **settings):
 
 
 def test_two_clients_talk():
-    alice, bob = _granted(KEY_A), _granted(KEY_A)
+    alice, bob = _bench_with_keys(KEY_A), _bench_with_keys(KEY_A)
     payload = alice.client.protect_message(b"21.5 C", TOPIC)
     assert len(payload) == 6 + 24
     assert bob.client.unprotect(payload, TOPIC) == b"21.5 C"
@@ -23,7 +23,7 @@ def test_two_clients_talk():
 
 
 def test_text_is_sent_as_utf8():
-    bench = _granted(KEY_A)
+    bench = _bench_with_keys(KEY_A)
     assert bench.client.unprotect(bench.client.protect_message("21,5 °C", TOPIC), TOPIC) == "21,5 °C".encode()
 
 
@@ -35,7 +35,7 @@ def test_without_the_topic_key_nothing_goes():
 
 
 def test_the_window():
-    bench = _granted(KEY_A)
+    bench = _bench_with_keys(KEY_A)
     now = bench.clock.now
     for age in (0, 599, 600, -60):
         assert bench.client.unprotect(e4.protect(b"x", KEY_A, now - age), TOPIC) == b"x"
@@ -47,7 +47,7 @@ def test_the_window():
 
 
 def test_the_window_is_a_setting():
-    bench = _granted(KEY_A, max_age=5, future_tolerance=0)
+    bench = _bench_with_keys(KEY_A, max_age=5, future_tolerance=0)
     now = bench.clock.now
     assert bench.client.unprotect(e4.protect(b"x", KEY_A, now - 5), TOPIC) == b"x"
     bench.refused(e4.TimestampTooOld, e4.protect(b"x", KEY_A, now - 6), TOPIC)
@@ -55,7 +55,7 @@ def test_the_window_is_a_setting():
 
 
 def test_refusals_come_in_the_reference_order():
-    bench = _granted(KEY_A)
+    bench = _bench_with_keys(KEY_A)
     bench.refused(e4.TooShort, b"", TOPIC)
     bench.refused(e4.TooShort, bytes(24), TOPIC)
     bench.refused(e4.TimestampTooOld, bytes(25), TOPIC)
@@ -63,11 +63,11 @@ def test_refusals_come_in_the_reference_order():
 
 
 def test_an_empty_message_is_refused_where_it_is_sent():
-    raises(e4.TooShort, _granted(KEY_A).client.protect_message, b"", TOPIC)
+    raises(e4.TooShort, _bench_with_keys(KEY_A).client.protect_message, b"", TOPIC)
 
 
 def test_commands_steer_the_topics():
-    bench = _granted(KEY_A)
+    bench = _bench_with_keys(KEY_A)
     bench.command(commands.set_topic_key(KEY_B, "other"))
     bench.command(commands.remove_topic(TOPIC))
     raises(e4.TopicKeyNotFound, bench.client.protect_message, b"x", TOPIC)
@@ -86,7 +86,7 @@ def test_removing_what_is_not_there_is_no_error():
 
 
 def test_the_previous_key_unprotects_for_an_hour_and_never_protects():
-    bench = _granted(KEY_A, KEY_B)
+    bench = _bench_with_keys(KEY_A, KEY_B)
     bench.clock.now += 3600
     now = bench.clock.now
     assert bench.client.unprotect(e4.protect(b"late", KEY_A, now), TOPIC) == b"late"
@@ -97,13 +97,13 @@ def test_the_previous_key_unprotects_for_an_hour_and_never_protects():
 
 
 def test_only_one_previous_key_is_kept():
-    bench = _granted(KEY_A, KEY_B, KEY_C)
+    bench = _bench_with_keys(KEY_A, KEY_B, KEY_C)
     bench.refused(e4.NotAuthentic, e4.protect(b"x", KEY_A, bench.clock.now), TOPIC)
     assert bench.client.unprotect(e4.protect(b"x", KEY_B, bench.clock.now), TOPIC) == b"x"
 
 
 def test_the_same_key_again_changes_nothing():
-    bench = _granted(KEY_A, KEY_B)
+    bench = _bench_with_keys(KEY_A, KEY_B)
     before = bench.keys()
     bench.clock.now += 600
     bench.command(commands.set_topic_key(KEY_B, TOPIC))
@@ -111,7 +111,7 @@ def test_the_same_key_again_changes_nothing():
 
 
 def test_remove_topic_forgets_the_previous_key_too():
-    bench = _granted(KEY_A, KEY_B)
+    bench = _bench_with_keys(KEY_A, KEY_B)
     bench.command(commands.remove_topic(TOPIC))
     bench.command(commands.set_topic_key(KEY_C, TOPIC))
     bench.refused(e4.NotAuthentic, e4.protect(b"x", KEY_A, bench.clock.now), TOPIC)
@@ -130,7 +130,8 @@ def test_set_id_key_replaces_the_key_that_commands_need():
 
 def test_set_id_key_cannot_cut_a_board_off():
     bench = Bench()
-    for lost in (KEY_A, KEY_B, KEY_C):  # keys that C2 never learns to have arrived
+    # C2 never learns that these keys have arrived, and so it goes on using the old one.
+    for lost in (KEY_A, KEY_B, KEY_C):
         bench.clock.now += 1
         bench.command(commands.set_id_key(lost))
         bench.command(commands.set_topic_key(lost, TOPIC))
@@ -154,7 +155,7 @@ def test_the_receiving_topic_takes_no_topic_key():
 
 
 def test_bad_commands_change_nothing():
-    bench = _granted(KEY_A)
+    bench = _bench_with_keys(KEY_A)
     for plain in (b"\x00" + b"h" * 15, b"\x01x", b"\x02" + bytes(32), b"\x03" + b"k" * 47, b"\x08", b"\xff" * 80):
         payload = e4.protect(plain, ID_KEY, bench.clock.now)
         bench.refused(e4.InvalidCommand, payload, bench.client.receiving_topic)
@@ -165,7 +166,7 @@ def test_bad_commands_change_nothing():
 
 
 def test_a_message_is_no_command_and_a_command_no_message():
-    bench = _granted(KEY_A)
+    bench = _bench_with_keys(KEY_A)
     as_message = e4.protect(commands.reset_topics(), KEY_A, bench.clock.now)
     bench.refused(e4.NotAuthentic, as_message, bench.client.receiving_topic)
     as_command = e4.protect(commands.reset_topics(), ID_KEY, bench.clock.now)
@@ -173,7 +174,7 @@ def test_a_message_is_no_command_and_a_command_no_message():
 
 
 def test_a_custom_receiving_topic_is_kept():
-    bench = _granted(KEY_A, receiving_topic="plant/7/commands")
+    bench = _bench_with_keys(KEY_A, receiving_topic="plant/7/commands")
     assert bench.client.receiving_topic == "plant/7/commands"
     again = e4.Client(ID, None, bench.store, bench.clock)
     assert again.receiving_topic == "plant/7/commands"
@@ -182,9 +183,10 @@ def test_a_custom_receiving_topic_is_kept():
 
 
 def test_the_store_brings_everything_back():
-    bench = _granted(KEY_A, KEY_B)
+    bench = _bench_with_keys(KEY_A, KEY_B)
     bench.command(commands.set_id_key(KEY_C))
-    for key in (None, ID_KEY, KEY_C):  # the first key is what a configuration would still say
+    # The ID key in the store has changed since. A configuration may name no key, the first one or the present one.
+    for key in (None, ID_KEY, KEY_C):
         bench.client = e4.Client(ID, key, bench.store, bench.clock)
         bench.id_key = KEY_C
         assert bench.client.unprotect(e4.protect(b"x", KEY_A, bench.clock.now), TOPIC) == b"x"
@@ -192,7 +194,7 @@ def test_the_store_brings_everything_back():
 
 
 def test_a_store_is_not_taken_over():
-    bench = _granted(KEY_A)
+    bench = _bench_with_keys(KEY_A)
     before = bench.records()
     raises(e4.InvalidKey, e4.Client, ID, KEY_B, bench.store, bench.clock)
     raises(e4.StoreError, e4.Client, e4.id_of("another"), ID_KEY, bench.store, bench.clock)
@@ -202,7 +204,10 @@ def test_a_store_is_not_taken_over():
 
 
 class FullStore(e4.MemoryStore):
-    """A store that can take no more, and counts what would be written to flash."""
+    """A store that refuses changes while `full` is true.
+
+    `written` counts the commits. Each of them would write to flash.
+    """
 
     full = False
     written = 0
@@ -230,7 +235,7 @@ def test_a_failing_store_changes_nothing_in_memory():
 
 
 def test_without_the_time_nothing_is_accepted_or_protected():
-    bench = _granted(KEY_A)
+    bench = _bench_with_keys(KEY_A)
     payload = e4.protect(b"x", KEY_A, bench.clock.now)
 
     def unset():
@@ -254,7 +259,7 @@ def test_more_topics_than_are_kept_ready():
 
 
 def test_any_bytes_give_an_e4_error():
-    bench = _granted(KEY_A)
+    bench = _bench_with_keys(KEY_A)
     dice = Dice(5)
     stamp = bench.clock.now.to_bytes(8, "little")
     before = bench.records()
@@ -271,8 +276,8 @@ def test_any_bytes_give_an_e4_error():
 
 
 def test_a_failure_before_the_store_is_asked_changes_nothing():
-    # Whatever can fail for want of memory must come before the commit.
-    bench = _granted(KEY_A)
+    # Everything that can fail for lack of memory must happen before the commit.
+    bench = _bench_with_keys(KEY_A)
 
     real = module.SIV
 
@@ -289,14 +294,14 @@ def test_a_failure_before_the_store_is_asked_changes_nothing():
 
 
 def test_the_standard_receiving_topic_can_be_restored():
-    bench = _granted(KEY_A, receiving_topic="plant/7/commands")
+    bench = _bench_with_keys(KEY_A, receiving_topic="plant/7/commands")
     again = e4.Client(ID, None, bench.store, bench.clock, receiving_topic=e4.receiving_topic(ID))
     assert again.receiving_topic == e4.receiving_topic(ID)
 
 
 def test_damaged_records_are_told_apart_and_kept():
     for name, record in ((b"id", ID), (b"id", ID + bytes(40)), (b"t" + e4.topic_hash(TOPIC), b"short")):
-        bench = _granted(KEY_A)
+        bench = _bench_with_keys(KEY_A)
         bench.store.commit({name: record})
         before = bench.records()
         try:
@@ -308,7 +313,7 @@ def test_damaged_records_are_told_apart_and_kept():
 
 
 def test_a_damaged_topic_key_is_mended_by_another_one():
-    bench = _granted(KEY_A)
+    bench = _bench_with_keys(KEY_A)
 
     class Damaged(e4.MemoryStore):
         def get(self, name):
@@ -336,5 +341,6 @@ def test_a_redelivered_command_writes_nothing():
     for plain in (commands.set_topic_key(KEY_A, TOPIC), commands.remove_topic("absent")):
         for _ in range(3):
             assert client.unprotect(e4.protect(plain, ID_KEY, clock.now), client.receiving_topic) is None
-    assert store.written == 3  # the identity, and two commands
+    # One commit is that of the identity, and the others are those of the two commands.
+    assert store.written == 3
     assert client.applied == 2

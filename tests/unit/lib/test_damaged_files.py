@@ -1,4 +1,7 @@
-"""Damage to any file of a client's store: what comes out is right or an error, and what was found is left there."""
+"""Damage to any file of a client's store.
+
+The client must answer correctly or with an error, and it must not change the damaged file.
+"""
 
 import os
 
@@ -59,8 +62,11 @@ def _command(client, plain):
     client.unprotect(e4.protect(plain, _ID_KEY, _NOW), client.receiving_topic)
 
 
-def _filled():
-    """Return the files of a client with three topics, the last command of which was cut short by a power cut."""
+def _make_files():
+    """Make the files of a client with three topics. Return their contents by path.
+
+    A power cut has interrupted the last command: the root file holds its change, and the file of the record does not.
+    """
     _remove_all()
     client = _open()
     for number, topic in enumerate(_TOPICS):
@@ -77,8 +83,11 @@ def _right_answers():
     return [client.prove_key(_NONCE)] + [client.protect_message(b"x", topic) for topic in _TOPICS]
 
 
-def _answers():
-    """Return what a client on the damaged files says; None for what it refused to say. Errors of opening come out."""
+def _ask_client():
+    """Return the answers of a client on the damaged files. An answer is None if the client refused it.
+
+    Raises StoreCorrupt if the store cannot be opened.
+    """
     client = _open()
     asked = [(client.prove_key, _NONCE)] + [(client.protect_message, b"x", topic) for topic in _TOPICS]
     answers = []
@@ -90,13 +99,13 @@ def _answers():
     return answers
 
 
-def _try(files, right, path, damaged):
-    """Damage one file and look. Returns whether that was noticed."""
+def _damage(files, right, path, damaged):
+    """Damage one file, and check the answers of a client. Return whether it noticed the damage."""
     for other, content in files.items():
         _write(other, content)
     _write(path, damaged)
     try:
-        answers = _answers()
+        answers = _ask_client()
     except e4.StoreCorrupt:
         answers = None
     if answers is not None:
@@ -109,7 +118,7 @@ def _try(files, right, path, damaged):
 
 
 def test_damage_is_noticed_or_harmless():
-    files = _filled()
+    files = _make_files()
     right = _right_answers()
     dice = Dice(7)
     noticed = tried = 0
@@ -119,8 +128,8 @@ def test_damage_is_noticed_or_harmless():
             flipped[at] ^= 1 + dice.below(255)
             for damaged in (content[:at], bytes(flipped), content + dice.bytes(1 + at % 9)):
                 tried += 1
-                noticed += _try(files, right, path, damaged)
-    # Harmless is only what the root file repairs: the record that was being written.
+                noticed += _damage(files, right, path, damaged)
+    # Only damage to the record whose writing was interrupted is harmless, because the root file repairs that record.
     records = len(files) - 1
     assert noticed > tried * (records - 1) // (records + 1)
     _remove_all()
@@ -131,7 +140,7 @@ def _file_of_second_topic(files):
 
 
 def test_other_topics_go_on_and_c2_mends_the_damaged_one():
-    files = _filled()
+    files = _make_files()
     path = _file_of_second_topic(files)
     _write(path, files[path][:-1])
     client = _open()
@@ -143,7 +152,7 @@ def test_other_topics_go_on_and_c2_mends_the_damaged_one():
 
 
 def test_housekeeping_leaves_damage_alone():
-    files = _filled()
+    files = _make_files()
     path = _file_of_second_topic(files)
     _write(path, b"\xff" + files[path][1:])
     store = e4.FileStore(_PATH)

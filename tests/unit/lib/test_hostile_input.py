@@ -1,4 +1,7 @@
-"""Noise, altered traffic, strange commands under the right key: an E4Error, and nothing has changed."""
+"""Noise, altered traffic, and strange commands under the right key.
+
+Each of them must raise an E4Error and change nothing.
+"""
 
 import e4
 from e4 import commands

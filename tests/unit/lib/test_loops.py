@@ -1,4 +1,4 @@
-"""The inner loops in use against the plain ones, on random input; they are the same only on CPython."""
+"""Compares the inner loops in use with the plain ones on random input. On CPython they are the same code."""
 
 from e4 import _loops_plain, loops
 from helpers.portable.support import Dice
@@ -108,7 +108,8 @@ def test_keccak_f():
 
 def test_add_and_find_in_ring():
     dice = Dice(9)
-    for base in (0, 0x12345678, 0x7FFFFFE0, 0xFFFFFFE0):  # the last ones pass the sign bit, and the end, of 32 bits
+    # Stamps above the third base pass the sign bit of 32 bits, and those above the last one pass their end.
+    for base in (0, 0x12345678, 0x7FFFFFE0, 0xFFFFFFE0):
         ours, plain = bytearray(16 + 12 * 8), bytearray(16 + 12 * 8)
         payloads = []
         for _ in range(40):

@@ -1,4 +1,4 @@
-"""What was accepted once is not accepted again, and time does not run backwards."""
+"""A client does not accept anything twice, and its time does not run backwards."""
 
 import os
 
@@ -12,7 +12,7 @@ _COPY = 1  # what `RecentMessages.classify` returns for a copy
 
 
 class Recorder:
-    """C2, a client, and somebody who records every command and plays it back."""
+    """A client, its C2, and an attacker who records every command and plays it back."""
 
     def __init__(self, **settings):
         self.clock = Clock()
@@ -36,7 +36,7 @@ class Recorder:
         return {name: self.store.get(name) for name in self.store.names()}
 
 
-def _rotated():
+def _rotate_keys():
     bench = Recorder()
     for key in (KEY_A, KEY_B, KEY_C):
         bench.clock.now += 1
@@ -45,7 +45,7 @@ def _rotated():
 
 
 def test_an_old_key_cannot_be_played_back():
-    bench = _rotated()
+    bench = _rotate_keys()
     before = bench.state()
     for _ in range(2):
         for payload in bench.recorded[:-1]:
@@ -78,7 +78,7 @@ def test_a_retained_command_is_known_however_old_it_is():
     bench.restart()
     assert bench.play(retained) is None
     assert bench.state() == before
-    # A copy with another ciphertext is no redelivery of anything, and must not be applied either.
+    # A copy with another ciphertext is not a redelivery of a command that was applied. It must not be applied either.
     forged = retained[:-1] + bytes((retained[-1] ^ 1,))
     assert bench.play(forged) is None
     assert bench.state() == before
@@ -112,7 +112,8 @@ def test_time_does_not_run_backwards_past_the_last_command():
     bench.clock.now += 86400
     bench.command(commands.set_topic_key(KEY_A, TOPIC))
     assert bench.client.floor == bench.clock.now
-    bench.clock.now -= 86400  # a time server that lies
+    # A time server lies and sets the clock back by a day.
+    bench.clock.now -= 86400
     for _ in range(2):
         raises(e4.TimestampTooOld, bench.client.unprotect, old, TOPIC)
         bench.restart()
@@ -121,7 +122,8 @@ def test_time_does_not_run_backwards_past_the_last_command():
 
 def test_our_own_timestamps_are_not_later_than_the_clock():
     bench = Recorder()
-    bench.clock.now += 50  # C2's clock is ahead
+    # The clock of C2 is 50 seconds ahead of the board's clock.
+    bench.clock.now += 50
     bench.command(commands.set_topic_key(KEY_A, TOPIC))
     bench.clock.now -= 50
     payload = bench.client.protect_message(b"x", TOPIC)
@@ -153,13 +155,14 @@ def test_an_authentic_command_may_set_the_clock():
     bench.play(payload)
     assert offered == [now]
     assert bench.client.holds_key(TOPIC)
-    bench.play(e4.protect(commands.reset_topics(), ID_KEY, now + 3600))  # the clock has stood still
+    # The clock of the board has stood still for an hour since.
+    bench.play(e4.protect(commands.reset_topics(), ID_KEY, now + 3600))
     assert offered == [now, now + 3600]
     raises(e4.TimestampTooOld, bench.play, e4.protect(commands.reset_topics(), ID_KEY, now))
 
 
 def test_a_copy_of_a_message_is_refused():
-    bench = _rotated()
+    bench = _rotate_keys()
     now = bench.clock.now
     messages = [e4.protect(bytes((i,)), KEY_C, now - i) for i in range(50)] + [e4.protect(b"x", KEY_B, now)]
     for payload in messages:
@@ -175,7 +178,7 @@ def test_a_copy_of_a_message_is_refused():
 
 
 def test_what_is_not_authentic_is_not_remembered():
-    bench = _rotated()
+    bench = _rotate_keys()
     payload = e4.protect(b"x", KEY_C, bench.clock.now)
     raises(e4.NotAuthentic, bench.client.unprotect, payload[:-1] + bytes((payload[-1] ^ 1,)), TOPIC)
     assert bench.client.unprotect(payload, TOPIC) == b"x"
@@ -230,7 +233,8 @@ def test_what_can_no_longer_be_told_apart_is_not_sent():
     for bench in (sender, receiver):
         bench.command(commands.set_topic_key(KEY_A, TOPIC))
     refused = 0
-    for i in range(400):  # twice a second
+    # Two messages are sent in each second.
+    for i in range(400):
         sender.clock.now = receiver.clock.now = 1774894944 + i // 2
         try:
             payload = sender.client.protect_message(b"pressed", TOPIC)

@@ -8,7 +8,8 @@ from e4 import siv
 from helpers.portable.siv_reference import Reference
 from helpers.portable.support import Dice, raises
 
-_SLOW = sys.platform == "webassembly"  # its AES is the tests' own, in ordinary Python
+# MicroPython for WebAssembly has no AES. The tests bring their own in ordinary Python, which is slow.
+_SLOW = sys.platform == "webassembly"
 _RFC4493_KEY = unhexlify("2b7e151628aed2a6abf7158809cf4f3c")
 _RFC4493_MESSAGE = unhexlify(
     "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51"
@@ -57,7 +58,10 @@ def test_rfc_5297_a2_nonce_and_several_strings():
 
 
 def _lengths(dice, count):
-    """Yield every length of the first blocks, some around the pieces in which a tag is checked, and random ones."""
+    """Yield lengths of messages: all of up to three blocks, some around limits, and random ones.
+
+    The library computes tags in pieces, and the limits are the sizes of those pieces.
+    """
     yield from range(50)
     yield from (1023, 1024, 1025)
     if not _SLOW:
@@ -106,7 +110,8 @@ def test_a_call_in_the_middle_of_another_disturbs_neither():
     message, other = b"m" * 600, b"o" * 700
     sealed, sealed_other = cipher.seal(message, b"12345678"), cipher.seal(other, b"87654321")
     assert cipher.open(sealed, b"12345678") == message
-    for _ in range(2):  # what the interrupted call works with is its own until it ends
+    # While one call is interrupted, its buffers are not in the pool. Other calls must not change them.
+    for _ in range(2):
         interrupted, siv._pool[:] = siv._pool[:], []
         chains, cipher._cmac.idle[:] = cipher._cmac.idle[:], []
         before = [bytes(work[0]) for work in interrupted], [bytes(pads) for _, pads in chains]
@@ -134,7 +139,8 @@ def test_nothing_of_a_message_stays_in_the_buffers():
     message = b"sixteen secrets!" * 64
     sealed = cipher.seal(message, b"12345678")
     altered = bytearray(sealed)
-    altered[-1] ^= 1  # all but the last byte still decrypts
+    # All bytes before the last one still decrypt to the message.
+    altered[-1] ^= 1
     for action in (
         lambda: cipher.seal(message, b"12345678"),
         lambda: cipher.open(sealed, b"12345678"),

@@ -1,4 +1,7 @@
-"""The store in a file: what is written is read again, and what is damaged is neither used nor overwritten."""
+"""The store in files.
+
+What was written must be read again. A damaged record must neither be used nor overwritten.
+"""
 
 import binascii
 import os
@@ -9,7 +12,8 @@ from helpers.portable.support import raises
 
 try:
     from micropython import heap_lock, heap_unlock
-except ImportError:  # CPython
+except ImportError:
+    # CPython has no heap that can be locked.
 
     def heap_lock():
         pass
@@ -57,7 +61,7 @@ def _write(data, path=_PATH):
         file.write(data)
 
 
-def _filled():
+def _make_store():
     _clean()
     store = e4.FileStore(_PATH)
     store.commit({b"one": b"1", b"two": bytes(range(256)) * 2, b"empty": b""})
@@ -65,7 +69,7 @@ def _filled():
 
 
 def test_what_is_committed_is_there_again():
-    _filled().commit({b"one": b"uno", b"empty": None, b"absent": None})
+    _make_store().commit({b"one": b"uno", b"empty": None, b"absent": None})
     again = e4.FileStore(_PATH)
     assert sorted(again.names()) == [b"one", b"two"]
     assert again.get(b"one") == b"uno"
@@ -81,7 +85,7 @@ def test_a_new_store_writes_nothing_until_it_is_told_to():
 
 
 def test_every_truncation_is_noticed_and_left_as_found():
-    _filled()
+    _make_store()
     image = _read()
     for n in range(0, len(image), 7):
         _write(image[:n])
@@ -91,7 +95,7 @@ def test_every_truncation_is_noticed_and_left_as_found():
 
 
 def test_every_flipped_byte_is_noticed():
-    _filled()
+    _make_store()
     image = _read()
     for i in range(0, len(image), 5):
         damaged = bytearray(image)
@@ -109,7 +113,7 @@ def test_a_file_of_something_else_is_not_taken_for_a_store():
 
 
 def test_an_interrupted_change_leaves_the_old_state():
-    _filled()
+    _make_store()
     _write(b"half of a new sta", _PATH + ".new")
     assert e4.FileStore(_PATH).get(b"one") == b"1"
     assert _PATH + ".new" not in os.listdir()
@@ -124,7 +128,7 @@ def test_a_change_that_cannot_be_written_changes_nothing():
 
 
 def test_oversized_records_are_refused_whole():
-    store = _filled()
+    store = _make_store()
     before = _read()
     raises(e4.StoreError, store.commit, {b"one": b"new", b"big": bytes(16385)})
     raises(e4.StoreError, store.commit, {b"": b"nameless"})
@@ -146,8 +150,9 @@ def test_a_client_lives_through_restarts():
 
 def test_other_users_may_not_read_it():
     if not hasattr(os, "O_CREAT"):
-        return  # MicroPython knows no other users
-    _filled()
+        # MicroPython knows no users, and so no permissions.
+        return
+    _make_store()
     assert os.stat(_PATH).st_mode & 0o077 == 0
     _clean()
 
@@ -161,13 +166,14 @@ def test_records_that_do_not_fit_are_noticed_although_the_checksum_fits():
 
 
 def test_a_damaged_record_is_noticed_and_left_as_found():
-    _filled()
+    _make_store()
     (path,) = [path for path in _record_files() if path.endswith(binascii.hexlify(b"two").decode())]
     with open(path, "rb") as file:
         image = file.read()
     for damaged in (image[:-1], image[:20], b"", image[:30] + b"\xff" + image[31:], b"a" * 40):
         _write(damaged, path)
-        _settled()  # or the root would mend it
+        # While the root file still holds the change of this record, it would repair the damage.
+        _settle_root()
         _write(damaged, path)
         again = e4.FileStore(_PATH)
         raises(e4.StoreCorrupt, again.get, b"two")
@@ -181,18 +187,18 @@ def test_a_damaged_record_is_noticed_and_left_as_found():
     _clean()
 
 
-def _settled():
-    """Have the root hold another change than the one that a test is about."""
+def _settle_root():
+    """Commit another change, so that the root file no longer holds the record that a test is about."""
     e4.FileStore(_PATH).commit({b"xyz": b"?"})
 
 
 def test_a_record_under_another_name_is_noticed():
-    _filled().commit({b"ten": b"10"})
+    _make_store().commit({b"ten": b"10"})
     two, ten = [
         next(path for path in _record_files() if path.endswith(binascii.hexlify(name).decode()))
         for name in (b"two", b"ten")
     ]
-    _settled()
+    _settle_root()
     os.remove(ten)
     os.rename(two, ten)
     raises(e4.StoreCorrupt, e4.FileStore(_PATH).get, b"ten")
@@ -200,7 +206,7 @@ def test_a_record_under_another_name_is_noticed():
 
 
 def test_an_interrupted_change_is_carried_out_when_the_store_is_opened():
-    _filled().commit({b"two": b"2", b"one": None})
+    _make_store().commit({b"two": b"2", b"one": None})
     paths = _record_files()
     for path in paths:
         _write(b"E4 torn", path)
@@ -211,7 +217,7 @@ def test_an_interrupted_change_is_carried_out_when_the_store_is_opened():
 
 
 def test_what_is_cleared_is_gone_at_once_and_removed_in_steps():
-    store = _filled()
+    store = _make_store()
     for i in range(20):
         store.commit({b"t" + bytes((i * 13,)) * 16: bytes((i,))})
     store.commit({b"two": b"kept", b"c": b"now"}, True)
@@ -232,7 +238,7 @@ def test_what_is_cleared_is_gone_at_once_and_removed_in_steps():
 
 
 def test_a_fresh_store_replaces_the_old_one_in_one_step():
-    _filled()
+    _make_store()
     fresh = e4.FileStore(_PATH, True)
     assert fresh.names() == []
     assert e4.FileStore(_PATH).get(b"one") == b"1"
@@ -255,7 +261,8 @@ def test_the_size_of_a_change_does_not_depend_on_what_is_stored():
         store.commit({b"t" + bytes((i * 4,)) * 16: bytes(72), b"c": bytes(16)})
         sizes.append(len(_read()))
     assert len(set(sizes)) == 1
-    assert sizes[0] <= 128  # what littlefs keeps inside a directory
+    # littlefs keeps a file of this size inside its directory, which saves a block of flash.
+    assert sizes[0] <= 128
     for path in _record_files():
         assert os.stat(path)[6] <= 128
     _clean()
@@ -267,7 +274,7 @@ def test_what_a_store_cannot_keep_is_refused_and_nothing_is_lost():
     for changes in impossible:
         raises(e4.StoreError, e4.MemoryStore().commit, changes)
     for changes in impossible + (too_much,):
-        store = _filled()
+        store = _make_store()
         raises(e4.StoreError, store.commit, changes)
         store.commit({b"one": b"uno"})
         for again in (store, e4.FileStore(_PATH)):
@@ -292,13 +299,16 @@ def _check_failing_tidy(error, meanwhile):
         real(path)
 
     def failing(path):
-        heap_lock()  # not even for what is done about it there is memory
+        # Handling the error must not need memory either.
+        heap_lock()
         raise error
 
-    _files.ON_LITTLEFS = True  # on a PC as well
+    # Only on a board do replaced files leave their contents in flash. This test is about cleaning those up.
+    _files.ON_LITTLEFS = True
     try:
-        store = _filled()
-        while store.tidy():  # what the tests before have left
+        store = _make_store()
+        # Earlier tests may have left something to clean up.
+        while store.tidy():
             pass
         store.commit({b"two": b"2"})
         store.tidy()
@@ -320,13 +330,14 @@ def _check_failing_tidy(error, meanwhile):
     folder = [path for path in written if path.startswith(_PATH + ".d/")]
     assert len(folder) >= _files.REWRITES
     if meanwhile:
-        assert any(path.startswith(_PATH + ".d/6/") for path in written)  # that of "empty"; "two" has another
+        # The records "empty" and "two" are in these two folders.
+        assert any(path.startswith(_PATH + ".d/6/") for path in written)
         assert any(path.startswith(_PATH + ".d/7/") for path in written)
     _clean()
 
 
 def test_a_leftover_of_this_very_program_does_not_stop_the_next_change():
-    store = _filled()
+    store = _make_store()
     _write(b"interrupted", _PATH + ".new")
     store.commit({b"one": b"2"})
     assert e4.FileStore(_PATH).get(b"one") == b"2"
@@ -334,11 +345,12 @@ def test_a_leftover_of_this_very_program_does_not_stop_the_next_change():
 
 
 def test_a_store_that_another_program_has_changed_is_not_overwritten():
-    store = _filled()
+    store = _make_store()
     e4.FileStore(_PATH).commit({b"one": b"newer", b"c": b"newer"})
     raises(e4.StoreError, store.commit, {b"two": b"2"})
     assert store.get(b"one") == b"newer" and store.get(b"c") == b"newer"
-    store.commit({b"two": b"2"})  # now that it is known
+    # By reading, the store has taken over the change of the other program. Now it may write.
+    store.commit({b"two": b"2"})
     assert e4.FileStore(_PATH).get(b"two") == b"2"
     _clean()
 
