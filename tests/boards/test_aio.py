@@ -1,4 +1,4 @@
-"""A node in an application that uses `asyncio`."""
+"""Nodes in applications that use `asyncio`, on a virtual board."""
 
 from __future__ import annotations
 
@@ -116,7 +116,8 @@ def test_asynchronous_handlers_may_wait(start_node: StartNode, mosquitto: Mosqui
     _say(mosquitto.port, b"m0", b"raise", b"m1")
     console.expect("ValueError: as asked", 10)
     assert {console.expect("^sent True m[01]$", 10) for _ in range(2)} == {"sent True m0", "sent True m1"}
-    _say(mosquitto.port, *(b"wait %d" % i for i in range(7)))  # which leaves one
+    # Eight calls of handlers may run at the same time. These seven go on waiting and leave room for one.
+    _say(mosquitto.port, *(b"wait %d" % i for i in range(7)))
     _say(mosquitto.port, b"m2")
     console.expect("^sent True m2$", 10)
     _say(mosquitto.port, b"wait for ever", b"one too many")

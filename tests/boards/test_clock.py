@@ -1,4 +1,4 @@
-"""Boards and time servers: real questions and answers on the network, and every way in which they can be wrong."""
+"""Boards and time servers with real questions and answers on the network, and all kinds of wrong answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from helpers.boards import KEY, TOPIC, TOPIC_KEY, BoardMaker, StartNode, config_
 from helpers.mosquitto import Mosquitto
 from helpers.time_server import Source, TimeServer, silent
 
-# The default application, and a way to look inside.
+# An application as the default one, which also evaluates each typed line, so that tests can read its variables.
 _MAIN = """
 import machine
 from firmware.console import text
@@ -108,7 +108,7 @@ def test_hostile_answers_are_refused_and_said_so(
     flooding, elsewhere, denying, cutting = servers
 
     def flood(question: bytes, source: Source) -> None:
-        """Guess at the number in the question, for far longer than an answer may take."""
+        """Send answers that guess the random number of the question, for longer than the board waits for an answer."""
         while not stopped.wait(0.001):
             flooding.send(flooding.honest(question[:40] + os.urandom(8)), source)
 
@@ -204,14 +204,16 @@ def test_a_board_goes_on_while_names_or_servers_do_not_answer(
     with BoardConsole("alice", board.device) as console:
         console.expect("WiFi: virtual as")
         assert _asked(console, "node.clock.trust") == "0"
-        assert not any("agree" in line for line in console.lines)  # the time servers are still being asked
+        # The board is still asking the time servers, and so it has not reported a failure yet.
+        assert not any("agree" in line for line in console.lines)
         console.expect(f"no two time servers agree .*; time.cloudflare.com: .*{why}", 60)
 
 
 def test_virtual_boards_whose_time_servers_are_silent(make_board: BoardMaker) -> None:
-    """What `e4 board --no-ntp` is for; else whatever time server a virtual board asks is an honest one."""
+    """With `e4 board --no-ntp` no time server answers. Without it, all of them answer a virtual board correctly."""
     board = make_board(ntp=False)
-    with Board(board.device) as serial:  # and without WiFi there are no names, as on a board
+    # Without WiFi no name can be looked up, as on a real board.
+    with Board(board.device) as serial:
         assert serial.run(_LOOK_UP, "a test").strip() == "-202"
     provision_at(board.device, config_for("alice", 1), KEY)
     with BoardConsole("alice", board.device) as console:

@@ -1,4 +1,4 @@
-"""The link against what `umqtt.simple` alone does not survive, on a virtual board with a real broker."""
+"""The link on a virtual board with a real broker, in situations that `umqtt.simple` alone does not survive."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ node.run()
 def _grant(port: int, topic: str = TOPIC) -> None:
     with BrokerConnection(HOST, port) as broker:
         broker.command(e4.id_of("alice"), KEY, e4.commands.set_topic_key(TOPIC_KEY, topic))
-    time.sleep(0.5)  # until the board has applied it; not every application prints that
+    # The board needs a moment to apply the command. Not every application prints that it has.
+    time.sleep(0.5)
 
 
 def _say(port: int, *messages: bytes, topic: str = TOPIC) -> None:
@@ -68,7 +69,9 @@ _PLAIN = """
 import sys
 import socket as real
 
-class Plain:  # what carries a connection over something else may be: no `ioctl` to be polled with, no options
+# A socket that an application may provide to carry a connection over something other than WiFi. It has no options, and
+# no `ioctl`, so that it cannot be polled.
+class Plain:
     def __init__(self, *kind):
         self._real = real.socket(*kind)
         self.close = self._real.close
@@ -182,7 +185,7 @@ def test_topics_of_any_length(start_node: StartNode, mosquitto: Mosquitto) -> No
 
 
 def _refuse_first_topic(server: socket.socket) -> None:
-    """Be a broker that grants the first and third subscription, refuses the second, and then only listens."""
+    """Act as a broker that grants the first and the third subscription, refuses the second one, and then is silent."""
     connection, _ = server.accept()
     with connection:
         connection.settimeout(30)

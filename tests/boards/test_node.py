@@ -1,4 +1,4 @@
-"""A node on a virtual board: what it does when all is well, and what it says when it is not."""
+"""A node on a virtual board: what it does while everything works, and what it reports when something is wrong."""
 
 from __future__ import annotations
 
@@ -143,7 +143,8 @@ def test_commands_sent_while_the_board_was_away_all_arrive(start_node: StartNode
 def test_an_application_with_handlers(start_node: StartNode, mosquitto: Mosquitto) -> None:
     _, console = start_node("alice", KEY, mosquitto.port, _APPLICATION, ready=False)
     console.expect("subscribed to MQTT topic sensors/\\+/limit", 30)
-    console.expect("not done: topic key not found: sensors/lab$")  # the periodic reading, before there is a key
+    # The application publishes a reading from time to time, and the board has no key for it yet.
+    console.expect("not done: topic key not found: sensors/lab$")
     _command(mosquitto.port, "alice", e4.commands.set_topic_key(TOPIC_KEY, "sensors/7/limit"))
     time.sleep(0.5)
     _say(mosquitto.port, b"fail", "sensors/7/limit")

@@ -1,4 +1,4 @@
-"""What a node does while something is missing: messages wait, the console answers, the watchdog watches."""
+"""What a node does while something is missing: messages wait, the console works, and the watchdog is active."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def steered():
 node.run()
 """
 
-# Where there is too little memory to clean up in flash, whatever is there for it.
+# The same application on a board that never has enough memory to clean up its flash.
 _UNTIDY = _SENDER.replace(
     "@node.on_line",
     """
@@ -43,7 +43,7 @@ if node.client:
 
 
 class _Listener:
-    """What a client with the topic key reads on a topic."""
+    """Reads a topic with its key. `messages` has the messages without copies, and `copies` counts the copies."""
 
     def __init__(self, port: int, topic: str = TOPIC) -> None:
         self.messages: list[bytes] = []
@@ -74,7 +74,7 @@ class _Listener:
             self._changed.notify_all()
 
     def until(self, *messages: bytes) -> bool:
-        """Wait until just these have arrived, in this order."""
+        """Wait until exactly these messages have arrived, in this order. Return False if they do not."""
         with self._changed:
             return self._changed.wait_for(lambda: self.messages == list(messages), 30)
 
@@ -124,7 +124,8 @@ def test_the_console_answers_while_there_is_no_wifi(start_node: StartNode, mosqu
     console.expect("WiFi is gone")
     for i in range(8):
         console.type(f"line {i}")
-        console.expect(f"^waits line {i}$", 10)  # far less than what joining may take
+        # Joining the WiFi may take far longer than that, and the console must work meanwhile.
+        console.expect(f"^waits line {i}$", 10)
     board.wifi(True)
     console.expect("> subscribed to MQTT topic /e4go", 60)
 

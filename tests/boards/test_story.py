@@ -1,4 +1,4 @@
-"""The tutorial's story, whole, on each broker."""
+"""Plays the whole story of the tutorial, once with each kind of broker."""
 
 from contextlib import ExitStack
 

@@ -1,4 +1,4 @@
-"""TLS between a virtual board and mosquitto: the board talks to its own broker and to no other."""
+"""TLS between a virtual board and mosquitto: the board connects to its own broker and refuses all others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ def authority() -> Authority:
 
 @pytest.fixture
 def start(make_board: BoardMaker, mosquitto: Mosquitto, tmp_path: Path, authority: Authority) -> object:
-    """Call it with what the broker shows and what the board trusts; it returns the board's console."""
+    """A function that starts a broker with a certificate and a board, and returns the board's console.
+
+    `issuer`, `certified` and `expired` describe the certificate of the broker. `ca` is the CA certificate that the
+    board trusts, or None for none.
+    """
     consoles: list[BoardConsole] = []
 
     def start_board(
@@ -57,7 +61,7 @@ def start(make_board: BoardMaker, mosquitto: Mosquitto, tmp_path: Path, authorit
 
 
 class _Speaker:
-    """A client of the TLS broker that trusts the same CA."""
+    """A client that sends messages through the TLS broker. It trusts the same CA as the board."""
 
     def __init__(self, port: int, authority: Authority) -> None:
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
@@ -80,7 +84,8 @@ def test_a_broker_with_the_right_certificate(
     command = e4.protect(e4.commands.set_topic_key(TOPIC_KEY, TOPIC), KEY, int(time.time()))
     speaker.say(e4.receiving_topic(e4.id_of("alice")), command)
     console.expect("^< unprotected message:$")
-    for i in range(20):  # more than one record at a time
+    # So many messages arrive in several TLS records at a time.
+    for i in range(20):
         speaker.say(TOPIC, e4.protect(b"line %d" % i + bytes(1500), TOPIC_KEY, int(time.time())))
     for i in range(20):
         console.expect(rf"unprotected message: b'line {i}\\x00")
