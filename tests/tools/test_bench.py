@@ -1,4 +1,4 @@
-"""The bench holds what it must: budgets are kept or it fails, and the drawing shows what was measured."""
+"""The bench: it fails when a budget is exceeded, and its drawing shows what was measured."""
 
 from __future__ import annotations
 
@@ -42,12 +42,14 @@ def test_every_size_has_a_budget_and_the_modules_are_all_there() -> None:
 def test_the_manifest_freezes_what_deploy_sends(monkeypatch: pytest.MonkeyPatch) -> None:
     frozen: list[Path] = []
 
-    def package(name: str, base_path: str, files: list[str] | None = None) -> None:  # as MicroPython's manifestfile.py
+    # This takes the arguments of `package` in MicroPython's manifestfile.py.
+    def package(name: str, base_path: str, files: list[str] | None = None) -> None:
         folder = Path(base_path, name).resolve()
         frozen.extend(folder.rglob("*.py") if files is None else [folder / file for file in files])
 
     monkeypatch.chdir(FIRMWARE)
-    exec(Path("manifest.py").read_text(), {"include": lambda path: None, "package": package})  # noqa: S102 (as the build)
+    # MicroPython's build executes the manifest in the same way.
+    exec(Path("manifest.py").read_text(), {"include": lambda path: None, "package": package})  # noqa: S102
     deployed = [ROOT / path for path, _ in sources() if "/" in path]
     assert sorted(frozen) == sorted(deployed)
 
@@ -109,7 +111,7 @@ def test_a_board_that_cannot_be_measured_is_left_as_it_was(
 def test_the_drawing_has_a_bar_for_each_ratio() -> None:
     budget = Budget(limit=1.5, noise=0.1, goal=1.25, more_is_better=False)
     rows = [(Figure("siv_encrypt_over_floor/256", 1.2), budget), (Figure("protect_over_floor/64", 9.0), budget)]
-    drawn = ElementTree.fromstring(draw(rows, "Ratios <here>"))  # noqa: S314 (our own drawing)
+    drawn = ElementTree.fromstring(draw(rows, "Ratios <here>"))  # noqa: S314 (The drawing is our own.)
     name = "{http://www.w3.org/2000/svg}"
     bars = [float(bar.attrib["width"]) for bar in drawn.findall(f"{name}rect")][1:]
     assert len(bars) == 2 and 0 < bars[0] < bars[1] < 650

@@ -1,4 +1,8 @@
-"""Programs for boards: they are small, boards can compile them, and what is taken out of them changes nothing."""
+"""Programs that tools send to boards.
+
+They must be small enough for a board to compile. Taking documentation and annotations out of them must not change what
+they do.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,9 @@ _PROGRAMS = sorted(
     for folder in ("board/scripts", "dev/on_board", "provisioning/on_board")
     for path in (_TOOLS / folder).glob("*.py")
 )
-_LARGEST = 4096  # bytes of text; a board compiles it in one piece, beside whatever it holds already
+# A program may have so many bytes of text. A board compiles it in one piece, beside everything that is already in its
+# memory.
+_LARGEST = 4096
 
 
 def test_all_programs_are_found() -> None:
@@ -51,7 +57,7 @@ def test_documentation_and_annotations_stay_on_the_host(tmp_path: Path) -> None:
     assert "Of a" not in text and "Of the" not in text and "of what" not in text
     assert "int" not in text and "str:" not in text and "->" not in text
     names: dict[str, object] = {}
-    exec(text, names)  # noqa: S102 (the program above)
+    exec(text, names)  # noqa: S102 (This is the program above.)
     assert names["count"] == 3 and names["empty"]() is None  # type: ignore[operator]
     assert names["Kind"]().method() == '# kept"no docstring\n'  # type: ignore[operator]
 

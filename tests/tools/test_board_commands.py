@@ -1,4 +1,4 @@
-"""`e4 ports`, `status`, `console` and `wipe`, as a user runs them."""
+"""The commands `e4 ports`, `status`, `console` and `wipe`, run as a user runs them."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from helpers.e4_process import E4, WIFI_PASSWORD
 _KEY = b"0123456789abcdef0123456789ABCDEF"
 
 
-def _linked(board: VirtualBoard, tool: E4, name: str) -> None:
-    """Make the link that `e4 board --port build/NAME.port` makes."""
+def _link(board: VirtualBoard, tool: E4, name: str) -> None:
+    """Make the same link to a board as `e4 board --port build/NAME.port` does."""
     (tool.folder / "build").mkdir(exist_ok=True)
     (tool.folder / "build" / f"{name}.port").symlink_to(board.device)
 
@@ -37,8 +37,8 @@ def test_ports_lists_boards_and_whether_ours_is_on_them(
     tool = E4(tmp_path / "e4")
     assert "No board" in tool.run("ports")
     with VirtualBoard(tmp_path / "bare.flash") as bare:
-        _linked(bare, tool, "bare")
-        _linked(make_board(), tool, "node")
+        _link(bare, tool, "bare")
+        _link(make_board(), tool, "node")
         (tool.folder / "build" / "ended.port").symlink_to("/dev/pts/no-such-board")
         lines = tool.run("ports").splitlines()
         assert len(lines) == 2
@@ -80,9 +80,9 @@ def test_a_port_without_micropython_is_told_from_one_that_is_not_there(tmp_path:
 def test_the_only_board_is_taken_and_of_two_none(make_board: BoardMaker, tmp_path: Path) -> None:
     tool = E4(tmp_path / "e4")
     assert "no board is plugged in" in tool.run("status", code=4)
-    _linked(make_board("one"), tool, "one")
+    _link(make_board("one"), tool, "one")
     assert "Virtual ESP32" in tool.run("status")
-    _linked(make_board("two"), tool, "two")
+    _link(make_board("two"), tool, "two")
     said = tool.run("status", code=2)
     assert "build/one.port" in said and "build/two.port" in said and "nothing was done" in said
     assert json.loads(tool.run("wipe", "--yes", "--json", code=2))["ok"] is False
@@ -139,7 +139,8 @@ def test_a_stopped_board_is_told_from_one_that_runs_and_reset_starts_it(make_boa
 
 def test_the_console_shows_the_start_of_a_board_that_it_resets(make_board: BoardMaker, tmp_path: Path) -> None:
     board, tool = make_board(), E4(tmp_path / "e4")
-    for _ in range(2):  # at first it may be the board's own start that is heard
+    # At the first time, the console may show the start of the board when it was switched on, and not the reset.
+    for _ in range(2):
         said = tool.run("console", "--reset", "--port", board.device, "--seconds", "5")
         assert said.index("This board is not ready:") < said.index("Provision it over this serial port")
     assert "--reset" in tool.run("reset", "--port", board.device)
@@ -164,9 +165,11 @@ def test_the_console_ends_when_the_line_is_lost(tmp_path: Path) -> None:
     tool = E4(tmp_path / "e4")
     with VirtualBoard(tmp_path / "bare.flash") as board:
         process = tool.start("console", "--port", board.device, "--seconds", "60")
-        board.wifi(False)  # an answer: the board serves
+        # This waits for an answer of the board, so the board runs afterwards.
+        board.wifi(False)
+        # Within this time the console has opened the port, also on a busy machine. It must not have ended.
         with pytest.raises(Exception, match="timed out"):
-            process.wait(8)  # by then it has opened the port, on a busy machine as well
+            process.wait(8)
     assert process.wait(10) == 4
     assert process.stderr is not None and "lost" in process.stderr.read()
 

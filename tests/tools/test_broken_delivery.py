@@ -1,4 +1,4 @@
-"""A broker that goes away in the middle of a QoS 2 handshake, and a key store that cannot be written."""
+"""Deliveries that break: the broker goes away in the middle of a QoS 2 handshake, or the key store cannot be locked."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from helpers.operator import Operator
 
 _KEY = b"0123456789abcdef0123456789ABCDEF"
 _TOPIC = "sensors/lab"
-_PUBREC = 0x50  # MQTT 3.1.1 section 3.5: 4 bytes
+_PUBREC = 0x50  # first byte of PUBREC, a packet of 4 bytes (MQTT 3.1.1 section 3.5)
 
 
 class Cutter:
-    """A relay to a broker that closes the connection instead of passing on a PUBREC, `times` times.
+    """A relay between `e4` and a broker that breaks the delivery of commands. A context manager.
 
-    With `returns` false it takes no further connection after a cut. A context manager.
+    The first `times` times, it closes the connection instead of passing a PUBREC on. If `returns` is false, it accepts
+    no connection after the first cut.
     """
 
     def __init__(self, broker: int, times: int, returns: bool) -> None:

@@ -1,4 +1,4 @@
-"""Brokers that want TLS, a user and a password: what boards are given, and how `e4` itself connects."""
+"""Brokers that need TLS, a user and a password: what `e4` writes to boards, and how it connects itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from helpers.mosquitto import Mosquitto
 from helpers.operator import Operator
 
 _KEY = b"0123456789abcdef0123456789ABCDEF"
-_PASSWORD = "a password of the board's"  # noqa: S105 (of a broker that is not there)
+_PASSWORD = "a password of the board's"  # noqa: S105 (no real password)
 _FILES = "import os, json; print(json.dumps([n for n in os.listdir('/') if n.startswith('e4.ca')]))"
 
 

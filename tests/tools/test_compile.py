@@ -27,8 +27,8 @@ def test_for_a_board_without_native_code_there_is_no_machine_code() -> None:
     assert not [path for path in files if "_loops_viper" in path]
 
 
-def _said(code: str, folder: Path) -> str:
-    """Return what the VM prints, tracebacks included, with our modules from a folder."""
+def _run_on_vm(code: str, folder: Path) -> str:
+    """Run code on the VM with our modules from a folder. Return what it prints, tracebacks included."""
     try:
         command = [*find_micropython(), "-c", code]
     except VirtualBoardError as error:
@@ -39,7 +39,7 @@ def _said(code: str, folder: Path) -> str:
 
 
 def test_nothing_is_left_of_const(tmp_path: Path) -> None:
-    """Whatever of it mpy-cross did not replace by its value would fail on a board, which has no `const` to call."""
+    """mpy-cross must replace every call of `const` by its value. A board has no such function, so a call would fail."""
     for path, data in board_files(Target("xtensawin", 31, True)):
         if path.endswith(".mpy"):
             assert b"_const" not in data, path
@@ -56,27 +56,30 @@ def _put(target: Target, folder: Path) -> None:
 
 
 def test_modules_for_a_board_of_another_kind_fail_at_once(tmp_path: Path) -> None:
-    _put(Target("xtensawin", 63, True), tmp_path)  # the VM is no such CPU
-    assert "ImportError: no module named 'e4._loops_plain'" in _said("import e4", tmp_path)
+    # The VM runs on another CPU than this one.
+    _put(Target("xtensawin", 63, True), tmp_path)
+    assert "ImportError: no module named 'e4._loops_plain'" in _run_on_vm("import e4", tmp_path)
 
 
 def test_lines_are_named_on_request(tmp_path: Path) -> None:
     raises = "import sys, e4\ntry:\n e4.id_of('')\nexcept e4.InvalidName as error:\n sys.print_exception(error)"
     question = read_program(DESCRIBE_LOADER) + code_to_ask("describe_loader")
-    target = Target.from_facts(*read_result(_said(question, tmp_path)))
+    target = Target.from_facts(*read_result(_run_on_vm(question, tmp_path)))
     for lines in (False, True):
         _put(Target(target.architecture, target.small_int_bits, True, lines), tmp_path)
-        said = _said(raises, tmp_path)
+        said = _run_on_vm(raises, tmp_path)
         where = 'File "names.py", line 1, in' if not lines else 'File "lib/e4/names.py", line '
         assert where in said and ("line 1, in" not in said) == lines, said
 
 
 def test_for_another_mpy_version_sources_are_sent() -> None:
-    target = Target.from_facts(10502, 2147483647)  # MicroPython 1.16: another .mpy version
+    # MicroPython 1.16 reports this number. It loads another version of .mpy files.
+    target = Target.from_facts(10502, 2147483647)
     assert not target.loads_mpy
     files = dict(board_files(target))
     assert all(path.endswith(".py") for path in files)
-    assert {"lib/e4/_loops_viper.py", "lib/e4/_loops_plain.py"} <= set(files)  # the board takes what it can compile
+    # The board tries both, and uses the one that it can compile.
+    assert {"lib/e4/_loops_viper.py", "lib/e4/_loops_plain.py"} <= set(files)
 
 
 def test_what_boards_reply() -> None:

@@ -1,4 +1,4 @@
-"""`make conformance`: it passes with the reference vectors everywhere, and fails when a vector is wrong."""
+"""`make conformance` passes with the reference vectors on all interpreters, and fails when a vector is wrong."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _vectors(*sections: str) -> dict[str, Any]:
 
 @pytest.fixture
 def quick(tmp_path: Path) -> Path:
-    """The reference vectors without the passwords, each of which takes 20 seconds."""
+    """A file with the reference vectors, without the passwords. Each of those takes 20 seconds."""
     path = tmp_path / "vectors.json"
     path.write_text(json.dumps(_vectors(*SECTIONS)))
     return path
@@ -55,7 +55,8 @@ def test_everything_passes_on_cpython_on_the_vm_and_on_a_board(quick: Path, tmp_
             text=True,
             check=True,
         )
-    assert "e4-conformance" not in listing.stdout  # the board is left as it was
+    # The files of the tests must not stay on the board.
+    assert "e4-conformance" not in listing.stdout
 
 
 def test_a_wrong_vector_of_any_section_fails_on_both(tmp_path: Path) -> None:

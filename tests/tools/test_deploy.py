@@ -1,4 +1,7 @@
-"""Deploying: only what differs, nothing without a check, and after any interruption the old version or the new one."""
+"""Deploying writes only what differs and checks what it has written.
+
+After any interruption the board must have the whole old version or the whole new one.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ for line in lines.split()[:{done}]:
 def versions(
     deployed_image: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, str], dict[str, str]]:
-    """The image of a board with an old version, and the hashes of all its files in the old and the new version."""
+    """The image of a board with an old version, and the hashes of all files of the old version and of the new one."""
     image = tmp_path_factory.mktemp("old") / "old.flash"
     shutil.copyfile(deployed_image, image)
     with VirtualBoard(image) as board:
@@ -177,7 +180,8 @@ def test_a_flash_that_becomes_full_keeps_the_old_version(
     assert hashes(old_board) == before
 
 
-@pytest.mark.parametrize("done", [0, 1, 2, 12, -2, -1])  # -1: all of them
+# So many files have got their new names when the change is interrupted; negative numbers count from the end.
+@pytest.mark.parametrize("done", [0, 1, 2, 12, -2, -1])
 def test_the_change_of_names_is_finished_at_the_next_start(
     old_board: VirtualBoard, versions: tuple[Path, dict[str, str], dict[str, str]], done: int
 ) -> None:
@@ -216,7 +220,8 @@ def test_interrupted_at_any_point_the_board_has_one_version_and_again_finishes(
             assert found in (old, new), f"a mixture, after {part * longest} s"
             tool.run(*command)
             assert hashes(old_board) == new
-            longest *= 1 if interrupted else 0.7  # the machine was busier at first
+            # If the command has ended before it was killed, the machine was busier when its time was measured.
+            longest *= 1 if interrupted else 0.7
 
 
 def test_a_cable_that_is_pulled_says_what_state_the_board_is_in(old_board: VirtualBoard) -> None:

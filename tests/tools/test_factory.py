@@ -1,4 +1,4 @@
-"""Factory mode: a table of names, board after board, a ledger; and crashes at any point of it."""
+"""Factory mode: a table of names, one board after the other, a ledger, and interruptions at any point."""
 
 from __future__ import annotations
 
@@ -188,7 +188,8 @@ def test_boards_issued_into_the_key_store_obey_its_commands(
     tool.run("topic", "add", "all")
     tool.run("provision", *_STORED, "--broker", broker, "--port", board.device)
     with BoardConsole("one", board.device) as console:
-        board.cut_power()  # what it said when it started, nobody heard
+        # The board has printed its first lines before the console was opened. It starts once more, so that we see them.
+        board.cut_power()
         board.power_on()
         console.expect("> subscribed to MQTT topic all", 60)
         tool.run("grant", "one", "all", "--broker", broker)

@@ -1,6 +1,7 @@
-"""Flashing MicroPython: what is checked before, and what is said after. The chip is a fake, behind a fake `esptool`.
+"""Flashing MicroPython: what `e4 flash` checks before, and what it says afterwards.
 
-What no test here shows: that the real esptool does it on a real chip. It was run as far as to find no chip.
+Both the chip and `esptool` are fakes. No test here shows that the real esptool flashes a real chip; it was only run to
+the point where it finds no chip.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ _FAKE = Path(__file__).resolve().parents[1] / "helpers" / "fake_esptool"
 
 
 def _image(path: Path, chip_id: int = 0, offset: int = 0x1000, whole: bool = True, magic: int = 0xE9) -> Path:
-    """An image as esptool makes it, header and partition table only; layout of ESP-IDF's esp_image_header_t."""
+    """Write an image as esptool makes it, and return its path.
+
+    It has only a header (`esp_image_header_t` of ESP-IDF) and the first bytes of a partition table.
+    """
     header = struct.pack("<BBBBIB3sHBHH4sB", magic, 3, 2, 0x20, 0x400805F0, 0xEE, b"", chip_id, 0, 0, 0xFFFF, b"", 1)
     content = bytearray(os.urandom(0xA000))
     content[: len(header)] = header
@@ -33,7 +37,7 @@ def _image(path: Path, chip_id: int = 0, offset: int = 0x1000, whole: bool = Tru
 
 @pytest.fixture
 def chip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that is a chip: an ESP32 with 64 KB of flash that holds something."""
+    """The folder of the fake chip: an ESP32 with 64 KB of flash that is not empty."""
     folder = tmp_path / "chip"
     folder.mkdir()
     (folder / "chip").write_text("ESP32")

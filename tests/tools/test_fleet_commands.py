@@ -1,4 +1,4 @@
-"""The commands for a fleet, against a real broker and clients that obey what reaches them."""
+"""The commands for a fleet, with a real broker and clients that carry out the commands they get."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def _id_keys(operator: Operator, name: str) -> dict[str, bytes]:
     return {key["state"]: bytes.fromhex(key["key"]) for key in shown["keys"]}
 
 
-def _message(operator: Operator, number: Iterator[int] = itertools.count()) -> bytes:  # noqa: B008 (one for all calls)
-    """Return a protected message that is like no other one."""
+def _message(operator: Operator, number: Iterator[int] = itertools.count()) -> bytes:  # noqa: B008 (All calls share one counter.)
+    """Return a protected message that is different from all others."""
     return e4.protect(b"reading %d" % next(number), _topic_key(operator), int(time.time()))
 
 
@@ -89,7 +89,8 @@ def test_grant_and_revoke(operator: Operator, members: dict[str, Member]) -> Non
     after = _message(operator)
     assert alice.reads(after, _TOPIC) and bob.reads(after, _TOPIC)
     assert eve.loses(_TOPIC)
-    with pytest.raises(e4.NotAuthentic):  # the thief who ignored RemoveTopic
+    # A thief who ignores the command RemoveTopic still has the old key. It must not open new messages.
+    with pytest.raises(e4.NotAuthentic):
         eves_copy.unprotect(after, _TOPIC)
     key = _topic_key(operator)
     said = operator.e4("revoke", "eve", _TOPIC, expect=6)["error"]
@@ -140,7 +141,8 @@ def test_a_member_without_a_session_gets_the_last_command(operator: Operator) ->
     operator.e4("topic", "add", "one")
     operator.e4("grant", "alice", "one")
     operator.e4("client", "rekey", "alice")
-    operator.e4("grant", "alice", _TOPIC)  # goes out under both keys; alice has the old one
+    # This command is sent under both ID keys. Alice still has the old one.
+    operator.e4("grant", "alice", _TOPIC)
     with Member("alice", _KEYS["alice"], operator.port, session=False) as alice:
         assert alice.obtains(_TOPIC)
         assert not alice.client.holds_key("one")
@@ -155,7 +157,8 @@ def test_rekey_is_safe_whether_it_arrives_or_not(operator: Operator, members: di
     operator.e4("client", "rekey", "alice")
     pending = _id_keys(operator, "alice")["pending"]
     assert alice.until(lambda: alice.holds(pending))
-    deaf = e4.Client(alice.client.id, _KEYS["alice"], e4.MemoryStore(), time.time)  # it missed SetIDKey
+    # This client has missed the command SetIDKey.
+    deaf = e4.Client(alice.client.id, _KEYS["alice"], e4.MemoryStore(), time.time)
 
     operator.e4("grant", "alice", _TOPIC)
     assert alice.obtains(_TOPIC)
@@ -175,7 +178,8 @@ def test_rekey_is_safe_whether_it_arrives_or_not(operator: Operator, members: di
     assert "has not been sent" in operator.e4("client", "confirm", "alice", expect=1)["error"]
     operator.e4("sync")
     operator.e4("client", "confirm", "alice")
-    assert len(operator.e4("client", "show", "alice")["keys"]) == 3  # two changes on the operator's word alone
+    # The operator has confirmed two changes without a proof, so the store keeps all three keys.
+    assert len(operator.e4("client", "show", "alice")["keys"]) == 3
     operator.e4("client", "confirm", "alice", "--undo")
     operator.e4("client", "confirm", "alice")
     assert _KEYS["alice"].hex() in operator.text("client", "show", "alice", "--reveal")
@@ -241,7 +245,8 @@ def test_what_a_broker_did_not_take_is_kept_and_sent_later(
     refused = operator.e4("grant", "alice", _TOPIC, expect=3)
     assert "cannot be reached" in refused["error"] and "nothing was" in refused["error"]
     assert operator.e4("client", "show", "alice")["topics"] == []
-    Fleet(_open(operator)).grant("alice", _TOPIC)  # recorded; the process ends before it sends
+    # The command is recorded in the store and not sent, as if the process had ended in between.
+    Fleet(_open(operator)).grant("alice", _TOPIC)
     assert operator.e4("client", "list")["clients"][0]["unsent"] == 1
     mosquitto.start()
     operator.e4("sync")
@@ -263,7 +268,8 @@ def test_a_thousand_clients_one_of_them_failing(operator: Operator) -> None:
     names = [f"client {number}" for number in range(1000)]
     _populate(operator, names)
     heard = _Tap(operator.port)
-    with sqlite3.connect(operator.store) as connection:  # one key is damaged
+    # The key of one client is damaged.
+    with sqlite3.connect(operator.store) as connection:
         whose = (e4.id_of("client 500").hex(),)
         (whole,) = connection.execute("SELECT key FROM id_keys WHERE client_id = ?", whose).fetchone()
         connection.execute("UPDATE id_keys SET key = ? WHERE client_id = ?", (bytes(60), *whose))
@@ -292,7 +298,7 @@ def _key_of(number: int) -> bytes:
 
 
 def _populate(operator: Operator, names: list[str]) -> None:
-    """Add clients and grants in one transaction, as fast as the store can."""
+    """Add clients, and then all their grants with one statement, because single commands would take long."""
     store = _open(operator)
     fleet = Fleet(store)
     for number, name in enumerate(names):
@@ -305,7 +311,7 @@ def _populate(operator: Operator, names: list[str]) -> None:
 
 
 class _Tap:
-    """Hears all commands, and keeps the last of each receiving topic."""
+    """Listens to all commands, and keeps the last one of each receiving topic."""
 
     def __init__(self, port: int) -> None:
         self.payloads: dict[str, bytes] = {}
@@ -341,7 +347,8 @@ def test_send_and_listen(operator: Operator, members: dict[str, Member]) -> None
     operator.text("send", _TOPIC, "-", stdin=b"from a pipe")
     with BrokerConnection(HOST, operator.port) as broker:
         broker.publish(_TOPIC, b"not protected at all, and long enough", retain=False)
-        operator.e4("topic", "rotate", _TOPIC)  # while somebody listens
+        # The key of the topic changes while somebody listens.
+        operator.e4("topic", "rotate", _TOPIC)
         alice = members["alice"]
         assert alice.until(lambda: alice.commands == 2)
         payload = alice.client.protect_message("from alice", _TOPIC)
@@ -447,7 +454,8 @@ def test_a_board_proves_which_key_it_holds(operator: Operator, start_node: Start
     console.expect("^< unprotected message:$")
     operator.e4("send", "/e4go/demo/messages", "hello, board")
     console.expect("unprotected message: hello, board")
-    Rekeying(_open(operator)).rekey("alice")  # recorded, not sent
+    # The new ID key is recorded in the store and not sent.
+    Rekeying(_open(operator)).rekey("alice")
     port = ("--port", board.device)
     console.__exit__(None, None, None)
     assert operator.e4("client", "confirm", "alice", *port)["pending"] is True
@@ -457,7 +465,8 @@ def test_a_board_proves_which_key_it_holds(operator: Operator, start_node: Start
         console.expect("^< unprotected message:$")
     pending = _id_keys(operator, "alice")["pending"]
     assert operator.e4("client", "confirm", "alice", *port)["pending"] is False
-    assert _id_keys(operator, "alice") == {"current": pending}  # proved: the old one is of no more use
+    # The board has proved that it holds the new key. The old one is no longer needed, and the store forgets it.
+    assert _id_keys(operator, "alice") == {"current": pending}
 
 
 def test_a_key_is_for_a_topic_and_not_for_a_filter(operator: Operator) -> None:

@@ -1,4 +1,4 @@
-"""Key files are what the Go tool writes, and nobody else's to read."""
+"""Key files: they have the format of the Go tool, and only their owner can read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The key store: who can open it, what can be read in it, how it is made, migrated and locked."""
+"""The key store: who can open it, what can be read without opening it, and how it is made, migrated and locked."""
 
 from __future__ import annotations
 

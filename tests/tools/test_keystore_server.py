@@ -1,4 +1,4 @@
-"""The key store in a server's database: the same fleet, several operators, and what happens when the server goes."""
+"""The key store in a database server: the same commands, several operators, and a server that goes away."""
 
 from __future__ import annotations
 
@@ -122,7 +122,8 @@ def test_two_operators_at_once_lose_nothing_and_wait_for_each_other(operator: Op
         assert alice.until(lambda: all(alice.client.holds_key(topic) for topic in topics))
     store = _open(operator)
     with store.sending_lock():
-        assert operator.e4("topic", "list")["topics"]  # who reads does not wait
+        # Commands that only read the store do not wait for the lock.
+        assert operator.e4("topic", "list")["topics"]
         with pytest.raises(KeyStoreError, match="another e4"), _open(operator).sending_lock(0.3):
             pass
     with _open(operator).sending_lock(0.3):

@@ -1,4 +1,4 @@
-"""A search for key bytes: in command lines, output, logs, temporary files and the key store, while `e4` works."""
+"""Searches for secrets in command lines, output, logs, temporary files and the key store while `e4` works."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from helpers.mosquitto import Mosquitto
 from helpers.secret_search import command_lines, found_in
 
 _ID_KEY, _TOPIC_KEY = bytes(range(7, 39)), bytes(range(160, 192))
-_PASSPHRASE = "the passphrase of the store"  # noqa: S105 (of this test's)
-_BROKER_PASSWORD = "the password at the broker"  # noqa: S105 (of this test's)
+_PASSPHRASE = "the passphrase of the store"  # noqa: S105 (only of this test)
+_BROKER_PASSWORD = "the password at the broker"  # noqa: S105 (only of this test)
 
 
 @pytest.fixture
 def tool(tmp_path: Path, mosquitto: Mosquitto) -> E4:
-    """A user's home; the broker logs into it all that it can, and keeps its database there."""
+    """`e4` in the home of a user. The broker writes its log, with all that it can log, and its database there too."""
     home = tmp_path / "home"
     environment = {
         "E4_BROKER": f"{HOST}:{mosquitto.port}",
@@ -43,7 +43,7 @@ def tool(tmp_path: Path, mosquitto: Mosquitto) -> E4:
 
 
 def _keys(tool: E4) -> set[bytes]:
-    """All keys that the store has now."""
+    """Return all keys that are in the store now."""
     store = open_store(str(tool.folder / ".local/share/e4/e4-store.db"), lambda kind: _PASSPHRASE.encode())
     with store.transaction() as session:
         rows = [(row.key, row.place) for row in session.query(IdKeyRow)]
@@ -55,7 +55,7 @@ def _keys(tool: E4) -> set[bytes]:
 
 
 def _work(tool: E4, board: VirtualBoard, given: Path) -> set[bytes]:
-    """Do what a user does from the first key to the last; return all keys there ever were."""
+    """Run all commands that handle keys, as a user would. Return all keys that were ever in the store."""
     where = ("--port", board.device)
     provision = ("provision", "alice", *where, "--wifi", "virtual", "--topic", "lab", "--broker-user", "alice")
     tool.watch(*provision)
@@ -92,7 +92,8 @@ def test_no_key_is_found_anywhere(tool: E4, make_board: BoardMaker, tmp_path: Pa
     before = set(Path("/tmp").iterdir())
     keys = _work(tool, make_board(), given)
     assert {_ID_KEY, _TOPIC_KEY} <= keys and len(keys) >= 5
-    time.sleep(1.5)  # for the broker to save
+    # The broker saves its database every second.
+    time.sleep(1.5)
     secrets = [*keys, _PASSPHRASE.encode(), _BROKER_PASSWORD.encode(), WIFI_PASSWORD.encode()]
     assert (tool.folder / "broker.log").stat().st_size and b"init-keys" in b"".join(tool.command_lines)
     assert tool.traces_of(*secrets) == []

@@ -1,4 +1,4 @@
-"""What commands can show of a key store: plain values, without the secrets of the store."""
+"""The listings of a key store: plain values that commands can show, without the secrets of the store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KEY = bytes(range(100, 132))
 
 @pytest.fixture
 def store(tmp_path: Path) -> KeyStore:
-    """Two clients; alice has been granted a topic, and nothing has been sent."""
+    """A store with two clients. Alice has a grant for a topic, and its command has not been sent."""
     store = make_store(str(tmp_path / "store.db"), KEY_FILE, bytes(32))
     fleet = Fleet(store)
     fleet.add_client("bob", _KEY)

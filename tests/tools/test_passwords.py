@@ -1,4 +1,4 @@
-"""Keys from passwords, against what the reference client derives. Each takes about 20 seconds."""
+"""Keys from passwords, compared with those of the reference client. Deriving one takes about 20 seconds."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Deploying and provisioning: what is on the board afterwards, and that a repetition loses nothing."""
+"""Deploying and provisioning: what is on the board afterwards, and that running a command again loses nothing."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_a_key_from_a_file_is_made_there_first_and_never_shown(make_board: Board
     tool.run(*_sends(board), "--keys", "keys")
     assert tool.traces_of(file.read_bytes()) == [str(file)]
     label = (tool.folder / "labels" / "alice.svg").read_text()
-    assert ElementTree.fromstring(label).tag.endswith("svg")  # noqa: S314 (our own)
+    assert ElementTree.fromstring(label).tag.endswith("svg")  # noqa: S314 (The label is our own.)
     assert ">alice<" in label and e4.id_of("alice").hex() in label
 
 
@@ -246,7 +246,7 @@ def test_a_board_that_lies_about_its_key_is_found_out(make_board: BoardMaker) ->
 
 
 def _store(tool: E4, **environment: str) -> E4:
-    """The same user with a key store that a key file opens."""
+    """Return `e4` for the same user, with a key store that a key file opens."""
     key_file = tool.folder / "store.key"
     key_file.touch(0o600)
     key_file.write_bytes(b"opens the store, 32 bytes of it!")
@@ -283,10 +283,12 @@ def test_a_board_keeps_whichever_key_of_the_store_it_holds(make_board: BoardMake
     store = open_store(str(tool.folder / "fleet.db"), lambda kind: (tool.folder / "store.key").read_bytes())
     Rekeying(store).rekey("alice")
     pending = _stored(tool, "alice")["pending"]
-    provision_at(board.device, config_for("alice", 1), pending)  # as if SetIDKey had reached it
+    # The board gets the pending key, as if the command SetIDKey had reached it.
+    provision_at(board.device, config_for("alice", 1), pending)
     tool.run(*_sends(board), "--in-store")
     assert _holds(board, pending) and _stored(tool, "alice") == {"current": pending}
-    provision_at(board.device, config_for("alice", 1), _KEY, replace=True)  # a key that the store does not know
+    # The board gets a key that the store does not know.
+    provision_at(board.device, config_for("alice", 1), _KEY, replace=True)
     refused = tool.run(*_sends(board), "--in-store", code=1)
     assert "does not know; nothing was done" in refused and "--replace" in refused
     assert _holds(board, _KEY)

@@ -1,4 +1,4 @@
-"""Files with secrets appear whole or not at all, and with the right permissions."""
+"""Files with secrets: they appear whole or not at all, and only their owner can read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The virtual board as its users see it: through mpremote, through the serial line, and across power cuts."""
+"""The virtual board as its users see it: through mpremote, on the serial line, and after power cuts."""
 
 import os
 import re
@@ -24,14 +24,15 @@ except VirtualBoardError as reason:
     pytest.skip(str(reason), allow_module_level=True)
 
 MPREMOTE = Path(sys.executable).with_name("mpremote")
-BOARD_FREE_HEAP = range(280_000, 340_000)  # 165 KB on a board, and objects are twice as large on 64 bits
+# A real board has about 165 KB free. On a machine with 64 bits the same objects take twice as much memory.
+BOARD_FREE_HEAP = range(280_000, 340_000)
 OWNER_ONLY = 0o600
 PROMPT = b">>> "
 CTRL_A, CTRL_B, CTRL_C, CTRL_D, CTRL_E = (bytes([code]) for code in range(1, 6))
 
 
 class Terminal:
-    """A person at a serial terminal."""
+    """A serial terminal: sends keys to a board and keeps what the board prints."""
 
     def __init__(self, device: str) -> None:
         self._serial = serial.serial_for_url(device, timeout=0.05)
@@ -41,7 +42,7 @@ class Terminal:
         self._serial.write(keys)
 
     def expect(self, wanted: bytes, timeout: float = 5.0) -> bytes:
-        """Read until `wanted` and return everything up to and with it."""
+        """Read until `wanted` has arrived. Return everything up to its end, or fail after some seconds."""
         deadline = time.monotonic() + timeout
         while wanted not in self.seen:
             if time.monotonic() > deadline:
@@ -53,18 +54,18 @@ class Terminal:
         return found
 
     def prompt(self) -> None:
-        """Get to a fresh prompt of the friendly REPL."""
+        """Get a new prompt of the friendly REPL."""
         self.type(b"\r" + CTRL_C + CTRL_B + b"print('at' 'prompt')\r")
         self.expect(b"\r\natprompt\r\n" + PROMPT)
 
     def ask(self, line: str) -> bytes:
-        """Type one line at the prompt and return what is printed before the next prompt."""
+        """Type one line at the prompt, and return what the board prints before the next prompt."""
         self.type(line.encode() + b"\r")
         self.expect(line.encode() + b"\r\n")
         return self.expect(PROMPT)[: -len(PROMPT)]
 
     def read_rest(self) -> bytes:
-        """Everything that is still to be read."""
+        """Return everything that has been printed and not been read yet."""
         time.sleep(0.1)
         rest, self.seen = self.seen + bytes(self._serial.read(1_000_000)), b""
         return rest
@@ -92,7 +93,7 @@ def terminal(board: VirtualBoard) -> Iterator[Terminal]:
 
 
 def mpremote(board: VirtualBoard | str, *command: str | Path) -> str:
-    """Run the mpremote command line on a board and return its output; it must succeed."""
+    """Run an mpremote command on a board and return its output. Fails if the command fails."""
     device = board if isinstance(board, str) else board.device
     arguments = [str(MPREMOTE), "connect", device, *map(str, command)]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=30, check=False)
@@ -101,7 +102,7 @@ def mpremote(board: VirtualBoard | str, *command: str | Path) -> str:
 
 
 def execute(board: VirtualBoard, code: str) -> str:
-    """Run code on a board after a soft reset, through the API of mpremote."""
+    """Run code on a board after a soft reset, with the API of mpremote. Return its output."""
     transport = SerialTransport(board.device)
     try:
         transport.enter_raw_repl()
@@ -111,7 +112,7 @@ def execute(board: VirtualBoard, code: str) -> str:
         transport.close()
 
 
-# mpremote
+# These tests use mpremote.
 
 
 def test_files_by_mpremote(board: VirtualBoard, tmp_path: Path) -> None:
@@ -199,7 +200,7 @@ def test_raw_repl_without_raw_paste(board: VirtualBoard) -> None:
     transport.close()
 
 
-# start and resets
+# These tests are about the start of a board and its resets.
 
 
 def test_boot_and_main(board: VirtualBoard, terminal: Terminal) -> None:
@@ -287,7 +288,7 @@ def write_files(board: VirtualBoard, files: dict[str, str]) -> None:
     transport.close()
 
 
-# Network
+# These tests are about the network.
 
 _JOIN = (
     "import network, socket, time; w = network.WLAN(); w.active(True); w.connect('virtual', 'virtual-wifi'); "
@@ -296,7 +297,7 @@ _JOIN = (
 
 
 def test_a_socket_that_is_set_to_block_waits_for_ever(terminal: Terminal) -> None:
-    """As on an ESP32: the Unix port would keep the time-out of before, and hide what hangs on a board."""
+    """A virtual board behaves as an ESP32. The Unix port would keep the time-out, and hide what hangs on a board."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         terminal.prompt()
         terminal.ask(_JOIN.rstrip("; "))
@@ -324,7 +325,7 @@ def test_names_resolve_only_with_wifi_and_a_name_server(board: VirtualBoard, ter
     assert b"OSError: -202" in terminal.expect(PROMPT, 15)
 
 
-# Ctrl-C
+# These tests are about Ctrl-C.
 
 
 @pytest.mark.parametrize(
@@ -391,7 +392,7 @@ def test_kbd_intr_makes_ctrl_c_a_byte(terminal: Terminal) -> None:
     terminal.expect(rb"b'\x03'")
 
 
-# friendly REPL
+# These tests are about the friendly REPL.
 
 
 def test_keystrokes(terminal: Terminal) -> None:
@@ -401,7 +402,8 @@ def test_keystrokes(terminal: Terminal) -> None:
     assert b"NameError" in terminal.ask("unknown")
     terminal.type(b"12x\b3\r")
     assert b"123\r\n" in terminal.expect(PROMPT)
-    terminal.type(b"\x1b[A\x1b[D9\r")  # the line before, a step left, insert
+    # The keys are: up to the previous line, left, and a character that is inserted there.
+    terminal.type(b"\x1b[A\x1b[D9\r")
     assert b"1293\r\n" in terminal.expect(PROMPT)
     terminal.type(b"print('to be cancelled')" + CTRL_C)
     assert b"\r\nto be" not in terminal.expect(b"\r\n" + PROMPT)
@@ -431,7 +433,7 @@ def test_input_function(terminal: Terminal) -> None:
     assert terminal.ask("name") == b"'me'\r\n"
 
 
-# flash, power, key-value store
+# These tests are about flash, power and the key-value store.
 
 
 def test_power_cut_keeps_what_was_closed(board: VirtualBoard, terminal: Terminal) -> None:
@@ -502,7 +504,7 @@ def test_key_value_store(board: VirtualBoard, image: Path) -> None:
     assert execute(board, long) == "-4361\r\n"
 
 
-# what user code finds
+# These tests are about what the code of users finds on a virtual board.
 
 
 def test_memory_is_a_boards(board: VirtualBoard) -> None:
@@ -574,7 +576,7 @@ def test_stand_ins_refuse_what_a_board_refuses(terminal: Terminal) -> None:
     assert terminal.ask("p = machine.Pin(2, machine.Pin.OUT, value=1); p.value()") == b"1\r\n"
 
 
-# the supervisor
+# These tests are about the supervisor, the process that runs the interpreter of a virtual board.
 
 
 def test_output_waits_for_a_slow_reader(board: VirtualBoard, terminal: Terminal) -> None:
