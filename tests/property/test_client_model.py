@@ -1,4 +1,4 @@
-"""A client against the model, over random histories: commands, messages, copies, restarts, and clocks that jump."""
+"""Compares a client with the model over random histories of commands, messages, copies, restarts and clock changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _ID = e4.id_of("board")
 _TOPICS = ("sensors/lab", "sensors/roof", "alarms")
 _MAX_AGE = 600
 
-_keys = st.integers(1, 8).map(lambda number: bytes((number,)) * 32)  # few, so that a key comes back
+# There are only a few keys, so that a key is often used again after another one.
+_keys = st.integers(1, 8).map(lambda number: bytes((number,)) * 32)
 _topics = st.sampled_from(_TOPICS)
 _ages = st.one_of(st.just(0), st.integers(-70, 70), st.integers(-100, 700), st.integers(-4000, 100_000))
 _weird = st.one_of(
@@ -28,10 +29,12 @@ _weird = st.one_of(
 
 
 class ClientLife(RuleBasedStateMachine):
-    """What C2, a broker that repeats everything, power cuts and a bad clock can do to a client."""
+    """Everything that C2, a broker that repeats messages, power cuts and a bad clock can do to a client."""
 
-    sent = Bundle("sent")  # commands, applied or not
-    messages = Bundle("messages")  # payloads of others, with their topics
+    # All commands that were sent, whether the client has applied them or not.
+    sent = Bundle("sent")
+    # The payloads of messages that others have sent, with their topics.
+    messages = Bundle("messages")
 
     @initialize(max_age=st.sampled_from((None, 600, 50_000)), in_files=st.booleans())
     def begin(self, max_age: int | None, in_files: bool) -> None:
@@ -76,13 +79,13 @@ class ClientLife(RuleBasedStateMachine):
 
     @rule(target=sent, keys=st.tuples(_keys, _keys))
     def a_lost_id_key(self, keys: tuple[bytes, bytes]) -> Command:
-        """C2 forgets a new ID key before it has used it, and sends another one under the old one."""
+        """C2 loses a new ID key before it has used it, and sends another new one under the old key."""
         self._deliver(SET_ID, 0, 9, None, keys[0])
         return self._deliver(SET_ID, 0, 1, None, keys[1])
 
     @rule(target=sent, topic=_topics, keys=st.lists(_keys, min_size=2, max_size=4))
     def burst(self, topic: str, keys: list[bytes]) -> Command:
-        """Several commands within one second, the last one of which counts."""
+        """C2 sends several commands within one second. The last one must count."""
         return [self._deliver(SET_TOPIC, 0, 9, topic, key) for key in keys][-1]
 
     @rule(command=sent)
@@ -99,12 +102,12 @@ class ClientLife(RuleBasedStateMachine):
         command = Command(RESET, self._id_key(who), self._stamp(age))
         command.payload = e4.protect(plain, command.under, command.stamp)
         right = self.model.refusals(command, self.clock, self.max_age) or ["InvalidCommand", "UnsupportedCommand"]
-        # A refused one is read before its age is judged, or after.
+        # The client may check the content of a command before its age or after it, so both errors are right.
         assert deliver(self.client, command) in {*right, "InvalidCommand", "UnsupportedCommand"}
 
     @rule(command=sent, message=messages)
     def without_the_time(self, command: Command, message: tuple[bytes, str]) -> None:
-        """Nothing is fresh while the clock is not set; only the redelivery of the last command needs no clock."""
+        """A client whose clock is not set accepts nothing. It can still recognise a redelivery of the last command."""
         self.clock_is_set = False
         right = IGNORED if command.payload in self.model.last else "ClockNotSet"
         assert deliver(self.client, command) == right
@@ -129,12 +132,15 @@ class ClientLife(RuleBasedStateMachine):
 
     @rule(topic=_topics, text=st.sampled_from((b"on", b"off")), times=st.integers(1, 5))
     def publish(self, topic: str, text: bytes, times: int) -> None:
-        """No two equal payloads, though the text is the same; and a strict receiver accepts them."""
-        self.published = set()  # in this step: in many the probe sends more within a second than a client remembers
+        """A client that sends the same text again sends another payload, and a receiver with the same time opens it."""
+        # Only payloads of this step are compared. Over many steps the probe sends more messages within a second than a
+        # client remembers.
+        self.published = set()
         for _ in range(times if topic in self.model.topics else 0):
             try:
                 payload = self.client.protect_message(text, topic)
-            except e4.SentTooOften:  # more messages in this second, the probe's among them, than are remembered
+            except e4.SentTooOften:
+                # In this second more messages were sent than a client remembers; those of the probe count as well.
                 return
             assert payload not in self.published
             self.published.add(payload)
@@ -156,7 +162,7 @@ class ClientLife(RuleBasedStateMachine):
         return self.clock
 
     def _id_key(self, who: int) -> bytes:
-        """Mostly the current ID key, sometimes the previous one, seldom one that is gone."""
+        """Return the current ID key mostly, the previous one sometimes, and the first one seldom."""
         if who == 0:
             return self.keys["id"][0]
         return (self.model.previous_id_key or self.model.id_key) if who < 3 else self.model.id_key
@@ -167,7 +173,7 @@ class ClientLife(RuleBasedStateMachine):
     def _deliver(self, opcode: int, age: int, who: int, topic: str | None = None, key: bytes = b"") -> Command:
         command = Command(opcode, self._id_key(who), self._stamp(age), topic, key)
         if key:
-            _note(self.keys.setdefault(topic or "id", []), key)
+            _remember_key(self.keys.setdefault(topic or "id", []), key)
         self._deliver_again(command)
         return command
 
@@ -205,8 +211,8 @@ class ClientLife(RuleBasedStateMachine):
             self.accepted.add(payload)
 
 
-def _note(ever: list[bytes], key: bytes) -> None:
-    """Remember a key as the latest one; the probes ask for the last three."""
+def _remember_key(ever: list[bytes], key: bytes) -> None:
+    """Move a key to the end of a list of keys, or add it there. The probe asks for the last three keys of each list."""
     if key in ever:
         ever.remove(key)
     ever.append(key)

@@ -1,4 +1,4 @@
-"""Whatever arrives gives an E4Error or a valid result: never another exception, never a changed state."""
+"""Random input must give an E4Error or a valid result, and never another exception. An error must change nothing."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _Board:
 
 @pytest.fixture(scope="module")
 def board() -> _Board:
-    """One for all that must not change it."""
+    """A client for all tests that must not change its state."""
     return _Board()
 
 

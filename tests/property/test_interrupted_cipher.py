@@ -1,4 +1,7 @@
-"""The buffers and CBC objects that the cipher keeps, when something comes between any two of its steps."""
+"""The cipher keeps buffers and CBC objects between calls. These tests interrupt it between any two of its steps.
+
+Neither another call nor an exception at that point may change a result.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,11 @@ class _Interrupted(Exception):
     pass
 
 
-def _steps_of(action: Callable[[], object], between: Callable[[int], None]) -> int:
-    """Run `action`; call `between` with a number before each instruction of `siv` in it; return how many there were."""
+def _run_in_steps(action: Callable[[], object], between: Callable[[int], None]) -> int:
+    """Run `action`, and call `between` before each instruction of the module `siv`.
+
+    `between` gets the number of the instruction, from 1. Return the number of instructions.
+    """
     count = 0
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
@@ -66,7 +72,7 @@ def test_another_call_between_any_two_steps() -> None:
         assert cipher.open(expected, b"12345678") == _MESSAGE
 
     for action in (seal, unseal):
-        assert _steps_of(action, lambda _: _check(cipher)) > 100
+        assert _run_in_steps(action, lambda _: _check(cipher)) > 100
     assert len(siv._pool) <= 4
 
 
@@ -77,7 +83,7 @@ def test_another_call_that_takes_what_is_idle_and_does_not_bring_it_back() -> No
         (lambda: cipher.seal(_MESSAGE, b"12345678"), expected),
         (lambda: cipher.open(expected, b"12345678"), _MESSAGE),
     ):
-        for stop in range(1, _steps_of(action, lambda _: None) + 1):
+        for stop in range(1, _run_in_steps(action, lambda _: None) + 1):
 
             def interrupt(step: int, stop: int = stop) -> None:
                 if step == stop:
@@ -85,7 +91,7 @@ def test_another_call_that_takes_what_is_idle_and_does_not_bring_it_back() -> No
                     cipher._cmac.idle.clear()
 
             found: list[bytes] = []
-            _steps_of(lambda action=action, found=found: found.append(action()), interrupt)  # type: ignore[misc]
+            _run_in_steps(lambda action=action, found=found: found.append(action()), interrupt)  # type: ignore[misc]
             assert found == [result]
             _check(cipher)
 
@@ -94,7 +100,7 @@ def test_an_exception_at_any_step_disturbs_nothing_that_follows() -> None:
     cipher = siv.SIV(_KEY)
     payload = protection.seal(cipher, _MESSAGE, _NOW)
     for action in (lambda: protection.seal(cipher, _MESSAGE, _NOW), lambda: cipher.open_stamped(payload)):
-        steps = _steps_of(action, lambda _: None)
+        steps = _run_in_steps(action, lambda _: None)
         for stop in range(1, steps + 1):
 
             def interrupt(step: int, stop: int = stop) -> None:
@@ -102,7 +108,7 @@ def test_an_exception_at_any_step_disturbs_nothing_that_follows() -> None:
                     raise _Interrupted
 
             try:
-                _steps_of(action, interrupt)
+                _run_in_steps(action, interrupt)
             except _Interrupted:
                 pass
             else:
