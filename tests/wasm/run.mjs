@@ -1,5 +1,5 @@
-// Runs the unit tests on MicroPython in WebAssembly. Exits as they do.
-// node run.mjs MICROPYTHON.mjs HOST_FOLDER=VM_FOLDER ...
+// Runs the unit tests of the library on MicroPython in WebAssembly. The exit code is that of run_tests.py.
+// Usage: node run.mjs MICROPYTHON.mjs HOST_FOLDER=VM_FOLDER ...
 import fs from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
@@ -12,7 +12,7 @@ const micropython = await loadMicroPython({
   stderr: (line) => console.error(line),
 });
 
-// The tests of the library only: this system has no sockets, and the numbers of its errors are not a board's.
+// Only tests of the library can run here. This system has no sockets, and its error numbers differ from a board's.
 function reasonToLeaveOut(name, source) {
   if (!name.startsWith("test_")) return null;
   if (/\bFileStore\b/.test(source)) return "its error numbers are not a board's";

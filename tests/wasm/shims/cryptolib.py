@@ -1,4 +1,7 @@
-"""AES (FIPS 197) in ordinary Python, for a MicroPython without `cryptolib`. For tests only: not in constant time."""
+"""AES (FIPS 197) in ordinary Python, for a MicroPython without the module `cryptolib`.
+
+It is for tests only, because its time depends on the key.
+"""
 
 _ECB = 1
 _CBC = 2
@@ -9,7 +12,7 @@ def _times_two(byte):
 
 
 def _substitution():
-    """Return the S-box (FIPS 197 section 5.1.1), by powers and logarithms to the base 3."""
+    """Return the S-box (FIPS 197 section 5.1.1). Inverses are computed with powers and logarithms to the base 3."""
     powers = []
     value = 1
     for _ in range(255):
@@ -28,11 +31,12 @@ def _substitution():
 
 _S = _substitution()
 _TWO = bytes(_times_two(byte) for byte in range(256))
-_SHIFT = bytes((i + 4 * (i % 4)) % 16 for i in range(16))  # where ShiftRows takes each byte from
+# The place from which ShiftRows (FIPS 197 section 5.1.2) takes each byte.
+_SHIFT = bytes((i + 4 * (i % 4)) % 16 for i in range(16))
 
 
 def _round_keys(key):
-    """Return the expanded key (FIPS 197 section 5.2), one block for each round."""
+    """Return the expanded key (FIPS 197 section 5.2): one block for the start and one for each round."""
     words = [key[i : i + 4] for i in range(0, len(key), 4)]
     size = len(words)
     constant = 1
@@ -47,8 +51,8 @@ def _round_keys(key):
     return [b"".join(words[i : i + 4]) for i in range(0, len(words), 4)]
 
 
-def _mixed(s):
-    """Return a state after MixColumns (FIPS 197 section 5.1.3)."""
+def _mix_columns(s):
+    """Apply MixColumns (FIPS 197 section 5.1.3) to a state, and return the new state."""
     out = bytearray(16)
     for c in range(0, 16, 4):
         whole = s[c] ^ s[c + 1] ^ s[c + 2] ^ s[c + 3]
@@ -58,7 +62,7 @@ def _mixed(s):
 
 
 class aes:  # noqa: N801 (MicroPython's name)
-    """As much of it as the library uses: `encrypt` in ECB and CBC."""
+    """The part of MicroPython's `cryptolib.aes` that the library uses: `encrypt` in ECB and CBC mode."""
 
     def __init__(self, key, mode, iv=None):
         if len(key) not in (16, 32):
@@ -90,7 +94,7 @@ class aes:  # noqa: N801 (MicroPython's name)
         for number in range(1, len(keys)):
             s = bytearray(_S[s[_SHIFT[i]]] for i in range(16))
             if number < len(keys) - 1:
-                s = _mixed(s)
+                s = _mix_columns(s)
             key = keys[number]
             for i in range(16):
                 s[i] ^= key[i]

@@ -1,4 +1,4 @@
-"""`os` of this MicroPython, and what boards have beside it."""
+"""The module `os` of MicroPython for WebAssembly, with the function `urandom` that boards have."""
 
 from uos import *  # noqa: F403
 
