@@ -1,4 +1,4 @@
-"""A soak test: boards get messages and faults for as long as one likes, while lost messages and the heap are watched.
+"""A soak test: boards get messages and faults for any time, while lost messages and the heap are watched.
 
     python -m faults.soak --minutes 10 --seed 1
 
