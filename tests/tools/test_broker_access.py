@@ -85,7 +85,7 @@ def test_a_certificate_that_does_not_arrive_changes_nothing(
     tool.run(*_sends(board))
     before = _broker(board)
     config = {"name": "alice", "wifi": {"ssid": "v"}, "broker": {"host": "h", "ca": Authority().der}, "topics": ["a"]}
-    monkeypatch.setattr(provisioning_module, "_CA_PATH", "/no-such-folder/ca")
+    monkeypatch.setattr(provisioning_module, "CA_PATH", "/no-such-folder/ca")
     with Board(board.device) as serial, pytest.raises(ToolError):
         install(serial, config, _KEY)
     assert _broker(board) == before
