@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -103,3 +106,15 @@ def test_the_host_knows_the_paths_that_code_on_boards_has() -> None:
     assert f'path + "{paths_on_board.TEMPORARY}"' in (ROOT / "boot.py").read_text()
     provision = (_TOOLS / "provisioning" / "on_board" / "provision.py").read_text()
     assert f'"{paths_on_board.PENDING_PATH}"' in provision
+
+
+def test_a_board_with_files_of_the_first_version_can_still_be_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    old_library, old_config = ModuleType("e4"), ModuleType("firmware.config")
+    old_library.blocks = SimpleNamespace(BACKEND="viper")  # type: ignore[attr-defined]
+    old_config.load = lambda: SimpleNamespace(name=None, problems=[])  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "e4", old_library)
+    monkeypatch.delitem(sys.modules, "e4.loops")
+    monkeypatch.setitem(sys.modules, "firmware.config", old_config)
+    monkeypatch.setitem(sys.modules, "firmware", SimpleNamespace(config=old_config, __name__="firmware"))
+    program = runpy.run_path(str(_TOOLS / "board" / "scripts" / "describe_node.py"))
+    assert program["describe_node"]() == {"backend": "viper", "name": None, "problems": []}

@@ -36,3 +36,32 @@ def test_a_disk_that_fails_leaves_the_folder_as_it_was(
     with pytest.raises(OSError, match="the disk has failed"):
         write_file(path, b"second", overwrite=overwrite)
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "key"
+
+    def die(source: Path, target: Path) -> None:
+        raise SystemExit  # It ends here as a killed process does: what cleans up is taken away as well.
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", die)
+        patch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
+        with pytest.raises(SystemExit):
+            write_file(path, b"never used", overwrite=True)
+    assert [file.name for file in tmp_path.iterdir()] == [".key.new"]
+    write_file(path, b"used", overwrite=True)
+    assert [file.name for file in tmp_path.iterdir()] == ["key"]
+
+
+def test_a_folder_that_cannot_be_synced_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    really_open = os.open
+
+    def open_no_folder(path: Path, flags: int, mode: int = 0o777) -> int:
+        if Path(path).is_dir():
+            raise PermissionError("this folder may not be read")
+        return really_open(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", open_no_folder)
+    write_file(tmp_path / "key", b"content")
+    assert (tmp_path / "key").read_bytes() == b"content"

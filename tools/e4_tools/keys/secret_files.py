@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import secrets
 import stat
 from pathlib import Path
 
@@ -23,8 +23,10 @@ def write_file(path: Path, content: bytes, mode: int = PRIVATE, overwrite: bool 
     if not overwrite:
         # Nobody else can take the name while the contents are written. A crash before the end leaves an empty file.
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    # The name is always the same, so that what a killed process left there is removed by the next one.
+    unfinished = path.with_name(f".{path.name}.new")
     try:
+        unfinished.unlink(missing_ok=True)
         with os.fdopen(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
             file.write(content)
             file.flush()
@@ -39,12 +41,17 @@ def write_file(path: Path, content: bytes, mode: int = PRIVATE, overwrite: bool 
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the names in a folder written to the disk. Without this, a power cut could undo the renaming of a file."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Have the names in a folder written to the disk. Without this, a power cut could undo the renaming of a file.
+
+    The file itself is written already, so a folder that may not be read, or a file system that cannot do this, is no
+    reason to report a failure.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def read_private_file(path: Path, kind: str, most: int = -1) -> bytes:

@@ -8,7 +8,7 @@ again with the same board finishes it.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,9 @@ class IssuedBoard:
 class Factory:
     """What all boards of a factory have in common."""
 
-    config: dict[str, Any]  # the configuration, which the name and the topics of each board complete
+    # The configuration, which the name and the topics of each board complete. It is kept out of the representation,
+    # because it holds the passwords of WiFi and broker.
+    config: dict[str, Any] = field(repr=False)
     keys: KeySource
     replace: bool  # Boards give up the identity that they have.
     update: bool  # Our files on a board are brought up to date first.

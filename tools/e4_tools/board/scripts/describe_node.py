@@ -5,8 +5,12 @@ are missing or damaged, an import here fails, and the host reports that. It read
 """
 
 import e4
-from e4 import loops
 from firmware import config
+
+try:
+    from e4 import loops
+except ImportError:  # Boards with files of version 0.1.0 or older have the same module under this name.
+    from e4 import blocks as loops  # type: ignore[attr-defined, no-redef]
 
 
 def describe_node() -> dict[str, object]:
