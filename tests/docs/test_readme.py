@@ -26,11 +26,9 @@ def _block_after(heading: str) -> str:
 def test_the_library_in_ten_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     id_key, topic_key, topic = b"i" * 32, b"t" * 32, "sensors/lab"
-    command = e4.protect(e4.commands.set_topic_key(topic_key, topic), id_key, int(time.time()))
-    first = e4.Client(e4.id_of("alice"), id_key, e4.FileStore("alice.keys"), time.time)
-    first.unprotect(command, first.receiving_topic)
     names: dict[str, Any] = {"id_key": id_key, "topic_key": topic_key, "topic": topic}
     names["payload"] = e4.protect(b"what arrives", topic_key, int(time.time()))
     exec(_block_after("The library in ten lines"), names)  # noqa: S102 (our own README)
     assert names["message"] == b"what arrives"
-    assert e4.unprotect(names["payload"], id_key, int(time.time())) == e4.commands.set_topic_key(topic_key, topic)
+    assert e4.unprotect(names["command"], id_key, int(time.time())) == e4.commands.set_topic_key(topic_key, topic)
+    assert e4.unprotect(names["answer"], topic_key, int(time.time())) == b"21.5 C"
