@@ -49,8 +49,8 @@ node = Node()
 stay = Stay()
 
 
-# Handlers of `every` are called only while the board is connected, the first time as soon as it is. The message is
-# posted again if it could not be sent, as before the board has a key: the key may be among what arrives.
+# Functions of `every` are called only while the board is connected, the first time as soon as it is. A message that
+# could not be sent is posted again: before the board has its key, for instance, because the key may be about to arrive.
 @node.every(1)
 def send():
     if stay.message is None or stay.message.error is not None:
