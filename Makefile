@@ -1,6 +1,7 @@
 # For every day
 #   make setup         install everything that is needed into .venv and build
-#   make check         what to run after every edit: lint, unit tests on CPython and on MicroPython; under a minute
+#   make check         what to run after every edit: lint, unit tests on CPython and on MicroPython, and those tests
+#                      of the documents that need no board; about a minute
 #   make lint          style, imports, types: what the pre-commit hooks run
 #   make test          everything that can be checked on this machine; ten to fifteen minutes
 #
@@ -21,12 +22,12 @@ RUN := $(VENV)/bin/python
 STUBS := build/stubs
 WASM := build/wasm
 
-.PHONY: setup check test demo lint style imports types unit vm wasm property budgets tools boards docs faults \
+.PHONY: setup check test demo lint style imports types unit vm wasm property budgets tools boards docs texts faults \
 	powercut soak bench conformance lock clean
 
 setup: $(VENV)/.installed
 
-check: lint unit vm
+check: lint unit vm texts
 
 test: lint unit vm property budgets wasm tools boards docs faults
 
@@ -83,6 +84,10 @@ budgets: $(VENV)/.installed
 # Boards and brokers mostly wait for each other, so four tests run at once, however many cores the machine has.
 tools boards docs: $(VENV)/.installed
 	$(RUN) -m pytest -n 4 --dist worksteal tests/$@
+
+# The tests of the documents that need no board. `make docs` runs these too, and the examples on virtual boards.
+texts: $(VENV)/.installed
+	$(RUN) -m pytest tests/docs --ignore=tests/docs/test_examples.py
 
 faults: $(VENV)/.installed
 	$(RUN) -m pytest tests/faults
