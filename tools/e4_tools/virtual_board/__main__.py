@@ -1,4 +1,4 @@
-"""`python -m e4_tools.virtual_board IMAGE`: run a virtual board in the foreground."""
+"""The command line `python -m e4_tools.virtual_board IMAGE`, which runs a virtual board in the foreground."""
 
 from e4_tools.virtual_board.cli import board_command
 

@@ -40,12 +40,12 @@ def board_command(  # noqa: PLR0913 (one parameter for each setting)
 ) -> None:
     """Run a virtual ESP32 board whose flash is the file IMAGE, until Ctrl-C.
 
-    IMAGE is created if it is missing. It holds whatever the board stores, keys included, and IMAGE.nvs beside
-    it the board's key-value store.
+    IMAGE is created if it is missing. It holds whatever the board stores, keys included. The file IMAGE.nvs
+    beside it holds the board's key-value store.
 
-    Use the serial port that is printed with mpremote as that of a board. The signal SIGUSR1, or
-    --cut-power-after once, cuts the power without warning and restores it; SIGUSR2 switches the access point
-    off or on.
+    mpremote takes the serial port that is printed here for that of a board. The signal SIGUSR1 cuts the power
+    without warning and restores it, and so does --cut-power-after, once. SIGUSR2 switches the access point off
+    or on.
     """
     try:
         supervisor = Supervisor(BoardOptions(image, port, listen, wifi, heap, frozen, ntp))
@@ -62,11 +62,17 @@ def board_command(  # noqa: PLR0913 (one parameter for each setting)
 
 
 class _Signals:
-    """Turns signals into calls that the supervisor's loop makes: a signal handler must not touch the board itself."""
+    """Passes signals on to the loop of the supervisor.
+
+    A signal handler may run in the middle of any step of the loop, so it must not touch the board itself. It writes the
+    number of the signal to a pipe, which the loop reads.
+    """
 
     def __init__(self, supervisor: Supervisor, cut_power_after: float | None) -> None:
         self._supervisor = supervisor
+        # True while the access point is on. SIGUSR2 changes it.
         self._access_point = True
+        # The ends of the pipe that carries the numbers of signals.
         self._read_end, self._write_end = os.pipe()
         os.set_blocking(self._write_end, False)
         supervisor.add_reader(self._read_end, self._handle)
@@ -76,6 +82,7 @@ class _Signals:
             signal.setitimer(signal.ITIMER_REAL, cut_power_after)
 
     def _handle(self) -> None:
+        """Carry out the signals that have arrived."""
         for number in os.read(self._read_end, 64):
             if number in (signal.SIGINT, signal.SIGTERM):
                 self._supervisor.stop()

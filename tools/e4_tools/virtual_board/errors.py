@@ -1,5 +1,5 @@
-"""The one exception of the virtual board's host side."""
+"""The exception that the host side of the virtual board raises."""
 
 
 class VirtualBoardError(Exception):
-    """A virtual board cannot start or go on; the message says why and, where it can, what to do."""
+    """A virtual board cannot start or go on. The message says why and, where that is known, what to do."""

@@ -1,4 +1,4 @@
-"""The file that is the board's flash: made blank when it is missing, and locked while a board runs on it."""
+"""The file that holds the flash of a virtual board. It is locked while a board runs on it."""
 
 import fcntl
 import hashlib
@@ -7,15 +7,21 @@ from pathlib import Path
 
 from e4_tools.virtual_board.errors import VirtualBoardError
 
-BLOCK_SIZE = 4096
-DEFAULT_SIZE = 2 * 1024 * 1024
+BLOCK_SIZE = 4096  # bytes
+DEFAULT_SIZE = 2 * 1024 * 1024  # bytes
 
 
 class FlashImage:
-    """An open, locked image. Close it to give up the lock."""
+    """A flash image that is open and locked. `close` gives up the lock.
+
+    `path` is the path of the image, `fd` its file descriptor, and `blocks` its size in blocks of 4096 bytes.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Open or create `path`. Raises VirtualBoardError if it is in use or no flash image."""
+        """Open the image at `path`, or create a blank one.
+
+        Raises VirtualBoardError if the file cannot be opened, is no flash image, or is in use by another board.
+        """
         self.path = path
         try:
             self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -29,13 +35,14 @@ class FlashImage:
             raise
 
     def _lock(self) -> None:
+        """Lock the image. Raises VirtualBoardError if another virtual board has locked it."""
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise VirtualBoardError(f"flash image {self.path} is in use by another virtual board") from error
 
     def _prepare(self) -> int:
-        """Fill a new image with the erased state; return the number of blocks."""
+        """Fill a new image with 0xFF, which is the state of erased flash, and return the number of blocks."""
         size = os.fstat(self.fd).st_size
         if size == 0:
             os.pwrite(self.fd, b"\xff" * DEFAULT_SIZE, 0)
@@ -46,7 +53,7 @@ class FlashImage:
 
     @property
     def unique_id(self) -> bytes:
-        """6 bytes like a locally administered MAC address, the same as long as the image stays here."""
+        """The unique ID of the board: 6 bytes like a local MAC address, which depend on the path of the image."""
         digest = hashlib.sha256(os.fsencode(self.path.resolve())).digest()
         return bytes([digest[0] & 0xFC | 0x02]) + digest[1:6]
 
@@ -57,5 +64,5 @@ class FlashImage:
         return resolved.with_name(resolved.name + ".nvs")
 
     def close(self) -> None:
-        """Release the image."""
+        """Close the image and give up the lock."""
         os.close(self.fd)

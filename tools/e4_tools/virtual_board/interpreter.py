@@ -1,4 +1,4 @@
-"""Finding the MicroPython interpreter (Unix port) that runs the board's code."""
+"""Finds the MicroPython interpreter (Unix port) that runs the code of a board."""
 
 import os
 import shlex
@@ -8,16 +8,15 @@ from pathlib import Path
 
 from e4_tools.virtual_board.errors import VirtualBoardError
 
-# The objects of a VM with words of 64 bits are twice as large as a board's, so this is about the 160 KiB of a board.
+# With words of 64 bits, objects are twice as large as on a board. So this heap is worth about the 160 KiB of a board.
 BOARD_HEAP = "320k"
 
 
 def find_micropython() -> list[str]:
-    """Return the command that runs MicroPython.
+    """Return the command that runs MicroPython, with its arguments.
 
-    It is $MICROPYTHON, else the `micropython` beside this Python, else that on PATH.
-
-    Raises VirtualBoardError, saying what to install, if there is none.
+    The environment variable MICROPYTHON names it. Without that variable it is the `micropython` beside this Python, or
+    else the one on PATH. Raises VirtualBoardError, which says what to install, if there is none.
     """
     chosen = os.environ.get("MICROPYTHON")
     if chosen:
@@ -35,6 +34,7 @@ def find_micropython() -> list[str]:
 
 
 def _resolve(command: list[str]) -> list[str]:
+    """Return the command with the whole path of its program. Raises VirtualBoardError if there is no such program."""
     program = shutil.which(command[0])
     if program is None:
         raise VirtualBoardError(f"MICROPYTHON names {command[0]!r}, which is not a program")

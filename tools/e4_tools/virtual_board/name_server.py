@@ -1,23 +1,26 @@
-"""The name server of a virtual board's network: it answers with what the host knows (RFC 1035)."""
+"""The name server of a virtual board's network. It answers with the addresses that the host knows (RFC 1035)."""
 
 import contextlib
 import socket
 from collections.abc import Callable
 
-_HEADER = 12
-_A_IN = b"\x00\x01\x00\x01"
-_ANSWER = b"\xc0\x0c" + _A_IN + b"\x00\x00\x00\x3c\x00\x04"  # the name of the question, A, IN, 60 s, 4 bytes
+_HEADER = 12  # bytes
+_A_IN = b"\x00\x01\x00\x01"  # a question for an IPv4 address (type A) of the Internet (class IN)
+_ANSWER = b"\xc0\x0c" + _A_IN + b"\x00\x00\x00\x3c\x00\x04"  # the name in the question, A, IN, valid for 60 s, 4 bytes
 _NO_SUCH_NAME = 3
 
 
 class NameServer:
-    """A name server on one UDP port of loopback. Names that end in `.test` (RFC 6761) are this machine's.
+    """A name server on one UDP port of the loopback interface.
 
-    Names of time servers need not exist. Each gets an address of its own (RFC 5737), at which a local server answers.
+    Names that end in `.test` (RFC 6761) belong to this machine. The names of time servers need not exist: each name
+    gets an address of its own from the range for documentation (RFC 5737), at which a local time server answers.
     """
 
     def __init__(self) -> None:
+        # False while the name server keeps silent.
         self.answering = True
+        # The names of time servers that were asked for. The place of a name in the list determines its address.
         self._time_servers: list[str] = []
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
@@ -25,7 +28,7 @@ class NameServer:
         self.port: int = self.socket.getsockname()[1]
 
     def serve(self) -> None:
-        """Answer one question that has arrived. The host's own look-up may take a while."""
+        """Answer one question that has arrived. This waits until the host has looked up the name."""
         with contextlib.suppress(BlockingIOError):
             question, source = self.socket.recvfrom(512)
             reply = answer_name_query(question, self._address) if self.answering else b""
@@ -48,7 +51,10 @@ class NameServer:
 
 
 def answer_name_query(question: bytes, address_of: Callable[[str], str]) -> bytes:
-    """Return the answer to a question for an address, or nothing for anything else. `address_of` may raise OSError."""
+    """Return the reply to a question for the IPv4 address of a name, or no bytes for anything else.
+
+    `address_of` returns the address of a name. If it raises OSError, the reply says that there is no such name.
+    """
     labels, at = [], _HEADER
     while at < len(question) and question[at]:
         labels.append(question[at + 1 : at + 1 + question[at]])
@@ -64,4 +70,5 @@ def answer_name_query(question: bytes, address_of: Callable[[str], str]) -> byte
 
 
 def _head(question: bytes, code: int, answers: int) -> bytes:
+    """Return the header of a reply with this response code and number of answers (RFC 1035 section 4.1.1)."""
     return question[:2] + bytes([0x81, 0x80 | code]) + b"\x00\x01" + answers.to_bytes(2, "big") + bytes(4)

@@ -1,4 +1,4 @@
-"""The settings of a virtual board, checked before anything is started."""
+"""The settings of a virtual board. They are checked before anything is started."""
 
 import ipaddress
 import json
@@ -14,16 +14,19 @@ DEFAULT_SSID = "virtual"
 DEFAULT_PASSWORD = "virtual-wifi"  # noqa: S105 (everybody may know the password of a network that does not exist)
 DEFAULT_WIFI = f"{DEFAULT_SSID}:{DEFAULT_PASSWORD}"
 DEFAULT_HEAP = BOARD_HEAP
-_KEY_LENGTHS = range(8, 64)
-_SSID_MAX = 32
+_KEY_LENGTHS = range(8, 64)  # bytes of a WiFi password
+_SSID_MAX = 32  # bytes
 _PORT_MAX = 65535
 _HEAP_UNITS = {"": 1, "k": 1024, "m": 1024 * 1024}
-_HEAP_MIN = 64 * 1024
+_HEAP_MIN = 64 * 1024  # bytes
 
 
 @dataclass(frozen=True)
 class BoardOptions:
-    """All settings of one board. Raises VirtualBoardError for values that no board can have."""
+    """All settings of one board, which `VirtualBoard` describes one by one.
+
+    Making it raises VirtualBoardError for values that no board can have.
+    """
 
     image: Path
     port: Path | None = None
@@ -40,7 +43,7 @@ class BoardOptions:
 
     @property
     def wifi_network(self) -> tuple[str, str]:
-        """SSID and password of the virtual access point. The password of an open one is empty."""
+        """The SSID and the password of the virtual access point. The password of an open network is empty."""
         ssid, colon, password = self.wifi.partition(":")
         if not colon or not 0 < len(ssid.encode()) <= _SSID_MAX:
             raise VirtualBoardError("the WiFi network is given as SSID:PASSWORD, the SSID with 1 to 32 bytes")
@@ -59,7 +62,10 @@ class BoardOptions:
 
     @property
     def listen_address(self) -> tuple[str, int] | None:
-        """Address and port to serve the serial line on. Only loopback is allowed: whoever connects owns the board."""
+        """The address and the port at which the serial line is served over TCP, or None if it is not.
+
+        Only addresses of the loopback interface are allowed, because whoever connects controls the board.
+        """
         if self.listen is None:
             return None
         host, _, port = self.listen.rpartition(":")
@@ -77,7 +83,7 @@ class BoardOptions:
 
     @classmethod
     def from_json(cls, text: str) -> "BoardOptions":
-        """Return the options that `to_json` has serialised."""
+        """Return the options that `to_json` has written as JSON."""
         values = json.loads(text)
         for name in ("image", "port", "frozen"):
             values[name] = Path(values[name]) if values[name] is not None else None
@@ -90,4 +96,5 @@ def default_frozen() -> Path | None:
 
 
 def _plain(value: object) -> object:
+    """Return a value as JSON can hold it: a path becomes a string."""
     return str(value) if isinstance(value, Path) else value

@@ -1,4 +1,4 @@
-"""The board's serial line as the outside world sees it: a pseudo-terminal, and a TCP port."""
+"""The serial line of a virtual board, as other programs see it: a pseudo-terminal, and a TCP port if one is wanted."""
 
 import contextlib
 import errno
@@ -12,61 +12,66 @@ from typing import Protocol
 
 from e4_tools.virtual_board.errors import VirtualBoardError
 
-CHUNK = 4096
+CHUNK = 4096  # bytes that are read at once
 
 
 class SerialLine(Protocol):
-    """One way to reach the board's UART."""
+    """One way in which another program, the listener, reaches the UART of the board."""
 
     @property
     def attached(self) -> bool:
-        """True while somebody listens. Output that is written while somebody listens is kept until it is taken."""
+        """True while there is a listener. Output that is written in this time is kept until the listener takes it."""
 
     @property
     def pending(self) -> bool:
         """True while output waits for the listener."""
 
     def fileno(self) -> int:
-        """The descriptor to wait on; only meaningful while attached."""
+        """Return the descriptor to wait on. It has a meaning only while a listener is attached."""
 
     def read(self) -> bytes:
-        """Return the bytes that the listener has typed; empty if there are none."""
+        """Return the bytes that the listener has typed, or no bytes if there are none."""
 
     def write(self, data: bytes) -> None:
-        """Send what the board prints; what the listener does not take now is kept for `flush`."""
+        """Send what the board prints. What the listener does not take now is kept for `flush`."""
 
     def flush(self) -> None:
         """Send as much of the pending output as the listener takes."""
 
     def close(self) -> None:
-        """Give up the line."""
+        """Close the line."""
 
 
 class _Outgoing:
-    """Output that the other side has not taken yet."""
+    """Output that the listener has not taken yet."""
 
     def __init__(self) -> None:
         self._data = b""
 
     @property
     def pending(self) -> bool:
+        """True while output waits for the listener."""
         return bool(self._data)
 
     def send(self, fd: int, data: bytes) -> None:
-        """Write as much of the old and new data as the descriptor takes."""
+        """Write the data that waits and then `data`, as much as the descriptor takes. The rest is kept."""
         self._data += data
         with contextlib.suppress(BlockingIOError):
             self._data = self._data[os.write(fd, self._data) :]
 
     def drop(self) -> None:
+        """Forget the output that waits."""
         self._data = b""
 
 
 class PtyLine:
-    """A raw pseudo-terminal, optionally with a symbolic link to it at `link`."""
+    """A pseudo-terminal in raw mode. `device` is its path. If `link` is given, a symbolic link to it is made there."""
 
     def __init__(self, link: Path | None = None) -> None:
-        """Create it. Raises VirtualBoardError if there is something else than a link at `link`."""
+        """Make the pseudo-terminal and the link.
+
+        Raises VirtualBoardError if the link cannot be made, if it is in use, or if there is another file of its name.
+        """
         self._master, slave = os.openpty()
         self.device = os.ttyname(slave)
         tty.setraw(slave)
@@ -83,7 +88,7 @@ class PtyLine:
 
     @property
     def attached(self) -> bool:
-        """True while some process has the slave open."""
+        """True while some process has the serial port open. If none has, the output that waits is dropped."""
         poller = select.poll()
         poller.register(self._master, 0)
         attached = not poller.poll(0)
@@ -99,7 +104,7 @@ class PtyLine:
         return self._master
 
     def read(self) -> bytes:
-        """Return the bytes that were typed, also by a process that has closed the port since then."""
+        """Return the bytes that were typed. They may come from a process that has closed the port since then."""
         try:
             return os.read(self._master, CHUNK)
         except BlockingIOError:
@@ -122,11 +127,14 @@ class PtyLine:
 
 
 def _make_link(link: Path, target: str) -> None:
-    """Create or replace the symbolic link in one step."""
+    """Make or replace a symbolic link in one step, so that no other program ever finds it missing.
+
+    Raises VirtualBoardError if the link cannot be made, if it is in use, or if there is another file of its name.
+    """
     if link.exists() and not link.is_symlink():
         raise VirtualBoardError(f"port {link}: there is a file of that name already")
     if link.exists():
-        raise VirtualBoardError(f"port {link}: it is the port of a board that runs; remove it if that is long gone")
+        raise VirtualBoardError(f"port {link}: in use by a running board; if that was killed, remove the link")
     try:
         with tempfile.TemporaryDirectory(dir=link.parent, prefix=".port-") as folder:
             fresh = Path(folder) / "link"
@@ -137,10 +145,10 @@ def _make_link(link: Path, target: str) -> None:
 
 
 class TcpLine:
-    """The same line over TCP, for one client at a time: pyserial opens it as `socket://HOST:PORT`."""
+    """The serial line over TCP, for one client at a time. pyserial and mpremote open it by `url`, `socket://HOST:PORT`."""
 
     def __init__(self, address: tuple[str, int]) -> None:
-        """Listen on `address`. Raises VirtualBoardError if it is taken."""
+        """Listen on `address`, a host and a port. Raises VirtualBoardError if that is impossible."""
         try:
             self._server = socket.create_server(address)
         except OSError as error:
@@ -153,7 +161,7 @@ class TcpLine:
 
     @property
     def attached(self) -> bool:
-        """True while a client is connected; takes the next one that waits."""
+        """True while a client is connected. If none is, a client that waits is accepted first."""
         if self._client is None:
             with contextlib.suppress(BlockingIOError):
                 self._client, _ = self._server.accept()
@@ -197,6 +205,7 @@ class TcpLine:
         self._server.close()
 
     def _hang_up(self) -> None:
+        """End the connection to the client, if there is one, and drop the output that waits for it."""
         self._outgoing.drop()
         if self._client is not None:
             self._client.close()

@@ -1,7 +1,7 @@
-"""The process behind `VirtualBoard`: runs a supervisor, and serves requests on standard input.
+"""The process behind `VirtualBoard`. It runs a supervisor, and serves requests on standard input.
 
-The first line is the board's options; each further line is one request. Each is answered by one line of JSON
-on standard output. The end of the input ends the board.
+The first line holds the options of the board as JSON, and each further line is one request. Each line is answered by
+one line of JSON on standard output. The end of the input ends the board.
 """
 
 import json
@@ -13,11 +13,11 @@ from e4_tools.virtual_board.errors import VirtualBoardError
 from e4_tools.virtual_board.options import BoardOptions
 from e4_tools.virtual_board.supervisor import Supervisor
 
-_LINE_MAX = 4096
+_LINE_MAX = 4096  # bytes of requests that are read at once
 
 
 def main() -> None:
-    """Serve one board."""
+    """Run one board until standard input ends. The exit code is 1 if the board cannot start or go on."""
     try:
         options = BoardOptions.from_json(sys.stdin.readline())
         supervisor = Supervisor(options)
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def _serve(supervisor: Supervisor) -> None:
-    """Carry out the request that waits on standard input."""
+    """Carry out the requests that wait on standard input, or stop the board if the input has ended."""
     actions: dict[str, Callable[[], None]] = {
         "cut-power": supervisor.cut_power,
         "power-on": supervisor.power_on,
@@ -57,6 +57,7 @@ def _serve(supervisor: Supervisor) -> None:
 
 
 def _answer(**fields: object) -> None:
+    """Answer a request with these fields."""
     print(json.dumps(fields), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The supervisor of one virtual board: power, resets, watchdog, and the traffic on its serial lines."""
+"""The supervisor of one virtual board. It is in charge of power, resets, the watchdog and the serial lines."""
 
 import contextlib
 import functools
@@ -20,14 +20,18 @@ from e4_tools.virtual_board.time_servers import LocalTimeServers
 from e4_tools.virtual_board.vm_process import ResetCause, VmProcess, VmSettings
 from e4_tools.virtual_board.watchdog import WatchdogTimer
 
-_TICK_S = 0.02
-_INPUT_MAX = 64 * 1024
-_START_TIMEOUT_S = 10.0
-_CRASHES_MAX = 3
+_TICK_S = 0.02  # how long one step of the loop waits at most
+_INPUT_MAX = 64 * 1024  # bytes of typed input that are held for the board; more stays in the serial line
+_START_TIMEOUT_S = 10.0  # how long the first start may take
+_CRASHES_MAX = 3  # how many times in succession the interpreter may end before it has started
 
 
 class Supervisor:
-    """Owns all parts of a board. While `run` is running, only its callbacks may call the other methods."""
+    """Runs a board and owns all its parts.
+
+    While `run` is running, only the functions that were given to `add_reader` may call the other methods.
+    `pty` is the serial line as a pseudo-terminal. `tcp` is the serial line over TCP, or None if it is not served there.
+    """
 
     def __init__(self, options: BoardOptions) -> None:
         """Prepare everything and switch the power on. Raises VirtualBoardError if the board cannot start."""
@@ -37,6 +41,7 @@ class Supervisor:
             cleanup.callback(self._image.close)
             self._registers = Registers()
             cleanup.callback(self._registers.close)
+            # The UART of the board. The interpreter uses the terminal, and the supervisor its other end, the console.
             self._console, self._terminal = os.openpty()
             cleanup.callback(os.close, self._console)
             cleanup.callback(os.close, self._terminal)
@@ -54,17 +59,25 @@ class Supervisor:
             cleanup.callback(self._name_server.close)
             self._settings = _settings(options, command, self._image, time_servers.ports, self._name_server.port)
             self._watchdog = WatchdogTimer(self._registers)
+            # The interpreter, or None while the board has no power or is in deep sleep.
             self._vm: VmProcess | None = None
             cleanup.callback(self.cut_power)
+            # True from the start of the interpreter until it says that it is up.
             self._booting = False
+            # The instant (of time.monotonic) at which a deep sleep ends, or None while there is no deep sleep.
             self._wake_at: float | None = None
+            # The typed bytes that the interpreter has not taken yet.
             self._held = b""
+            # The number of times that the interpreter has ended by itself since it was last up.
             self._crashes = 0
+            # The last output of the interpreter during a start, for the error message if the first start fails.
             self._said = b""
+            # The function to call when a descriptor can be read.
             self._readers: dict[int, Callable[[], None]] = {}
             for server in time_servers.sockets():
                 self.add_reader(server.fileno(), functools.partial(time_servers.serve, server))
             self.add_reader(self._name_server.socket.fileno(), self._name_server.serve)
+            # False once `run` is to return.
             self._running = True
             self.power_on()
             self._wait_for_start()
@@ -72,11 +85,11 @@ class Supervisor:
 
     @property
     def settings(self) -> VmSettings:
-        """What the interpreter is started with."""
+        """The settings with which the interpreter is started."""
         return self._settings
 
     def add_reader(self, fd: int, callback: Callable[[], None]) -> None:
-        """Call `callback` from the loop whenever `fd` can be read."""
+        """Have the loop call `callback` whenever the descriptor `fd` can be read."""
         self._readers[fd] = callback
 
     def stop(self) -> None:
@@ -84,16 +97,16 @@ class Supervisor:
         self._running = False
 
     def run(self) -> None:
-        """Serve the board until `stop`. Raises VirtualBoardError if the interpreter keeps dying."""
+        """Serve the board until `stop` is called. Raises VirtualBoardError if the interpreter ends at every start."""
         while self._running:
             self._step()
 
     def close(self) -> None:
-        """End the interpreter and give everything back."""
+        """End the interpreter, close the serial lines, and unlock the flash image."""
         self._cleanup.close()
 
     def power_on(self) -> None:
-        """Switch the power on; no effect if it is on."""
+        """Switch the power on. This does nothing if the power is on."""
         if self._vm is None and self._wake_at is None:
             self._registers.power_up()
             self._boot(ResetCause.POWER_ON)
@@ -108,19 +121,20 @@ class Supervisor:
         self._registers.set_access_point(on)
 
     def set_name_server(self, on: bool) -> None:
-        """Have the name server answer, or keep silent."""
+        """Switch the name server on or off. While it is off, it keeps silent."""
         self._name_server.answering = on
         self._registers.set_name_server(on)
 
     def _boot(self, cause: ResetCause, raw: bool = False) -> None:
-        self._registers.no_user_code()
+        """Start an interpreter, in the raw REPL if `raw`. A running watchdog survives a soft reset only."""
+        self._registers.note_no_user_code()
         if cause is not ResetCause.SOFT:
             self._registers.stop_watchdog()
         self._booting = True
         self._vm = VmProcess(self._settings, self._registers, self._terminal, cause, raw)
 
     def _end_vm(self) -> int:
-        """End the interpreter, if there is one, and pass on its last output; return its exit status."""
+        """End the interpreter, pass on its last output, and return its exit status, or 0 if there is no interpreter."""
         if self._vm is None:
             return 0
         status = self._vm.kill()
@@ -130,7 +144,7 @@ class Supervisor:
         return status
 
     def _wait_for_start(self) -> None:
-        """Serve the first start. Raises VirtualBoardError, with what the interpreter printed, if it fails."""
+        """Serve the board until it has started. Raises VirtualBoardError, with what was printed, if it fails."""
         deadline = time.monotonic() + _START_TIMEOUT_S
         while self._booting:
             self._step()
@@ -139,7 +153,11 @@ class Supervisor:
                 raise VirtualBoardError(f"the MicroPython interpreter does not start: {said or 'it says nothing'}")
 
     def _step(self) -> None:
-        """Wait for something to happen, at most for a tick, and deal with it."""
+        """Wait until something happens, for one tick at most, and deal with it.
+
+        While an interrupt waits for a system call of the interpreter, the tick is 1 ms. While a listener has not taken
+        all output, the console is not read, so that the board waits as it would on a slow serial line.
+        """
         attached = [line for line in self._lines if line.attached]
         poller = select.poll()
         for fd in self._readers:
@@ -171,7 +189,7 @@ class Supervisor:
         self._keep_time()
 
     def _read_console(self) -> None:
-        """Pass on what the board prints. What it prints while nobody listens is lost."""
+        """Pass on what the board prints. Output is lost while there is no listener."""
         with contextlib.suppress(BlockingIOError):
             data = os.read(self._console, CHUNK)
             if self._booting:
@@ -191,25 +209,26 @@ class Supervisor:
         self._held += data
 
     def _feed_input(self) -> None:
-        """Hand the interpreter as many of the held bytes as it takes. It gets none while it starts."""
+        """Give the interpreter the held bytes that it takes. It gets none during a start or before an interrupt."""
         if self._held and self._vm is not None and not self._booting and not self._vm.interrupt_pending:
             with contextlib.suppress(BlockingIOError):
                 self._held = self._held[os.write(self._console, self._held) :]
 
-    def _started(self) -> None:
+    def _note_start(self) -> None:
+        """Note that the interpreter is up. The bytes that were typed during the start may interrupt it from now on."""
         self._booting = False
         self._crashes = 0
         held, self._held = self._held, b""
         self._take_input(held)
 
     def _read_request(self) -> None:
-        """Do what the interpreter asks for. If it ends without a request, it has crashed."""
+        """Do what the interpreter asks for. If its pipe ends without a request, the interpreter has crashed."""
         if self._vm is None:
             return
         for request in os.read(self._vm.requests, CHUNK).decode().splitlines() or ["crash"]:
             match request.split():
                 case ["up"]:
-                    self._started()
+                    self._note_start()
                 case ["soft", mode]:
                     self._end_vm()
                     self._boot(ResetCause.SOFT, raw=mode == "raw")
@@ -220,9 +239,10 @@ class Supervisor:
                     self._end_vm()
                     self._wake_at = time.monotonic() + (int(milliseconds) / 1000 or float("inf"))
                 case _:
-                    self._crashed()
+                    self._restart_after_crash()
 
-    def _crashed(self) -> None:
+    def _restart_after_crash(self) -> None:
+        """Reset the board after its interpreter has ended. Raises VirtualBoardError if that happens at every start."""
         status = self._end_vm()
         self._crashes += 1
         _log(f"the interpreter ended unexpectedly (status {status}); resetting the board")
@@ -231,7 +251,7 @@ class Supervisor:
         self._boot(ResetCause.WATCHDOG)
 
     def _keep_time(self) -> None:
-        """Do what is due: wake from deep sleep, reset by the watchdog, send a postponed interrupt."""
+        """Do what is due: wake the board from deep sleep, reset it by the watchdog, or send a postponed interrupt."""
         if self._wake_at is not None and time.monotonic() >= self._wake_at:
             self._wake_at = None
             self._boot(ResetCause.DEEP_SLEEP)
@@ -248,6 +268,7 @@ class Supervisor:
 def _settings(
     options: BoardOptions, command: list[str], image: FlashImage, time_ports: list[int], name_port: int
 ) -> VmSettings:
+    """Return the settings with which the interpreter is started."""
     ssid, password = options.wifi_network
     return VmSettings(
         command=command,
@@ -266,4 +287,5 @@ def _settings(
 
 
 def _log(message: str) -> None:
+    """Print a message of the supervisor on standard error."""
     print(f"virtual board: {message}", file=sys.stderr, flush=True)

@@ -2,8 +2,8 @@
 
     python -m e4_tools.virtual_board.umqtt
 
-The package has no `setup.py`, so pip cannot install it; `unearth` finds it in the package registry by its name. The
-registry has version 1.3.4; later versions are published elsewhere only. For tests, `derive` makes a copy with the
+The package has no `setup.py`, so pip cannot install it. `unearth` finds it in the package registry by its name. The
+registry has version 1.3.4, and later versions are published elsewhere only. For tests, `derive` makes a copy with the
 signatures of later versions. To test a later version itself, put it at `build/umqtt/VERSION/umqtt/simple.py`.
 """
 
@@ -18,13 +18,13 @@ from unearth import PackageFinder
 from e4_tools.errors import ToolError
 from e4_tools.paths import BUILD, FROZEN
 
-VERSIONS = BUILD / "umqtt"  # for tests: one folder for each version
+VERSIONS = BUILD / "umqtt"  # This has one folder for each version that is tested.
 
 _REQUIREMENT = "micropython-umqtt.simple==1.3.4"
 _HASHES = {"sha256": ["b6a2520239e3992c63a7de9370ee9b3d9d27819a90359c521f1c0f7ccab8d12f"]}
 _MODULE = Path("umqtt", "simple.py")
-# What is different for callers of version 1.7.0: it takes a TLS context and skips an empty user (both since 1.4.0), and
-# it takes a timeout (since 1.5.0).
+# The changes that callers of version 1.7.0 notice. Since 1.4.0 it takes a TLS context and skips an empty user. Since
+# 1.5.0 its `connect` takes a timeout. Each pair is a text of version 1.3.4 and the text that replaces it.
 _CHANGES = (
     ("ssl=False, ssl_params={}", "ssl=None"),
     ("        self.ssl_params = ssl_params\n", ""),
@@ -38,7 +38,10 @@ _CHANGES = (
 
 
 def fetch(folder: Path = FROZEN) -> Path:
-    """Put `umqtt/simple.py` into `folder` and return its path; the archive's hash is checked. Raises ToolError."""
+    """Download `umqtt/simple.py` into `folder` and return its path. The hash of the archive is checked.
+
+    Raises ToolError if the package registry does not have the package.
+    """
     index = os.environ.get("PIP_INDEX_URL")
     finder = PackageFinder(index_urls=[index] if index else [])
     best = finder.find_best_match(_REQUIREMENT).best
@@ -53,7 +56,10 @@ def fetch(folder: Path = FROZEN) -> Path:
 
 
 def derive(original: Path, folder: Path = VERSIONS) -> Path:
-    """Put a copy with the signatures of 1.7.0 below `folder`, for tests, and return its path. Raises ToolError."""
+    """Put a copy with the signatures of 1.7.0 below `folder`, for tests, and return its path.
+
+    Raises ToolError if `original` is not version 1.3.4.
+    """
     source = original.read_text()
     for before, after in _CHANGES:
         if source.count(before) != 1:

@@ -1,4 +1,4 @@
-"""One run of the interpreter, from one reset of the board to the next."""
+"""The process of the interpreter. One process runs from one reset of the board to the next."""
 
 import contextlib
 import fcntl
@@ -21,14 +21,14 @@ _RUNTIME_HEAP = 59 * 1024
 _FROZEN_HEAP_FACTOR = 2
 # The interpreter exits if a second SIGINT arrives before it has handled the first one. So they are sent this far apart.
 _INTERRUPT_SPACING_S = 1.0
-# Seconds of its own processor time for which the interpreter may go on without a system call. After that it is
-# interrupted wherever it is: it may be in an endless loop.
+# Seconds of its own processor time for which an interrupt waits until the interpreter makes a system call. After that
+# the interpreter is interrupted wherever it is, because it may be in an endless loop.
 _PATIENCE_S = 0.5
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class ResetCause(IntEnum):
-    """The values of `machine.reset_cause()` on an ESP32."""
+    """The causes of a reset, with the values that `machine.reset_cause()` returns on an ESP32."""
 
     POWER_ON = 1
     HARD = 2
@@ -39,7 +39,14 @@ class ResetCause(IntEnum):
 
 @dataclass(frozen=True)
 class VmSettings:
-    """What stays the same over all resets."""
+    """The settings of the interpreter that stay the same over all resets.
+
+    `command` runs MicroPython. `heap` is about the number of bytes that are free for user code. `frozen` is a folder of
+    modules that the firmware contains, or None. `flash_fd` is the descriptor of the flash image, and `blocks` is its
+    size in blocks of 4096 bytes. `store` is the file of the key-value store. `unique_id` has 6 bytes. `ssid` and
+    `password` belong to the access point. `ntp` says whether time servers answer. `time_ports` and `name_port` are the
+    UDP ports of the time servers and of the name server.
+    """
 
     command: list[str]
     heap: int
@@ -56,22 +63,25 @@ class VmSettings:
 
     @property
     def heap_size(self) -> int:
-        """Bytes of heap to give to the interpreter so that about `heap` of them are free for user code."""
+        """The bytes of heap that the interpreter gets, so that about `heap` of them are free for user code."""
         frozen = self.frozen.rglob("*.py") if self.frozen else ()
         return self.heap + _RUNTIME_HEAP + _FROZEN_HEAP_FACTOR * sum(path.stat().st_size for path in frozen)
 
 
 class VmProcess:
-    """A running interpreter. It asks for resets on the pipe `requests`, which ends when the interpreter ends."""
+    """A running interpreter. It sends its requests over the pipe `requests`, which ends when the interpreter ends."""
 
     def __init__(
         self, settings: VmSettings, registers: Registers, terminal_fd: int, cause: ResetCause, raw: bool
     ) -> None:
-        """Start the interpreter on the terminal `terminal_fd`, in raw REPL mode if `raw`."""
+        """Start the interpreter on the terminal `terminal_fd` after a reset by `cause`, in the raw REPL if `raw`."""
         self._registers = registers
+        # The instant (of time.monotonic) of the last SIGINT, and the generation of the user code that it interrupted.
         self._interrupted: tuple[float, int] | None = None
+        # The generation of the user code to interrupt once SIGINT may be sent again, or None if there is none.
         self._wanted: int | None = None
-        # The processor time (s) of the interpreter up to which an interrupt waits for a system call; None: none waits.
+        # The processor time (s) of the interpreter until which an interrupt waits for a system call, or None if no
+        # interrupt waits.
         self._patience: float | None = None
         self.requests, requests_end = os.pipe()
         os.set_blocking(self.requests, False)
@@ -102,11 +112,11 @@ class VmProcess:
 
     @property
     def interrupt_pending(self) -> bool:
-        """True while an interrupt waits to be sent. Whatever was typed after it has to wait as well."""
+        """True while an interrupt waits for a system call. Whatever is typed after the interrupt has to wait too."""
         return self._patience is not None
 
     def send_postponed_interrupt(self) -> None:
-        """Send an interrupt that had to wait, if it may be sent now and the same user code is still running."""
+        """Send an interrupt that had to wait, if it may be sent now and if the same user code is still running."""
         if self._patience is not None:
             self._interrupt_now()
         if self._wanted is None or self._time_left() > 0:
@@ -116,10 +126,10 @@ class VmProcess:
             self.interrupt()
 
     def _interrupt_now(self) -> None:
-        """Send SIGINT if the interpreter is in a system call; send it later if it may not have handled the last one.
+        """Send SIGINT if the interpreter is in a system call. Postpone it if the last one may not be handled yet.
 
-        The process is stopped while its state is read: otherwise it could go on into a compilation before the signal
-        arrives. It is only interrupted while user code is running.
+        The interpreter is stopped while its state is read, because otherwise it could begin a compilation before the
+        signal arrives. It is interrupted only while user code is running.
         """
         generation = self._registers.generation
         if self._interrupted and self._interrupted[1] == generation and self._time_left() > 0:
@@ -138,7 +148,7 @@ class VmProcess:
         os.kill(pid, signal.SIGCONT)
 
     def _is_in_system_call(self, if_unknown: bool) -> bool:
-        """Tell whether the stopped interpreter is in a system call; `if_unknown` where the system does not tell."""
+        """Tell whether the stopped interpreter is in a system call. Return `if_unknown` if the host does not say."""
         try:
             call = Path(f"/proc/{self._process.pid}/syscall").read_text()
         except OSError:
@@ -157,10 +167,11 @@ class VmProcess:
         return sum(map(int, self._stat()[11:13])) / _TICKS_PER_S  # utime and stime of proc(5)
 
     def _time_left(self) -> float:
+        """Return the seconds until the next SIGINT may be sent. The number is not positive if it may be sent now."""
         return self._interrupted[0] + _INTERRUPT_SPACING_S - time.monotonic() if self._interrupted else 0.0
 
     def kill(self) -> int:
-        """End the process at this instant, as a power cut does; return its exit status."""
+        """End the interpreter at this instant, as a power cut does, and return its exit status."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         status = self._process.wait()
@@ -171,6 +182,7 @@ class VmProcess:
 def _vm_config(
     settings: VmSettings, registers_fd: int, requests_fd: int, cause: ResetCause, raw: bool
 ) -> dict[str, object]:
+    """Return the settings that the interpreter reads when it starts: `HostLink.config` in vm/host.py."""
     return {
         "registers": registers_fd,
         "requests": requests_fd,
@@ -192,6 +204,7 @@ def _vm_config(
 def _spawn(
     settings: VmSettings, config_fd: int, inherited: tuple[int, ...], terminal_fd: int
 ) -> subprocess.Popen[bytes]:
+    """Start the interpreter. MICROPYPATH and HOME of the host must not influence what it imports."""
     environment = {name: value for name, value in os.environ.items() if name not in ("MICROPYPATH", "HOME")}
     return subprocess.Popen(
         [
@@ -214,5 +227,5 @@ def _spawn(
 
 
 def _adopt_terminal() -> None:
-    """Make the terminal the controlling one, so that the interpreter ends when its supervisor does."""
+    """Make the terminal the controlling terminal. When the supervisor ends, the terminal ends the interpreter."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -1,4 +1,4 @@
-"""The supervisor's half of `machine.WDT`: it notices that the board no longer feeds its watchdog."""
+"""The supervisor's half of `machine.WDT`. It notices when a board no longer feeds its watchdog."""
 
 import time
 
@@ -6,15 +6,17 @@ from e4_tools.virtual_board.registers import Registers
 
 
 class WatchdogTimer:
-    """Watches the feeds that the interpreter counts in the registers."""
+    """Watches the number of feeds that the interpreter keeps in the registers."""
 
     def __init__(self, registers: Registers) -> None:
         self._registers = registers
+        # The timeout (ms) and the number of feeds as they were last read.
         self._seen = (0, 0)
+        # The instant (of time.monotonic) at which `_seen` last changed.
         self._since = 0.0
 
     def has_expired(self) -> bool:
-        """Tell whether the watchdog was started and not fed in time. Call it more often than that time allows."""
+        """Tell whether the watchdog was started and not fed in time. Call this several times in each timeout."""
         now = time.monotonic()
         state = self._registers.watchdog
         if state != self._seen:

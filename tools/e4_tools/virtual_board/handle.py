@@ -1,4 +1,4 @@
-"""`VirtualBoard`: a virtual board run by a Python program, for instance by a test."""
+"""The class `VirtualBoard`, with which a Python program, such as a test, runs a virtual board."""
 
 import json
 import os
@@ -12,11 +12,11 @@ from e4_tools.paths import TOOLS
 from e4_tools.virtual_board.errors import VirtualBoardError
 from e4_tools.virtual_board.options import DEFAULT_HEAP, DEFAULT_WIFI, BoardOptions
 
-_STOP_TIMEOUT_S = 5.0
+_STOP_TIMEOUT_S = 5.0  # how long the supervisor may take to end before it is killed
 
 
 class VirtualBoard:
-    """A board in a process of its own; as a context manager, it starts and stops itself."""
+    """A virtual board in a process of its own. Used as a context manager, it is started and stopped by itself."""
 
     def __init__(  # noqa: PLR0913 (one parameter for each setting)
         self,
@@ -28,24 +28,29 @@ class VirtualBoard:
         frozen: Path | None = None,
         ntp: bool = True,
     ) -> None:
-        """Describe the board.
+        """Describe the board without starting it.
 
-        image: the file that is its flash, created if missing.
-        port: where to make a symbolic link to the serial port.
-        listen: '127.0.0.1:PORT' to serve the serial line over TCP too; port 0 for any free one.
-        wifi: 'SSID:PASSWORD' of the virtual access point.
-        heap: memory that is about free when user code starts, such as '320k'.
-        frozen: a directory of modules that are in the firmware; by default the project's build/frozen.
-        ntp: whether time servers answer; whichever a board asks on port 123, one on the host does.
-        Raises VirtualBoardError for impossible values.
+        `image` is the file that holds the flash. It is created if it is missing.
+        `port` is the path at which a symbolic link to the serial port is made.
+        `listen`, as '127.0.0.1:PORT', serves the serial line over TCP too. Port 0 stands for any free port.
+        `wifi` is the 'SSID:PASSWORD' of the virtual access point.
+        `heap`, such as '320k', is about the memory that is free when user code starts.
+        `frozen` is a folder of modules that the firmware contains. By default it is build/frozen of the project.
+        `ntp` says whether time servers answer. Whichever server a board asks on port 123, one on the host answers.
         """
         self._options = BoardOptions(image, port, listen, wifi, heap, frozen, ntp)
+        # The process of the supervisor, or None while the board is stopped.
         self._process: subprocess.Popen[str] | None = None
+        # The path of the serial port. It is empty before `start`.
         self._device = ""
+        # The URL of the serial line over TCP, or None if it is not served there.
         self._socket_url: str | None = None
 
     def start(self) -> None:
-        """Power the board on; return when its serial port is there. VirtualBoardError if it cannot start."""
+        """Power the board on, and return when its serial port is there.
+
+        Raises VirtualBoardError for settings that no board can have, and if the board cannot start.
+        """
         if self._process is not None:
             raise VirtualBoardError("the board is started already")
         path = os.pathsep.join(filter(None, [str(TOOLS), os.environ.get("PYTHONPATH")]))
@@ -54,7 +59,7 @@ class VirtualBoard:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # Ctrl-C at the caller's terminal is for the caller
+            start_new_session=True,  # Otherwise Ctrl-C at the terminal of the caller would end the board as well.
             env={**os.environ, "PYTHONPATH": path},
         )
         try:
@@ -67,20 +72,23 @@ class VirtualBoard:
 
     @property
     def device(self) -> str:
-        """The serial port: the link if one was asked for, else the pseudo-terminal. Empty before `start`."""
+        """The path of the serial port. It is empty before `start`.
+
+        This is the symbolic link if one was asked for, and otherwise the pseudo-terminal.
+        """
         return self._device
 
     @property
     def socket_url(self) -> str | None:
-        """Where the serial line is served over TCP, as pyserial and mpremote take it."""
+        """The URL of the serial line over TCP, as pyserial and mpremote take it, or None if it is not served there."""
         return self._socket_url
 
     def cut_power(self) -> None:
-        """Cut the power at this instant: what was not written to flash is lost. The serial port stays."""
+        """Cut the power at this instant. Whatever is not in flash is lost. The serial port stays."""
         self._ask("cut-power")
 
     def power_on(self) -> None:
-        """Restore the power; the board starts from its flash."""
+        """Restore the power. The board starts from its flash."""
         self._ask("power-on")
 
     def wifi(self, on: bool) -> None:
@@ -88,16 +96,16 @@ class VirtualBoard:
         self._ask("wifi-on" if on else "wifi-off")
 
     def name_server(self, on: bool) -> None:
-        """Have the name server answer, or not: then resolving a name takes its time and fails."""
+        """Switch the name server on or off. While it is off, resolving a name takes some time and fails."""
         self._ask("names-on" if on else "names-off")
 
     def stop(self) -> None:
-        """End the board and remove its serial port; no effect if it does not run."""
+        """End the board and remove its serial port. This does nothing if the board does not run."""
         process, self._process = self._process, None
         if process is None:
             return
         if process.stdin is not None:
-            process.stdin.close()  # the supervisor's sign to end
+            process.stdin.close()  # This tells the supervisor to end.
         try:
             process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -107,7 +115,7 @@ class VirtualBoard:
             process.stdout.close()
 
     def _ask(self, request: str) -> dict[str, object]:
-        """Send one request to the supervisor; return its answer, or raise it if it is an error."""
+        """Send one request to the supervisor and return its answer. Raises VirtualBoardError if that is an error."""
         if self._process is None or self._process.stdin is None or self._process.stdout is None:
             raise VirtualBoardError("the board is not started")
         try:
