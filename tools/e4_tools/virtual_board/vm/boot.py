@@ -1,9 +1,10 @@
-"""Start-up of the virtual board: bring up the flash, hide the host, run boot.py and main.py, then the REPL.
+"""Starts a virtual board. It mounts the flash, hides the host, runs boot.py and main.py, and then serves the REPL.
 
-The order is that of the ESP32 port: mount, boot.py, main.py (not if boot.py failed or in raw mode), REPL.
+This is the order of the ESP32 port. main.py does not run if boot.py has failed, or if the REPL is in raw mode.
 """
 
-# ruff: noqa: PLC0415 (some modules need the link to the supervisor when they load)
+# Some modules need the link to the supervisor when they load, so they are imported after `host.connect`.
+# ruff: noqa: PLC0415
 import gc
 import os
 import sys
@@ -14,11 +15,11 @@ from micropython import const
 
 _BOOT_PY = "# This file is executed on every boot (including wake-boot from deepsleep)\n"
 _STAND_INS = ("machine", "network", "socket", "esp32", "ntptime")
-_S_IFREG = const(0x8000)
+_S_IFREG = const(0x8000)  # the bit of the mode of a regular file
 
 
 def main(config_fd, namespace):
-    """Run the board until its supervisor ends this process. `namespace` becomes the namespace of user code."""
+    """Run the board until its supervisor ends this process. User code gets the dict `namespace`, emptied."""
     link = host.connect(config_fd)
     import editor
     import repl
@@ -39,7 +40,7 @@ def main(config_fd, namespace):
 
 
 def _open_file_system(flash):
-    """Return the littlefs on `flash`, after making one on a blank flash. Print why and return None if it is damaged."""
+    """Return the littlefs on `flash`. Make one if the flash is blank. If it is damaged, print that and return None."""
     try:
         return vfs.VfsLfs2(flash)
     except OSError:
@@ -56,7 +57,11 @@ def _open_file_system(flash):
 
 
 def _load_frozen(link, file_system):
-    """Import what is in the firmware of a real board, unless a file in the root of the flash shadows it."""
+    """Import the modules that the firmware of a real board contains.
+
+    They are imported now, because the host's files are hidden later. A module is left out if a file of its name in the
+    root of the flash takes its place.
+    """
     import overrides
 
     names = list(_STAND_INS)
@@ -86,6 +91,7 @@ def _collect_modules(folder, package, names):
 
 
 def _is_shadowed(file_system, name):
+    """Tell whether the flash has a module or a package of this name in its root."""
     if file_system is None:
         return False
     for candidate in (name, name + ".py", name + ".mpy"):
@@ -98,7 +104,10 @@ def _is_shadowed(file_system, name):
 
 
 def _relabel(skip, prefix):
-    """Name the files of frozen modules as on a board (`umqtt/simple.py`), not by their place on the host."""
+    """Give the files of frozen modules the names that they have on a board, such as `umqtt/simple.py`.
+
+    A path that begins with `prefix` loses its first `skip` characters.
+    """
     for module in sys.modules.values():
         path = getattr(module, "__file__", "")
         if path.startswith(prefix):
@@ -106,7 +115,7 @@ def _relabel(skip, prefix):
 
 
 def _switch_root(file_system, editor):
-    """Replace the host's file system by the board's, and the host's import path by the board's."""
+    """Replace the file system and the import path of the host by those of the board."""
     import builtins
 
     builtins.input = editor.read_input
@@ -119,7 +128,7 @@ def _switch_root(file_system, editor):
 
 
 def _run_start_files(console):
-    """Run boot.py, and main.py if boot.py did not fail and nobody waits for a raw REPL."""
+    """Run boot.py. Then run main.py, unless boot.py has failed or the REPL is in raw mode."""
     if _is_file("boot.py") and not console.run_file("boot.py"):
         return
     if not console.raw and _is_file("main.py"):
@@ -127,6 +136,7 @@ def _run_start_files(console):
 
 
 def _is_file(name):
+    """Tell whether there is a regular file of this name."""
     try:
         return bool(os.stat(name)[0] & _S_IFREG)
     except OSError:

@@ -1,4 +1,4 @@
-"""The friendly REPL: a line editor with history and automatic indentation, blocks, and paste mode."""
+"""The friendly REPL. It has a line editor with history and automatic indentation, blocks, and a paste mode."""
 
 import sys
 
@@ -17,26 +17,32 @@ _ESCAPE = const(27)
 _DELETE = const(127)
 _SPACE = const(32)
 _INDENT = "    "
-_HISTORY = const(8)
+_HISTORY = const(8)  # lines
 _COMPOUND = ("if", "while", "for", "try", "with", "def", "class", "async")
 
 
 class _ControlError(Exception):
-    """A control character that ends the line; the only argument is its code."""
+    """A control character has ended the line. The only argument is the code of the character."""
 
 
 class _Line:
-    """One line while it is typed: the text, and the cursor as an index into it."""
+    """One line while it is typed. `text` is what was typed so far."""
 
     def __init__(self, prompt, history, indent=""):
+        """Show the prompt and the indentation with which the line begins. `history` is a list of earlier lines."""
         self._history = history
+        # The index in the history of the line that is shown, or the length of the history for a new line.
         self._recalled = len(history)
         self.text = indent
+        # The place of the cursor, as an index into the text.
         self._cursor = len(indent)
         sys.stdout.write(prompt + indent)
 
     def read(self):
-        """Edit until Enter; return the text. _ControlError: Ctrl-C, or Ctrl-A to Ctrl-E on an empty line."""
+        """Edit the line until Enter, and return its text.
+
+        Raises _ControlError for Ctrl-C, and for Ctrl-A, Ctrl-B, Ctrl-D and Ctrl-E on an empty line.
+        """
         while (char := read_byte()) != _ENTER:
             if char == _CTRL_C or (_CTRL_A <= char <= _CTRL_E and not self.text):
                 raise _ControlError(char)
@@ -58,16 +64,18 @@ class _Line:
         return self.text
 
     def _insert(self, text):
+        """Insert `text` at the cursor."""
         self._replace(self._cursor, self._cursor, text)
 
     def _erase_back(self):
+        """Erase the character before the cursor, or a whole step of indentation at the beginning of the line."""
         before = self.text[: self._cursor]
         count = len(_INDENT) if before.startswith(_INDENT) and not before.strip(" ") else 1
         if before:
             self._replace(self._cursor - count, self._cursor, "")
 
     def _replace(self, start, stop, text):
-        """Put `text` in the place of text[start:stop], show it, and leave the cursor after it."""
+        """Replace the part of the line from `start` to `stop` by `text`, show it, and put the cursor behind it."""
         tail = self.text[stop:]
         self._move(start)
         self.text = self.text[:start] + text + tail
@@ -78,6 +86,7 @@ class _Line:
         self._move(start + len(text))
 
     def _move(self, to):
+        """Move the cursor to the index `to`, on the screen as well."""
         if to < self._cursor:
             sys.stdout.write("\b" * (self._cursor - to))
         elif to > self._cursor:
@@ -85,11 +94,12 @@ class _Line:
         self._cursor = to
 
     def _escape_sequence(self):
+        """Read the rest of an escape sequence and do what its key means: arrows, Home, End and Delete."""
         if read_byte() not in b"[O":
             return
         key = read_byte()
         if key in b"1347":
-            read_byte()  # the tilde
+            read_byte()  # These sequences end with a tilde.
         if key in b"AB":
             self._recall(self._recalled + (-1 if key == ord("A") else 1))
         elif key == ord("C") and self._cursor < len(self.text):
@@ -104,13 +114,14 @@ class _Line:
             self._replace(self._cursor, self._cursor + 1, "")
 
     def _recall(self, index):
+        """Show a line of the history, or an empty line if the index is that after the last one."""
         if 0 <= index <= len(self._history):
             self._recalled = index
             self._replace(0, len(self.text), self._history[index] if index < len(self._history) else "")
 
 
 def _read_character(first):
-    """The character whose first UTF-8 byte is `first`; '?' if it is not UTF-8."""
+    """Read the rest of the character whose first UTF-8 byte is `first`. Return it, or '?' if it is not UTF-8."""
     data = bytearray((first,))
     for threshold in (0xC0, 0xE0, 0xF0):
         if first >= threshold:
@@ -122,7 +133,10 @@ def _read_character(first):
 
 
 def read_input(prompt=""):
-    """The built-in function `input`."""
+    """Read a line and return it, as the built-in function `input` does.
+
+    Raises EOFError for Ctrl-D on an empty line, and KeyboardInterrupt for Ctrl-C.
+    """
     try:
         return _Line(prompt, []).read()
     except _ControlError as control:
@@ -130,7 +144,7 @@ def read_input(prompt=""):
 
 
 def friendly_repl(repl):
-    """Serve the friendly REPL until Ctrl-A; Ctrl-D on an empty line resets the board through `repl`."""
+    """Serve the friendly REPL until Ctrl-A. Code runs through `repl`, and so does the soft reset by Ctrl-D."""
     history = []
     _print_banner()
     while True:
@@ -154,6 +168,7 @@ def friendly_repl(repl):
 
 
 def _print_banner():
+    """Print the lines with which the friendly REPL greets, as on a board."""
     major, minor, micro, stage = sys.implementation.version
     version = f"v{major}.{minor}.{micro}" + ("-" + stage if stage else "")
     date = sys.version.split(" on ")[-1]
@@ -162,7 +177,7 @@ def _print_banner():
 
 
 def _read_block(history):
-    """One statement, over as many lines as it needs."""
+    """Read one statement, which may take several lines, and return it. Raises _ControlError like `_Line.read`."""
     source = _Line(">>> ", history).read()
     _remember(history, source)
     while _is_unfinished(source):
@@ -181,13 +196,14 @@ def _read_block(history):
 
 
 def _remember(history, line):
+    """Add a line to the history, unless it is blank or the same as the last one."""
     if line.strip() and (not history or history[-1] != line):
         history.append(line)
         del history[:-_HISTORY]
 
 
 def _indent_after(source):
-    """The indentation to start the next line with; none after two lines of spaces only."""
+    """Return the indentation with which the next line begins. After two blank lines there is none."""
     lines = source.split("\n")
     last = lines[-1]
     if lines[2:] and not last.strip(" ") and not lines[-2].strip(" "):
@@ -197,7 +213,7 @@ def _indent_after(source):
 
 
 def _is_unfinished(source):
-    """True if another line must follow: an open bracket, string or block, or a final backslash."""
+    """Tell whether another line must follow, because of an open bracket, string or block, or a backslash at the end."""
     quote = ""
     depth = 0
     i = 0
@@ -223,6 +239,7 @@ def _is_unfinished(source):
 
 
 def _starts_block(source):
+    """Tell whether the statement is a compound one, or begins with a decorator."""
     if source.startswith("@"):
         return True
     for word in _COMPOUND:
@@ -232,7 +249,7 @@ def _starts_block(source):
 
 
 def _read_paste():
-    """Source typed in paste mode; None if it was cancelled by Ctrl-C."""
+    """Read source in paste mode until Ctrl-D, and return it as bytes. Return None if Ctrl-C has cancelled it."""
     sys.stdout.write("paste mode; Ctrl-C to cancel, Ctrl-D to finish\n=== ")
     source = bytearray()
     while (char := read_byte()) != _CTRL_D:

@@ -1,4 +1,4 @@
-"""Stand-in for `esp32`: the key-value store NVS, kept in a file beside the flash image."""
+"""A stand-in for the module `esp32`. Its key-value store (NVS) is kept in a file beside the flash image."""
 
 import json
 
@@ -14,8 +14,9 @@ _NOT_FOUND = const(0x1102)
 _NO_SPACE = const(0x1105)
 _KEY_TOO_LONG = const(0x1109)
 _INVALID_LENGTH = const(0x110C)
-_NAME_MAX = const(15)
-_ENTRIES = const(630)  # of 32 bytes in the 24 KB partition: 5 usable pages of 126
+_NAME_MAX = const(15)  # characters
+# The partition of 24 KiB has 5 usable pages with 126 entries of 32 bytes each.
+_ENTRIES = const(630)
 _NAMES = {
     _NOT_FOUND: "ESP_ERR_NVS_NOT_FOUND",
     _NO_SPACE: "ESP_ERR_NVS_NOT_ENOUGH_SPACE",
@@ -23,16 +24,22 @@ _NAMES = {
     _INVALID_LENGTH: "ESP_ERR_NVS_INVALID_LENGTH",
 }
 
-_live = None  # {namespace: {key: int or str of hex digits}} as this run of the board sees it
+# The whole store as this run of the board sees it: for each namespace a dict from keys to values. A value is an int, or
+# a str of hex digits for a blob. The store is None until the first use loads it.
+_live = None
 
 
 def raw_temperature():
-    """The chip's temperature in degrees Fahrenheit."""
+    """Return the temperature of the chip in degrees Fahrenheit, which never changes here."""
     return 128
 
 
 class NVS:
-    """One namespace of the store. Errors are OSError(-code, name) with the codes of ESP-IDF."""
+    """One namespace of the store.
+
+    As on a board, a key or namespace of more than 15 characters, a missing key and a full store raise
+    OSError(-code, name) with the codes of ESP-IDF.
+    """
 
     def __init__(self, namespace):
         global _live  # noqa: PLW0603 (loaded at the first use)
@@ -43,21 +50,21 @@ class NVS:
         self._items = _live.setdefault(namespace, {})
 
     def set_i32(self, key, value):
-        """Set a signed 32-bit integer."""
+        """Set the value of `key` to a signed 32-bit integer."""
         if not isinstance(value, int):
             raise TypeError(f"can't convert {type(value).__name__} to int")
         self._set(key, ((value + 0x80000000) & 0xFFFFFFFF) - 0x80000000)
 
     def get_i32(self, key):
-        """A signed 32-bit integer."""
+        """Return the signed 32-bit integer of `key`."""
         return self._get(key, int)
 
     def set_blob(self, key, value):
-        """Set the bytes of any buffer."""
+        """Set the value of `key` to the bytes of a buffer."""
         self._set(key, bytes(memoryview(value)).hex())
 
     def get_blob(self, key, buffer):
-        """Copy a blob to the start of `buffer` and return its length."""
+        """Copy a blob to the start of `buffer` and return their number. Raises OSError if they do not fit."""
         value = bytes.fromhex(self._get(key, str))
         if len(value) > len(buffer):
             _fail(_INVALID_LENGTH)
@@ -65,19 +72,23 @@ class NVS:
         return len(value)
 
     def erase_key(self, key):
-        """Forget `key`."""
+        """Remove `key` and its value."""
         _check_name(key)
         if key not in self._items:
             _fail(_NOT_FOUND)
         del self._items[key]
 
     def commit(self):
-        """Make what was set in this namespace survive a reset: all of it, or after a power cut none."""
+        """Write this namespace to the file, so that it survives a reset.
+
+        If the power is cut meanwhile, either all changes survive or none.
+        """
         stored = _load()
         stored[self._name] = self._items
         _link.write_store(json.dumps(stored))
 
     def _set(self, key, value):
+        """Set a value, or raise OSError and leave the old one if the partition has no room for it."""
         _check_name(key)
         old = self._items.get(key)
         self._items[key] = value
@@ -89,6 +100,7 @@ class NVS:
             _fail(_NO_SPACE)
 
     def _get(self, key, kind):
+        """Return the value of a key. Raises OSError if there is none of this type."""
         _check_name(key)
         value = self._items.get(key)
         if not isinstance(value, kind):
@@ -97,11 +109,12 @@ class NVS:
 
 
 def _entries(value):
-    """How many 32-byte entries of the partition a value takes."""
+    """Return how many entries of 32 bytes a value takes in the partition."""
     return 1 if isinstance(value, int) else 2 + (len(value) // 2 + 31) // 32
 
 
 def _check_name(name):
+    """Raise TypeError or OSError if this is no name for a key or a namespace."""
     if not isinstance(name, str):
         raise TypeError(f"can't convert '{type(name).__name__}' object to str implicitly")
     if len(name) > _NAME_MAX:
@@ -109,9 +122,11 @@ def _check_name(name):
 
 
 def _fail(code):
+    """Raise OSError as ESP-IDF's error `code` does on a board."""
     raise OSError(-code, _NAMES[code])
 
 
 def _load():
+    """Return the store as it is in the file, or an empty one if there is no file."""
     text = _link.read_store()
     return json.loads(text) if text else {}

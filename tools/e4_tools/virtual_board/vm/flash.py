@@ -1,13 +1,13 @@
-"""The flash chip: an image file as a block device for littlefs.
+"""The flash chip. It is a block device for littlefs whose blocks are in an image file.
 
-Finalisers of open files call it while the heap is locked, so the data path allocates nothing, and a failure
-is answered with a negative errno instead of an exception.
+When garbage collection closes a file, it calls the device while the heap is locked. So reading and writing allocate
+nothing, and they answer a failure with a negative errno, because an exception could not be allocated.
 """
 
 from micropython import const
 
-_BLOCK = const(4096)
-_PAGE = const(256)
+_BLOCK = const(4096)  # bytes
+_PAGE = const(256)  # bytes that are erased by one write
 _INIT = const(1)
 _DEINIT = const(2)
 _SYNC = const(3)
@@ -19,7 +19,10 @@ _EINVAL = const(22)
 
 
 class Flash:
-    """`file`: the image, opened unbuffered for reading and writing; `blocks`: its size in blocks of 4 KiB."""
+    """A block device on an image file.
+
+    `file` is the image, opened without a buffer for reading and writing. `blocks` is its size in blocks of 4 KiB.
+    """
 
     def __init__(self, file, blocks):
         self._file = file
@@ -27,7 +30,7 @@ class Flash:
         self._erased = b"\xff" * _PAGE
 
     def readblocks(self, block, buf, offset=0):
-        """Fill `buf` from `offset` in `block` on; 0 or a negative errno."""
+        """Fill `buf` with the bytes from `offset` in `block` on. Return 0 or a negative errno."""
         try:
             self._file.seek(block * _BLOCK + offset)
             return 0 if self._file.readinto(buf) == len(buf) else -_EIO
@@ -35,7 +38,7 @@ class Flash:
             return -_EIO
 
     def writeblocks(self, block, buf, offset=None):
-        """Program `buf` at `offset` in `block`; without `offset`, erase first. 0 or a negative errno."""
+        """Write `buf` at `offset` in `block`. Without `offset`, erase first. Return 0 or a negative errno."""
         if offset is None:
             for i in range(len(buf) // _BLOCK):
                 if self._erase(block + i):
@@ -48,7 +51,7 @@ class Flash:
             return -_EIO
 
     def ioctl(self, op, arg):
-        """The block device protocol: a number, 0, or a negative errno."""
+        """Carry out an operation of the block device protocol. Return its result, 0, or a negative errno."""
         if op in (_INIT, _DEINIT, _SYNC):
             return 0
         if op == _BLOCK_COUNT:
@@ -60,7 +63,7 @@ class Flash:
         return -_EINVAL
 
     def is_blank(self):
-        """True if every byte is in the erased state."""
+        """Tell whether every byte is 0xFF, which is the state of erased flash."""
         page = bytearray(_PAGE)
         for at in range(self._blocks * (_BLOCK // _PAGE)):
             if self.readblocks(0, page, at * _PAGE) or page != self._erased:
@@ -68,6 +71,7 @@ class Flash:
         return True
 
     def _erase(self, block):
+        """Erase one block. Return 0 or a negative errno."""
         try:
             self._file.seek(block * _BLOCK)
             for _ in range(_BLOCK // _PAGE):

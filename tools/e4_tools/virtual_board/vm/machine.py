@@ -1,4 +1,4 @@
-"""Stand-in for `machine`: resets, sleep, clock, watchdog, and pins that only remember their level."""
+"""A stand-in for the module `machine`. It has resets, sleep, a clock, a watchdog, and pins that keep their level."""
 
 import time
 
@@ -18,39 +18,39 @@ _MHZ = (20, 40, 80, 160, 240)
 _RTC_MEMORY_MAX = const(2048)
 _DATE_FIELDS = const(8)
 _PINS = const(40)
-_INPUT_ONLY = (34, 35, 36, 37, 38, 39)
-_MISSING = (20, 24, 28, 29, 30, 31)
+_INPUT_ONLY = (34, 35, 36, 37, 38, 39)  # pins that cannot be outputs
+_MISSING = (20, 24, 28, 29, 30, 31)  # numbers that no pin of an ESP32 has
 
-_frequency = 160_000_000
+_frequency = 160_000_000  # Hz
 
 
 def reset():
-    """Restart the board as its reset button does. Never returns."""
+    """Restart the board as its reset button does. This never returns."""
     _link.reset("hard")
 
 
 def soft_reset():
-    """Restart the interpreter."""
+    """Restart the interpreter, once user code has ended by the SystemExit that this raises."""
     raise SystemExit
 
 
 def reset_cause():
-    """One of the _RESET constants."""
+    """Return the cause of the last reset, one of the constants whose names end in _RESET."""
     return _link.config["cause"]
 
 
 def wake_reason():
-    """TIMER_WAKE after a deep sleep, otherwise 0."""
+    """Return TIMER_WAKE after a deep sleep, and 0 otherwise."""
     return TIMER_WAKE if reset_cause() == DEEPSLEEP_RESET else 0
 
 
 def unique_id():
-    """6 bytes that belong to this board."""
+    """Return the 6 bytes that identify this board."""
     return bytes.fromhex(_link.config["unique_id"])
 
 
 def freq(hz=None):
-    """Read or set the clock frequency in Hz; setting it does not change the speed of a virtual board."""
+    """Return the clock frequency in Hz, or set it to `hz`. This does not change the speed of a virtual board."""
     global _frequency  # noqa: PLW0603 (there is one processor)
     if hz is None:
         return _frequency
@@ -61,12 +61,12 @@ def freq(hz=None):
 
 
 def idle():
-    """Give other work a chance."""
+    """Wait for 1 ms, so that other processes can run."""
     time.sleep_ms(1)
 
 
 def lightsleep(time_ms=0):
-    """Sleep for `time_ms`, or, with 0, until interrupted."""
+    """Sleep for `time_ms` milliseconds. With 0, sleep until Ctrl-C."""
     if time_ms:
         time.sleep_ms(time_ms)
         return
@@ -75,28 +75,35 @@ def lightsleep(time_ms=0):
 
 
 def deepsleep(time_ms=0):
-    """Switch off, and start again after `time_ms` (0: when power is cut and restored). Never returns."""
+    """Switch the board off, and start it again after `time_ms` milliseconds. This never returns.
+
+    With 0, the board starts again when its power has been cut and restored.
+    """
     _link.reset(f"sleep {time_ms}")
 
 
 def disable_irq():
-    """A state for `enable_irq`; this board has no interrupts to disable."""
+    """Return a state for `enable_irq`. A virtual board has no interrupts that could be disabled."""
     return 0
 
 
 def enable_irq(state):
-    """Take back what `disable_irq` did."""
+    """Do nothing, because `disable_irq` has disabled nothing."""
 
 
 class RTC:
-    """The clock, and 2048 bytes of memory that survive a deep sleep and resets, but no power cut."""
+    """The clock, and 2048 bytes of memory. The memory survives resets and a deep sleep, but not a power cut."""
 
     def init(self, date):
-        """Set the clock: (year, month, day, weekday, hour, minute, second, microsecond)."""
+        """Set the clock to a date, as `datetime` does."""
         self.datetime(date)
 
     def datetime(self, date=None):
-        """Read or set the clock. The weekday is 0 on Monday, and ignored when setting."""
+        """Return the time of the clock, or set it.
+
+        A date is (year, month, day, weekday, hour, minute, second, microsecond). The weekday is 0 on Monday. It is
+        ignored when the clock is set.
+        """
         if date is None:
             micros = _host_microseconds() + _link.rtc_offset()
             t = time.gmtime(micros // 1_000_000)
@@ -108,7 +115,7 @@ class RTC:
         return None
 
     def memory(self, data=None):
-        """Read or set the memory."""
+        """Return the bytes of the memory, or replace them by `data`. Raises ValueError for more than 2048 bytes."""
         if data is None:
             return _link.rtc_memory()
         data = bytes(memoryview(data))
@@ -118,11 +125,12 @@ class RTC:
 
 
 def _host_microseconds():
+    """Return the Unix time of the host in microseconds."""
     return time.time_ns() // 1000
 
 
 class WDT:
-    """The watchdog: once started, the board restarts if `feed` is not called every `timeout` milliseconds."""
+    """The watchdog. Once it is started, the board restarts if `feed` is not called every `timeout` milliseconds."""
 
     def __init__(self, id=0, timeout=5000):  # noqa: A002 (the board's name for it)
         if id != 0:
@@ -133,13 +141,13 @@ class WDT:
         self.feed()
 
     def feed(self):
-        """Start the time anew."""
+        """Begin the time of the watchdog anew."""
         _, feeds = _link.read_watchdog()
         _link.write_watchdog(self._timeout, (feeds + 1) & 0xFFFFFFFF)
 
 
 class Pin:
-    """A GPIO. An input reads 0, or 1 with PULL_UP; an output reads what was written."""
+    """A GPIO pin. Reading an input gives 1 with PULL_UP and otherwise 0. Reading an output gives what was written."""
 
     IN = 1
     OUT = 3
@@ -166,7 +174,10 @@ class Pin:
         return pin
 
     def init(self, mode=-1, pull=-1, *, value=None):
-        """Configure the pin; -1 leaves a setting as it is. ValueError for an output on an input-only pin."""
+        """Configure the pin. A mode or pull of -1 leaves the setting as it is.
+
+        Raises ValueError for an unknown mode, and for an output on a pin that can only be an input.
+        """
         if mode not in (-1, None):
             if mode not in (Pin.IN, Pin.OUT, Pin.OPEN_DRAIN):
                 raise ValueError("invalid pin mode")
@@ -179,7 +190,7 @@ class Pin:
             self._level = 1 if value else 0
 
     def value(self, level=None):
-        """Read or set the level."""
+        """Return the level, 0 or 1, or set it. Setting the level of an input has no effect."""
         if level is None:
             return self._level
         if self._mode != Pin.IN:

@@ -1,4 +1,4 @@
-"""Stand-in for `network`: a station interface, and a virtual access point that the supervisor switches."""
+"""A stand-in for the module `network`. Its station joins a virtual access point that the supervisor switches."""
 
 import time
 
@@ -21,32 +21,33 @@ AUTH_WPA_PSK = 2
 AUTH_WPA2_PSK = 3
 AUTH_WPA_WPA2_PSK = 4
 
-_JOIN_MS = const(200)
-_FAIL_MS = const(400)
-_RSSI = -50
+_JOIN_MS = const(200)  # how long an attempt takes that succeeds
+_FAIL_MS = const(400)  # how long an attempt takes that fails
+_RSSI = -50  # dBm
 _COUNTRY_LENGTH = const(2)
 _HOSTNAME_MAX = const(32)
-_MAC_LENGTH = const(6)
+_MAC_LENGTH = const(6)  # bytes
 _CHANNEL = const(6)
-_NO_ADDRESS = ("0.0.0.0",) * 4  # noqa: S104 (says that there is none)
+_NO_ADDRESS = ("0.0.0.0",) * 4  # noqa: S104 (this is what a board without an address returns)
 _HOST_ADDRESS = ("127.0.0.1", "255.0.0.0", "127.0.0.1", "127.0.0.1")
 
 _settings = {"hostname": "mpy-esp32", "country": "XX"}
 
 
 def hostname(name=None):
-    """Read or set the name that DHCP announces, at most 32 characters."""
+    """Return the name that DHCP announces, or set it to a name of at most 32 characters."""
     return _setting("hostname", name, _HOSTNAME_MAX)
 
 
 def country(code=None):
-    """Read or set the two-letter country code."""
+    """Return the country code, or set it to a code of two letters."""
     if code is not None and len(code) != _COUNTRY_LENGTH:
         raise ValueError
     return _setting("country", code, _COUNTRY_LENGTH)
 
 
 def _setting(name, value, limit):
+    """Return a setting, or set it. Raises ValueError for a value that is too long."""
     if value is None:
         return _settings[name]
     if len(value) > limit:
@@ -56,7 +57,7 @@ def _setting(name, value, limit):
 
 
 class WLAN:
-    """The station interface (STA_IF), or an access point interface (AP_IF) that nobody ever joins."""
+    """The station interface (STA_IF), or an access point interface (AP_IF) that no station ever joins."""
 
     IF_STA = STA_IF
     IF_AP = AP_IF
@@ -77,18 +78,25 @@ class WLAN:
         return cls._interfaces[interface]
 
     def _power_up(self, interface):
+        """Begin with the state of an interface after a reset."""
         self._interface = interface
         self._active = False
-        self._credentials = ("", "")  # (ssid, key) of the last connect()
-        self._wanted = None  # the credentials while the user wants a connection
-        self._due = 0  # ticks at which the present attempt ends
+        # The SSID and the key with which `connect` was last called.
+        self._credentials = ("", "")
+        # The SSID and the key of the access point to join, or None if no connection is wanted.
+        self._wanted = None
+        # The ticks at which the present attempt ends.
+        self._due = 0
+        # True while the station has joined the access point.
         self._connected = False
-        self._reason = 0  # why there is no connection, a STAT_ value below 1000, or 0
+        # The reason why there is no connection: a STAT_ value below 1000, or 0 if there is none.
+        self._reason = 0
+        # The number of attempts that have ended since `connect` or the loss of a connection.
         self._attempts = 0
         self._config = {"reconnects": 0, "pm": WLAN.PM_PERFORMANCE, "txpower": 20.0, "protocol": 7}
 
     def active(self, on=None):
-        """Read or set whether the interface is powered."""
+        """Return whether the interface is on, or switch it on or off."""
         if on is not None:
             self._active = bool(on)
             if not on:
@@ -97,7 +105,10 @@ class WLAN:
         return self._active
 
     def connect(self, ssid=None, key=None, *, bssid=None):
-        """Start to connect; OSError if the interface is off or an attempt is under way."""
+        """Begin to connect. Raises OSError if the interface is off, or while an attempt is under way.
+
+        Without `ssid`, this connects with the SSID and key of the last call.
+        """
         self._require_station()
         if not self._active:
             raise OSError("Wifi Not Started")
@@ -113,7 +124,7 @@ class WLAN:
         self._attempt()
 
     def disconnect(self):
-        """Leave the access point; OSError if the interface is off."""
+        """Leave the access point. Raises OSError if the interface is off."""
         self._require_station()
         if not self._active:
             raise OSError("Wifi Not Started")
@@ -122,12 +133,16 @@ class WLAN:
         self._reason = 0
 
     def isconnected(self):
-        """True while there is an address."""
+        """Tell whether the station is connected and has an address."""
         self._update()
         return self._connected
 
     def status(self, param=None):
-        """STAT_GOT_IP, STAT_CONNECTING, STAT_IDLE or the reason of the last failure; or, by name, 'rssi'."""
+        """Return STAT_GOT_IP, STAT_CONNECTING, STAT_IDLE or the reason of the last failure.
+
+        With 'rssi', return the strength of the signal in dBm. With 'stations', return the stations that have joined an
+        access point interface.
+        """
         self._update()
         if param == "rssi":
             if not self._connected:
@@ -146,7 +161,7 @@ class WLAN:
         return STAT_CONNECTING if self._wanted else STAT_IDLE
 
     def ifconfig(self, config=None):
-        """(address, netmask, gateway, name server). Setting them, or 'dhcp', changes nothing."""
+        """Return the addresses of the board, the netmask, the gateway and the name server. Setting them changes nothing."""
         if config is None:
             return _HOST_ADDRESS if self.isconnected() else _NO_ADDRESS
         if config != "dhcp" and (not isinstance(config, (tuple, list)) or len(config) != len(_HOST_ADDRESS)):
@@ -154,7 +169,7 @@ class WLAN:
         return None
 
     def scan(self):
-        """[(ssid, bssid, channel, rssi, security, hidden)] of the access point, if it is on."""
+        """Return a list with (ssid, bssid, channel, rssi, security, hidden) of each access point that is on."""
         if not self._active:
             raise OSError("STA must be active")
         if not _link.access_point_is_on():
@@ -164,7 +179,7 @@ class WLAN:
         return [(ssid, b"\x02\x00\x00\x00\x00\x01", _CHANNEL, _RSSI, security, False)]
 
     def config(self, *args, **settings):
-        """Read one setting by name, or set some by keyword. ValueError for those the board has not."""
+        """Return one setting by its name, or set some by keyword. Raises ValueError for unknown settings."""
         if (args and settings) or len(args) > 1:
             raise TypeError("either pos or kw args are allowed")
         for name, value in settings.items():
@@ -185,22 +200,24 @@ class WLAN:
         return fixed.get(args[0], self._config.get(args[0]))
 
     def _require_station(self):
+        """Raise OSError, as a board does, if this is the access point interface."""
         if self._interface != STA_IF:
             raise OSError("STA required")
 
     def _attempt(self):
+        """Begin an attempt to join. How long it takes depends on whether it will succeed."""
         joins = self._refusal() == 0
         self._due = time.ticks_add(time.ticks_ms(), _JOIN_MS if joins else _FAIL_MS)
 
     def _refusal(self):
-        """Why the access point does not let this station in; 0 if it does."""
+        """Return why this station cannot join the access point, a STAT_ value, or 0 if it can."""
         ssid, key = self._wanted
         if not _link.access_point_is_on() or ssid != _link.config["ssid"]:
             return STAT_NO_AP_FOUND
         return 0 if key == _link.config["password"] else STAT_WRONG_PASSWORD
 
     def _update(self):
-        """Bring the state up to date: an attempt ends, a connection is lost, or a new attempt begins."""
+        """Bring the state up to date, after an attempt has ended or the connection was lost."""
         if not self._wanted:
             return
         if self._connected:
@@ -221,4 +238,5 @@ class WLAN:
 
 
 def _text(value):
+    """Return a string or bytes as a string."""
     return value if isinstance(value, str) else str(value, "utf-8")

@@ -1,4 +1,4 @@
-"""Stand-in for `ntptime`: the host's clock is the time server, reachable while the board has WiFi."""
+"""A stand-in for the module `ntptime`. The clock of the host is the time server, which needs WiFi."""
 
 import time as _clock
 
@@ -7,14 +7,14 @@ import network as _network
 from host import link as _link
 
 host = "pool.ntp.org"
-timeout = 1
+timeout = 1  # seconds
 
 _EAI_FAIL = -202
 _ETIMEDOUT = 116
 
 
 def time():
-    """Seconds since the epoch, from the server. OSError: -202 without WiFi, ETIMEDOUT without a server."""
+    """Return the Unix time of the server. Raises OSError -202 without WiFi, and ETIMEDOUT if no server answers."""
     if not _network.WLAN(_network.STA_IF).isconnected():
         raise OSError(_EAI_FAIL)
     if not _link.config["ntp"]:
@@ -24,6 +24,6 @@ def time():
 
 
 def settime():
-    """Set the board's clock to UTC. Raises like `time`."""
+    """Set the board's clock to UTC. Raises OSError as `time` does."""
     now = _clock.gmtime(time())
     _machine.RTC().datetime((now[0], now[1], now[2], now[6] + 1, now[3], now[4], now[5], 0))

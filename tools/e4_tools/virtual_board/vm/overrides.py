@@ -1,6 +1,6 @@
-"""What the VM's built-in modules must say or hide so that user code finds a board.
+"""Changes the built-in modules of the VM, so that user code finds what it would find on a board.
 
-Built-in modules cannot be changed, but an object in `sys.modules` is imported in their place.
+Built-in modules themselves cannot be changed, but an object in `sys.modules` is imported in their place.
 """
 
 import os
@@ -18,7 +18,7 @@ _EAI_FAIL = -202
 
 
 def install_overrides(link):
-    """Put the changed modules in place. Imports after this call get them."""
+    """Put the changed modules in place. Later imports get them."""
     implementation = _implementation()
     uname = namedtuple("uname", ("sysname", "nodename", "release", "version", "machine"))
     release = ".".join(str(part) for part in implementation.version[:3])
@@ -41,6 +41,7 @@ def install_overrides(link):
 
 
 def _implementation():
+    """Return `sys.implementation` with the machine of a virtual board."""
     names = ("name", "version", "_machine", "_mpy", "_build", "_thread")
     real = sys.implementation
     values = [MACHINE if name == "_machine" else getattr(real, name, None) for name in names]
@@ -48,7 +49,10 @@ def _implementation():
 
 
 def _names(time_ports):
-    """A `getaddrinfo` for which every time server is one of the supervisor's, each name a different one."""
+    """Return a `getaddrinfo` that finds every time server at one of the UDP ports of the supervisor's time servers.
+
+    Names get these ports in turn, so that several names belong to different servers.
+    """
     known = []
 
     def getaddrinfo(host, port, *hints):
@@ -64,12 +68,14 @@ def _names(time_ports):
 
 
 def _dupterm(stream=None, index=0):
-    """The second console of a board; this one has only its serial line."""
+    """Refuse a second console, because a virtual board has only its serial line."""
     if stream is not None:
         raise ValueError("invalid dupterm index")
 
 
 def _replace(module, replaced, hidden):
+    """Have imports of `module` get an object that is like it, but changes some names and hides others."""
+
     class Module:
         def __getattr__(self, name):
             if name in replaced:

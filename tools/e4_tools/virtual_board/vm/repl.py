@@ -1,4 +1,4 @@
-"""Running user code, and the raw REPL with its raw-paste mode: the protocol that mpremote speaks."""
+"""Runs user code, and serves the raw REPL with its raw-paste mode, which is the protocol of mpremote."""
 
 import gc
 import io
@@ -12,24 +12,26 @@ _CTRL_B = const(2)
 _CTRL_C = const(3)
 _CTRL_D = const(4)
 _CTRL_E = const(5)
-_WINDOW = const(128)
+_WINDOW = const(128)  # bytes that the host may send in raw-paste mode before the board asks for more
 
-# Frames of these host folders are part of the firmware on a board: its C code leaves no trace in a traceback.
+# The folder of these modules. Their frames are left out of tracebacks, because on a board their work is done by C code,
+# which does not appear in a traceback.
 _RUNTIME = __file__[: -len("repl.py")]
 
 
 class Repl:
-    """The console of one board: `raw` tells which of the two REPLs it is in."""
+    """The console of a board. `raw` is True in the raw REPL, and False in the friendly REPL."""
 
     def __init__(self, link, namespace, editor):
         self._link = link
         self._namespace = namespace
         self._editor = editor
+        # The host folder of frozen modules, which tracebacks do not show. Without one, no line contains this text.
         self._frozen = (link.config["frozen"] or "\n") + "/"
         self.raw = link.config["raw"]
 
     def serve(self):
-        """Serve the REPLs forever."""
+        """Serve the two REPLs for ever."""
         while True:
             try:
                 if self.raw:
@@ -44,27 +46,29 @@ class Repl:
                 self._print_error(error)
 
     def run_file(self, name):
-        """Run boot.py or main.py; False if it failed. A SystemExit resets the board."""
+        """Run boot.py or main.py, and return False if it has failed. A SystemExit resets the board."""
         return self.run(lambda: execfile(name, self._namespace))  # noqa: F821 (built in)
 
     def run_source(self, source, mode, eof=""):
-        """Compile and run the only item of the list `source`, taking it out so that its memory can be reused.
+        """Compile and run the only item of the list `source`, and return False if that has failed.
 
-        `eof` is sent after the output and again after the traceback, if there is one.
+        The item is taken out of the list, so that its memory can be used again. `eof` is sent after the output, and
+        again after the place of the traceback.
         """
         return self.run(lambda: exec(compile(source.pop(), "<stdin>", mode), self._namespace), eof)  # noqa: S102 (a REPL)
 
     def run(self, action, eof=""):
-        """Call `action` as user code; False if it raised, which is printed. SystemExit: soft reset, no return.
+        """Call `action` as user code. If it raises an exception, print it and return False.
 
-        No exception leaves this method. (A caller's `except` that an interrupt reached would be entered for ever:
-        the VM, after an exception that came between two instructions, may take the wrong handler.)
+        After a SystemExit, this resets the board and does not return. No other exception leaves this method: if an
+        interrupt reached the `except` of a caller, the VM could enter that for ever, because after an exception
+        between two instructions it may take the wrong handler.
         """
         error = None
         try:
             self._link.enter_user_code()
             action()
-            # Inside the block, and again in its handler: an interrupt may arrive until this has returned.
+            # It is called inside the block and again in its handler: an interrupt may arrive until it returns.
             self._link.leave_user_code()
         except BaseException as raised:
             self._link.leave_user_code()
@@ -78,24 +82,25 @@ class Repl:
         return error is None
 
     def _print_error(self, error):
+        """Print the traceback of an exception as a board prints it."""
         try:
             text = io.StringIO()
             sys.print_exception(error, text)
             for line in text.getvalue().split("\n")[:-1]:
                 if ('File "' + _RUNTIME) not in line:
                     print(line.replace(self._frozen, ""))
-        except (MemoryError, UnicodeError):  # the message quotes bytes that are no text
+        except (MemoryError, UnicodeError):  # A message that quotes bytes may be no UTF-8.
             sys.print_exception(error)
 
     def soft_reset(self):
-        """Restart the interpreter, staying in the present kind of REPL. Never returns."""
+        """Restart the interpreter in the same kind of REPL. This never returns."""
         self._namespace.clear()
-        gc.collect()  # closes the files that user code left open
+        gc.collect()  # This closes the files that user code has left open.
         print("MPY: soft reboot")
         self._link.reset("soft raw" if self.raw else "soft friendly")
 
     def _raw_repl(self):
-        """Serve raw mode until Ctrl-B."""
+        """Serve the raw REPL until Ctrl-B."""
         print("raw REPL; CTRL-B to exit")
         sys.stdout.write(">")
         line = bytearray()
@@ -115,6 +120,7 @@ class Repl:
         print()
 
     def _run_raw(self, line):
+        """Run the source that was sent, or reset the board if that is empty."""
         sys.stdout.write("OK")
         if not line:
             print()
@@ -122,7 +128,7 @@ class Repl:
         self.run_source([bytes(line)], "exec", "\x04")
 
     def _raw_paste(self, command):
-        """Receive source under flow control, then run it. `command`: the byte between Ctrl-E and Ctrl-A."""
+        """Receive source with flow control and run it. `command` is the byte between Ctrl-E and Ctrl-A."""
         if command != ord("A"):
             sys.stdout.write("R\x00")
             return
@@ -144,4 +150,5 @@ class Repl:
 
 
 def _raise_interrupt():
+    """Raise KeyboardInterrupt, as Ctrl-C does in user code."""
     raise KeyboardInterrupt

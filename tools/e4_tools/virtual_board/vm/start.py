@@ -1,6 +1,6 @@
-"""Entry point of the virtual board on the MicroPython VM: `micropython start.py CONFIG_FD`.
+"""The program of a virtual board on the MicroPython VM: `micropython start.py CONFIG_FD`.
 
-Everything else lives in `boot`, so that this module's namespace, `__main__`, can be given to user code empty.
+All other code is in `boot`. So the namespace of this module, `__main__`, can be emptied and given to user code.
 """
 
 import sys
