@@ -1,1 +1,1 @@
-"""For those who work on this project: the demonstration, the conformance run and the bench."""
+"""Programs for people who work on this project: the demonstration, the conformance run and the bench."""

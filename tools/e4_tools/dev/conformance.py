@@ -1,4 +1,4 @@
-"""Checks `lib/e4` against a file of vectors, on CPython, on the MicroPython VM and on a board.
+"""Checks `lib/e4` against a file of test vectors, on CPython, on the MicroPython VM and on a board.
 
 python -m e4_tools.dev.conformance VECTORS.json [--port PORT]
 """
@@ -25,7 +25,7 @@ from e4_tools.paths import LIBRARY
 from e4_tools.virtual_board.errors import VirtualBoardError
 from e4_tools.virtual_board.interpreter import BOARD_HEAP, find_micropython
 
-# Sections for the host only: Argon2 needs 64 MiB of memory.
+# Sections that run on CPython only, because Argon2 needs 64 MiB of memory.
 _HOST_SECTIONS = ("passwords",)
 # Sections of the public-key mode, which this version does not have.
 _OTHER_MODE = ("public_key_mode",)
@@ -54,7 +54,10 @@ def load_vectors(path: Path) -> list[Case]:
 
 
 def _run_all(where: str, cases: list[Case], run: Runner) -> bool:
-    """Run the cases; print those that fail and the closing line. Return whether all that ran has passed."""
+    """Run the cases, and print those that fail and a closing line.
+
+    Return True if at least one case ran and none has failed.
+    """
     passed = failed = 0
     left_out: dict[str, int] = {}
     for number, (section, case) in enumerate(cases):
@@ -74,10 +77,12 @@ def _run_all(where: str, cases: list[Case], run: Runner) -> bool:
 
 
 def _note(case: dict[str, Any]) -> str:
+    """Return the note of a case in brackets, or no text if it has none."""
     return f" ({case['note']})" if "note" in case else ""
 
 
 def _on_cpython(cases: list[Case]) -> bool:
+    """Run the cases in this process, those of passwords included. Return whether they have passed."""
     passwords = [case["password"] for section, case in cases if section == "passwords"]
     if passwords:
         print(f"Deriving {len(passwords)} keys from passwords, about 10 seconds each ...", flush=True)
@@ -93,6 +98,7 @@ def _on_cpython(cases: list[Case]) -> bool:
 
 
 def _on_vm(cases: list[Case]) -> bool:
+    """Run the cases on the MicroPython VM. Return whether they have passed."""
     command = [*find_micropython(), "-X", f"heapsize={BOARD_HEAP}", "-c", "import conformance_cases as c; c.serve()"]
     environment = {**os.environ, "MICROPYPATH": f"{LIBRARY}:{_CASES.parent}:.frozen"}
     with subprocess.Popen(
@@ -114,6 +120,7 @@ def _on_vm(cases: list[Case]) -> bool:
 
 
 def _board_files(target: Target) -> Iterator[tuple[str, bytes]]:
+    """Yield path and content of each compiled module that the run on a board needs."""
     for name, data in package_files(LIBRARY / "e4", target):
         yield f"{_FOLDER}/e4/{name}", data
     name, data = module_file(_CASES, target)
@@ -121,7 +128,7 @@ def _board_files(target: Target) -> Iterator[tuple[str, bytes]]:
 
 
 def _on_board(port: str, cases: list[Case]) -> bool:
-    """Copy library and cases to a folder of their own on the board, run them there, and remove the folder again."""
+    """Copy library and cases to a folder of their own on the board, run the cases there, and remove the folder."""
     with Board(port, restart=False) as board:
         target = ask_target(board)
         board.call(CHANGE_FILES, "remove_folders", [_FOLDER], doing="removing what an earlier run left")

@@ -1,7 +1,7 @@
-"""Runs cases of a vector file against `e4`, on any interpreter: CPython, the MicroPython VM or a board.
+"""Runs cases of a vector file against `e4`. It does so on CPython, on the MicroPython VM and on a board.
 
-A case is one line of JSON, `["section", {...}]`; `run` returns "ok", or what is wrong. Only the public interface of
-`e4` is used.
+A case is one line of JSON, `["section", {...}]`. `run` returns "ok", or a text about what is wrong. Only the public
+interface of `e4` is used.
 """
 
 import binascii
@@ -24,16 +24,19 @@ _ID = b"conformance test"
 
 
 def _bytes(case: dict, name: str) -> bytes:
+    """Return a field of a case, which is given in hex."""
     return binascii.unhexlify(case[name])
 
 
 def _check_equal(what: str, got, wanted) -> None:
+    """Raise AssertionError if the two values differ."""
     if got != wanted:
         shown = binascii.hexlify(got).decode() if isinstance(got, bytes) else got
         raise AssertionError("{} gives {}".format(what, shown))
 
 
 def _check_refused(wanted, function, *arguments) -> None:
+    """Raise AssertionError if the function does not raise the exception `wanted`, of exactly this type."""
     try:
         function(*arguments)
     except e4.E4Error as error:
@@ -81,7 +84,7 @@ def _messages(case: dict) -> None:
 
 
 def _plain_command(case: dict) -> bytes | None:
-    """Build the command with our own functions, or return None for one of the public-key mode."""
+    """Return the command as `e4.commands` builds it, or None for a command of the public-key mode."""
     arguments = case["args"]
     if case["command"] == "RemoveTopic":
         return e4.commands.remove_topic(arguments["topic"])
@@ -103,7 +106,7 @@ def _commands(case: dict) -> None:
     client = _client(id_key, case["timestamp"])
     if ours is None:
         _check_refused(e4.UnsupportedCommand, client.unprotect, protected, client.receiving_topic)
-    elif case["command"] == "SetIDKey" and len(plain) != 33:  # an Ed25519 key: public-key mode
+    elif case["command"] == "SetIDKey" and len(plain) != 33:  # The key is an Ed25519 key of the public-key mode.
         _check_refused(e4.InvalidCommand, client.unprotect, protected, client.receiving_topic)
     else:
         _check_equal("the command", client.unprotect(protected, client.receiving_topic), None)
@@ -129,7 +132,7 @@ SECTIONS = {
 
 
 def run(line: str) -> str:
-    """Run one case; return "ok", or what is wrong with it."""
+    """Run one case. Return "ok", or a text about what is wrong."""
     try:
         section, case = json.loads(line)
         SECTIONS[section](case)

@@ -1,4 +1,4 @@
-"""The story of the E4 tutorial, played by three boards. Every step is checked against what the boards print.
+"""Plays the story of the E4 tutorial on three boards. Every step is checked against what the boards print.
 
 python -m e4_tools.dev.demo [--broker HOST:PORT] [--port DEVICE]
 """
@@ -43,12 +43,16 @@ _RAW = r"< received raw message on "
 
 
 class DemoError(ToolError):
-    """A step of the story did not take place."""
+    """A step of the story has failed, or the broker for it cannot be used."""
 
 
 @dataclass
 class Stage:
-    """Where the story takes place: the broker, and the port of a real board for alice if there is one."""
+    """The place of the story: the address of the broker, and the board of alice if that is a real one.
+
+    `embedded` says that the broker runs in this process. `alice_port` is the serial port of the real board and
+    `alice_wifi` its network. Both are None if the board of alice is virtual.
+    """
 
     host: str
     port: int
@@ -58,7 +62,7 @@ class Stage:
 
 
 class Wiretap:
-    """Listens at the broker, as anyone on the network can, and keeps everything that passes."""
+    """Subscribes at the broker, as anyone on the network can. `heard` holds every payload that has passed."""
 
     def __init__(self, stage: Stage) -> None:
         self.heard: list[bytes] = []
@@ -76,22 +80,26 @@ class Wiretap:
             raise DemoError(f"broker {stage.host}:{stage.port} does not confirm our subscription")
 
     def close(self) -> None:
+        """End the connection to the broker."""
         self._client.disconnect()
         self._client.loop_stop()
 
 
 class Story:
-    """Plays the story and prints it. `keys` are the ID keys of alice, bob and eve."""
+    """Plays the story and prints it. `keys` are the ID keys of alice, bob and eve. `stack` closes all at the end."""
 
     def __init__(self, stage: Stage, keys: dict[str, bytes], terminal: Terminal, stack: ExitStack) -> None:
         self._stage = stage
         self._keys = keys
         self._terminal = terminal
         self._stack = stack
+        # The number of steps so far.
         self._steps = 0
+        # The virtual boards, the serial ports of all boards, and their consoles, each by the name of the board.
         self._boards: dict[str, VirtualBoard] = {}
         self._ports: dict[str, str] = {}
         self._consoles: dict[str, BoardConsole] = {}
+        # The lines that alice has typed.
         self._said: list[str] = []
 
     def play(self) -> int:
@@ -107,7 +115,7 @@ class Story:
         self._authorise_eve(topic_key)
         self._power_cut()
         self._rotate()
-        self._nothing_leaked(wiretap, topic_key)
+        self._check_nothing_leaked(wiretap, topic_key)
         return self._steps
 
     # The steps
@@ -162,9 +170,10 @@ class Story:
         with self._step("bob's power is cut; he comes back and still reads"):
             self._boards["bob"].cut_power()
             self._note("bob is dark")
-            self._boards["bob"].power_on()
             if self._stage.embedded:
-                self._note("(this broker hands him all that is retained: he cannot read what is not his)")
+                self._note("(this broker, unlike others, then sends him retained messages that are not for him, too:")
+                self._note("he says that he failed to unprotect them)")
+            self._boards["bob"].power_on()
             self._consoles["bob"].expect(f"> subscribed to MQTT topic {TOPIC}", 60)
             self._say("Are you back, bob?", "bob", "eve")
 
@@ -174,7 +183,7 @@ class Story:
             self._say("This one is not for eve.", "bob")
             self._consoles["eve"].expect("failed to unprotect message: not authentic")
 
-    def _nothing_leaked(self, wiretap: Wiretap, topic_key: bytes) -> None:
+    def _check_nothing_leaked(self, wiretap: Wiretap, topic_key: bytes) -> None:
         with self._step("Whoever listened at the broker has ciphertext only"):
             heard = b"\n".join(wiretap.heard)
             for secret in (*(line.encode() for line in self._said), topic_key, *self._keys.values()):
@@ -188,15 +197,18 @@ class Story:
 
     @contextmanager
     def _step(self, title: str) -> Iterator[None]:
+        """Print the title of a step, and a tick when the step has ended without an error."""
         self._steps += 1
         self._terminal.print(f"\n[bold]{self._steps}. {escape(title)}[/bold]")
         yield
         self._terminal.print("   [bold green]✓[/bold green]")
 
     def _note(self, text: str) -> None:
+        """Print a line of the story."""
         self._terminal.print(f"   {escape(text)}", highlight=False)
 
     def _printer(self, name: str) -> Any:
+        """Return a function that prints a line of this board."""
         colour = _COLOURS[name]
 
         def show(line: str) -> None:
@@ -206,6 +218,7 @@ class Story:
         return show
 
     def _config(self, name: str) -> dict[str, Any]:
+        """Return the configuration of a board."""
         real = name == "alice" and self._stage.alice_wifi
         return {
             "name": name,
@@ -215,6 +228,7 @@ class Story:
         }
 
     def _set_topic_key(self, key: bytes, *names: str) -> None:
+        """Send the key of the topic to these boards, and check that each has received it."""
         with BrokerConnection(self._stage.host, self._stage.port) as broker:
             for name in names:
                 broker.command(e4.id_of(name), self._keys[name], e4.commands.set_topic_key(key, TOPIC))
@@ -223,7 +237,7 @@ class Story:
                 console.expect("^< unprotected message:$")
 
     def _say(self, line: str, *readers: str) -> None:
-        """Have alice type a line, and see that these boards print it unprotected."""
+        """Have alice type a line, and check that these boards print it unprotected."""
         self._said.append(line)
         self._consoles["alice"].type(line)
         self._consoles["alice"].expect("> message published successfully")
@@ -233,6 +247,7 @@ class Story:
 
 
 def _set_stage(broker: str | None, port: str | None, stack: ExitStack) -> Stage:
+    """Return the stage for these options. Raises ToolError if something is missing or wrong in them."""
     if port and not broker:
         raise ToolError("a real board needs a broker that it can reach: give BROKER=host:port")
     wifi = None
@@ -276,7 +291,7 @@ def main(broker: str | None, port: str | None) -> None:
     try:
         with ExitStack() as stack:
             stage = _set_stage(broker, port, stack)
-            with BrokerConnection(stage.host, stage.port):  # Fail now if it cannot be reached, not after a minute.
+            with BrokerConnection(stage.host, stage.port):  # If it cannot be reached, fail now and not after a minute.
                 pass
             terminal.print("Keys are derived from the tutorial's passwords, as the Go client does it (about 40 s) ...")
             keys = dict(zip(PASSWORDS, derive_keys(PASSWORDS.values()), strict=True))

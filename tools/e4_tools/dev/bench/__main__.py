@@ -1,4 +1,4 @@
-"""`make bench`: takes the figures, prints them, and compares them with their budgets.
+"""The program of `make bench`. It takes the figures, prints them, and compares them with their budgets.
 
 python -m e4_tools.dev.bench [--port PORT] [--exact]
 """
@@ -46,13 +46,14 @@ def _exact(place: Place) -> Iterator[Figure]:
     yield from figures.sizes()
     yield from figures.heap_per_call(place)
     yield from figures.measure_node_heap(place)
-    yield from figures.topics(place, 0)
+    yield from figures.measure_topics(place, 0)
 
 
 def _all(place: Place) -> Iterator[Figure]:
+    """Yield all figures that can be taken at this place."""
     yield from figures.measure_times(place, _ROUNDS)
     yield from figures.measure_node_heap(place)
-    yield from figures.topics(place, _REPEATS)
+    yield from figures.measure_topics(place, _REPEATS)
     if not isinstance(place, Vm):
         return
     yield from figures.imports(place)
@@ -64,7 +65,7 @@ def _all(place: Place) -> Iterator[Figure]:
 
 
 def _print_each(measured: Iterator[Figure]) -> Iterator[Figure]:
-    """Pass the figures on and print each one at once: on a board they take minutes."""
+    """Yield the figures, and print each one at once, because on a board they take minutes."""
     click.echo("Measuring. The figures of 1,000 topics take some minutes.")
     for figure in measured:
         click.echo(f"  {figure.name}: {_number(figure.value)}")
@@ -72,12 +73,14 @@ def _print_each(measured: Iterator[Figure]) -> Iterator[Figure]:
 
 
 def _judge(measured: Iterable[Figure], budgets: Budgets) -> Iterator[Row]:
+    """Yield each figure with its budget and the verdict."""
     for figure in measured:
         budget = budgets.of(figure)
         yield figure, budget, Verdict.UNKNOWN if budget is None else budget.verdict(figure.value)
 
 
 def _print(rows: list[Row], where: str) -> None:
+    """Print the table of the figures and its legend."""
     table = Table("figure", "value", "spread", "goal", "budget", "", title=f"On the {where}")
     for figure, budget, verdict in rows:
         goal = _number(budget.goal) if budget and budget.goal is not None else ""
@@ -91,10 +94,12 @@ def _print(rows: list[Row], where: str) -> None:
 
 
 def _number(value: float) -> str:
+    """Return a number as text: whole numbers as they are, others with two decimals."""
     return str(int(value)) if value == int(value) else f"{value:.2f}"
 
 
 def _record(rows: list[Row], where: str) -> None:
+    """Write the figures to build/bench.json."""
     entries = {
         figure.name: {
             "value": figure.value,
@@ -110,6 +115,7 @@ def _record(rows: list[Row], where: str) -> None:
 
 
 def _draw(rows: list[Row], where: str, path: Path) -> None:
+    """Draw the ratios over the floor to the file `path`, if there are any."""
     bars = [(figure, budget) for figure, budget, _ in rows if "_over_floor/" in figure.name and budget is not None]
     if bars:
         path.parent.mkdir(exist_ok=True)

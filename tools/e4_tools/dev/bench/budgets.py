@@ -1,4 +1,4 @@
-"""The recorded budgets: the limit of each figure, and by how much the figure varies from run to run."""
+"""The recorded budgets. A budget is the limit of a figure, and says by how much the figure varies from run to run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FILE = Path(__file__).with_name("budgets.toml")
 
 
 class Verdict(Enum):
-    """What a budget says of a figure."""
+    """The verdict of a budget on a figure."""
 
     GOOD = "good"
     NOISE = "within noise"
@@ -24,7 +24,11 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Budget:
-    """`limit` and `noise` are in the unit of the figure; `goal` is what the project aims at, or None."""
+    """The budget of one figure.
+
+    `limit` and `noise` are in the unit of the figure. `goal` is the value that the project aims at, or None.
+    `more_is_better` says that the limit is a lower one.
+    """
 
     limit: float
     noise: float
@@ -32,12 +36,14 @@ class Budget:
     more_is_better: bool
 
     def verdict(self, value: float) -> Verdict:
+        """Return the verdict on a value of the figure."""
         excess = self.limit - value if self.more_is_better else value - self.limit
         if excess <= 0:
             return Verdict.GOOD
         return Verdict.NOISE if excess <= self.noise else Verdict.WORSE
 
     def reaches_goal(self, value: float) -> bool:
+        """Tell whether a value of the figure reaches the goal. Without a goal, every value does."""
         if self.goal is None:
             return True
         return value >= self.goal if self.more_is_better else value <= self.goal
@@ -51,7 +57,7 @@ class Budgets:
         self._entries: dict[str, dict[str, float | bool]] = tomllib.loads(path.read_text())
 
     def of(self, figure: Figure) -> Budget | None:
-        """Return the budget of a figure, from its own entry or one whose pattern fits; None if there is none."""
+        """Return the budget of a figure, from the entry of its name or of a pattern that fits, or None."""
         entry = self._entries.get(figure.name)
         if entry is None:
             entry = next((e for name, e in self._entries.items() if fnmatchcase(figure.name, name)), None)

@@ -1,4 +1,4 @@
-"""`docs/bench.svg`: the ratios as bars, with a mark where each goal lies."""
+"""Draws the figures that are ratios as bars, with a mark at each goal, as in `docs/bench.svg`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LARGEST = 4.0  # the largest ratio that is drawn to scale; a longer bar is cut 
 
 
 def draw(rows: Sequence[tuple[Figure, Budget]], title: str) -> str:
-    """Return a drawing of figures that are ratios; less is better."""
+    """Return an SVG drawing of figures that are ratios, of which less is better."""
     scale = _BARS / min(_LARGEST, max(max(figure.value, budget.goal or 0) for figure, budget in rows))
     height = _TOP + _ROW * len(rows) + 14
     parts = [
@@ -33,6 +33,7 @@ def draw(rows: Sequence[tuple[Figure, Budget]], title: str) -> str:
 
 
 def _row(top: int, figure: Figure, budget: Budget, scale: float) -> list[str]:
+    """Return the elements of one bar with its label, its value and its goal."""
     length = min(figure.value * scale, _BARS)
     colour = "#2a7f62" if budget.reaches_goal(figure.value) else "#c17817"
     middle = top + 15
@@ -48,5 +49,6 @@ def _row(top: int, figure: Figure, budget: Budget, scale: float) -> list[str]:
 
 
 def _label(name: str) -> str:
+    """Return the label of a bar, such as "siv encrypt, 256 bytes"."""
     what, _, size = name.partition("/")
     return f"{what.removesuffix('_over_floor').replace('_', ' ')}, {size} bytes"

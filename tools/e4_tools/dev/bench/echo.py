@@ -1,4 +1,4 @@
-"""Messages per second through a node on a virtual board and a real broker, against bare `umqtt.simple`."""
+"""Measures messages per second of a node on a virtual board and a real broker, against bare `umqtt.simple`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CASES = Path(__file__).with_name("on_board") / "bench_echo.py"
 
 @contextmanager
 def _mosquitto(program: str, folder: Path) -> Iterator[int]:
-    """Run mosquitto on loopback; yield its port."""
+    """Run mosquitto on the loopback interface, and yield its port."""
     port = free_port()
     config = folder / "mosquitto.conf"
     config.write_text(f"listener {port} {HOST}\nallow_anonymous true\nset_tcp_nodelay true\n")
@@ -45,6 +45,7 @@ def _mosquitto(program: str, folder: Path) -> Iterator[int]:
 
 
 def _wait_for(port: int) -> None:
+    """Wait until a broker answers at the port. Raises ToolError if none does."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         try:
@@ -85,6 +86,7 @@ def _make_node(device: str, port: int) -> None:
 
 
 def _compare(serial: Board, port: int, rounds: int) -> Iterator[Figure]:
+    """Yield the figures of both measurements for each QoS."""
     for qos in (0, 1):
         for name, at_once, count in (("messages", False, 40), ("messages_at_once", True, 400)):
             arguments = (_WIFI, HOST, port, _TOPIC, qos, at_once, count, rounds)

@@ -1,4 +1,4 @@
-"""Takes the figures: runs the code that measures, and computes the figures from what it prints."""
+"""Takes the figures. It runs the code that measures, and computes the figures from what that code prints."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _SIV_SIZES = (256, 1024, 4096)
 _CLIENT_SIZES = (64, 256, 1024)
 _ESP32 = Target("xtensawin", 31, True)
 _TURNS = 9
-_TURNS_ON_BOARD = 3  # fewer, because a board takes minutes
+_TURNS_ON_BOARD = 3  # A board takes minutes for each turn.
 _IMPORT_STEP = 512
 _IMPORT_LIMIT = 64 * 1024
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure: the median of several measurements. `spread` is the width of their middle half."""
+    """One figure. `value` is the median of several measurements, and `spread` the width of their middle half."""
 
     name: str
     value: float
@@ -31,6 +31,7 @@ class Figure:
 
     @classmethod
     def of(cls, name: str, measured: list[float]) -> Figure:
+        """Return the figure of several measurements."""
         ordered = sorted(measured)
         quarter = len(ordered) // 4
         return cls(name, median(ordered), ordered[-1 - quarter] - ordered[quarter])
@@ -59,12 +60,13 @@ def measure_times(place: Place, rounds: int) -> Iterator[Figure]:
 
 
 def _by_name_and_size(name: str) -> tuple[str, int]:
+    """Return a key by which figures are sorted: first by name, then by the number after the slash."""
     head, _, size = name.partition("/")
     return head, int(size or 0)
 
 
 def heap_per_call(place: Place) -> Iterator[Figure]:
-    """Yield only the heap that a call takes, which does not depend on how busy the machine is."""
+    """Yield the heap that a call takes. It does not depend on how busy the machine is."""
     return (figure for figure in measure_times(place, 1) if figure.name.startswith("heap_"))
 
 
@@ -73,14 +75,14 @@ def measure_node_heap(place: Place) -> Iterator[Figure]:
     yield Figure("heap_held_by_node", place.run("import bench_topics\nbench_topics.run('node_heap')")["heap"])
 
 
-def topics(place: Place, repeats: int) -> Iterator[Figure]:
+def measure_topics(place: Place, repeats: int) -> Iterator[Figure]:
     """Yield what start, look-up, command, heap and flash cost while the client holds more and more topics.
 
-    With `repeats` 0 no times are measured.
+    Each time is measured `repeats` times. With 0, no times are measured.
     """
     heap = {}
     flash: dict[str, dict[int, float]] = {}
-    times: dict[int, list[dict[str, float]]] = {}
+    turns: dict[int, list[dict[str, float]]] = {}
     held = 0
     for wanted in TOPICS:
         place.start_from(wanted, held)
@@ -91,27 +93,28 @@ def topics(place: Place, repeats: int) -> Iterator[Figure]:
             for name, value in _on(place, held, f"run('flash_cost', {held}, 60, device.counters)").items():
                 flash.setdefault(name, {})[held] = value
         elif held in (_FEW, _MANY):  # A board has one state at a time, so its times are measured while it has this one.
-            times[held] = [_on(place, held, f"run('times', {held}, {repeats})") for _ in range(_TURNS_ON_BOARD)]
+            turns[held] = [_on(place, held, f"run('times', {held}, {repeats})") for _ in range(_TURNS_ON_BOARD)]
     yield Figure("heap_held", heap[TOPICS[0]])
     yield Figure("heap_held_per_topic", (heap[TOPICS[-1]] - heap[TOPICS[0]]) / (TOPICS[-1] - TOPICS[0]))
     for name in ("bytes", "erases", "tidied_bytes", "tidied_erases"):
         for number, value in flash.get(name, {}).items():
             yield Figure(f"flash_{name}_per_command/{number}", value)
-    if times:
-        yield from _compared([{_FEW: few, _MANY: many} for few, many in zip(times[_FEW], times[_MANY], strict=True)])
+    if turns:
+        yield from _compare([{_FEW: few, _MANY: many} for few, many in zip(turns[_FEW], turns[_MANY], strict=True)])
     elif repeats:
         states = (_FEW, _MANY)
-        yield from _compared(
+        yield from _compare(
             [{held: _on(place, held, f"run('times', {held}, {repeats})") for held in states} for _ in range(_TURNS)]
         )
 
 
 def _on(place: Place, topics: int, snippet: str) -> dict[str, float]:
+    """Run a snippet of `bench_topics` on the state with so many topics, and return what it has measured."""
     found: dict[str, float] = place.run(f"{place.prepare(topics)}import bench_topics as b\nb.{snippet}")
     return found
 
 
-def _compared(turns: list[dict[int, dict[str, float]]]) -> Iterator[Figure]:
+def _compare(turns: list[dict[int, dict[str, float]]]) -> Iterator[Figure]:
     """Yield how much longer start, look-up and command take with many topics than with few."""
     for name in turns[0][_FEW]:
         ratios = [times[_MANY][name] / times[_FEW][name] for times in turns]
@@ -119,13 +122,13 @@ def _compared(turns: list[dict[int, dict[str, float]]]) -> Iterator[Figure]:
 
 
 def imports(vm: Vm) -> Iterator[Figure]:
-    """Yield the free heap that is needed to import each module when the modules that it imports are there."""
+    """Yield the free heap that the import of each module needs if the modules that it imports are loaded already."""
     for path in sorted(vm.folder.glob("e4/*.mpy")):
         name = "e4" if path.stem == "__init__" else f"e4.{path.stem}"
-        yield Figure(f"heap_to_import/{name}", _needed(vm, name))
+        yield Figure(f"heap_to_import/{name}", _find_heap_to_import(vm, name))
 
 
-def _needed(vm: Vm, name: str) -> int:
+def _find_heap_to_import(vm: Vm, name: str) -> int:
     """Return the least free heap, in steps of half a KiB, with which a module can be imported."""
     low, high = 0, _IMPORT_LIMIT // _IMPORT_STEP
     while high - low > 1:

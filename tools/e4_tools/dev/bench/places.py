@@ -1,4 +1,4 @@
-"""The places where figures are taken: the MicroPython VM, or a board at a serial port. Both run the same code."""
+"""The places where figures are taken: the MicroPython VM, and a board at a serial port. Both run the same code."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Place(AbstractContextManager["Place"]):
 
 
 class Vm(Place):
-    """The VM, with modules compiled for it and a littlefs in a file."""
+    """The VM. It has modules that are compiled for it, and a littlefs in a file for each state."""
 
     name = "VM"
     budgets = "vm"
@@ -93,6 +93,7 @@ class Vm(Place):
         return json.loads(self._output(code, heap).splitlines()[-1])
 
     def _output(self, code: str, heap: str) -> str:
+        """Run a snippet and return its output. Raises ToolError if the snippet fails."""
         done = self.attempt(code, heap)
         if done.returncode:
             raise ToolError(f"the VM failed: {(done.stdout + done.stderr).strip()[-500:]}")
@@ -121,11 +122,12 @@ class Vm(Place):
             shutil.copyfile(self._image(before), self._image(topics))
 
     def _image(self, topics: int) -> Path:
+        """Return the path of the flash image of the state with so many topics."""
         return self.folder / f"{topics}.flash"
 
 
 class RealBoard(Place):
-    """A board: everything goes to a folder of its own, which is removed again.
+    """A board. All files go to folders of their own, which are removed at the end.
 
     A virtual board is the VM at the other end of a serial line, so the VM's budgets are valid there.
     """
@@ -158,7 +160,7 @@ class RealBoard(Place):
             _remove_folders(board, "removing the folders of the measurement")
 
     def run(self, code: str) -> Any:
-        with Board(self._port, restart=False) as board:  # A reset board has nothing left of the last snippet.
+        with Board(self._port, restart=False) as board:  # The board is reset at entry.
             said = board.run(f"import sys\nsys.path.insert(0, '{_FOLDER}')\n{code}", "measuring", _SECONDS)
         try:
             return json.loads(said.splitlines()[-1])
@@ -167,4 +169,5 @@ class RealBoard(Place):
 
 
 def _remove_folders(board: Board, doing: str) -> None:
+    """Remove the folders of a measurement from the board. `doing` names this step in errors."""
     board.call(CHANGE_FILES, "remove_folders", _FOLDERS, doing=doing)

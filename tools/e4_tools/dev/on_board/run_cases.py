@@ -1,6 +1,6 @@
 """Functions with which the host runs the cases of a vector file on a board.
 
-The host sends this module over the serial port and calls its functions. The library and the module
+The host sends this module over the serial port once, and then calls its functions. The library and the module
 `conformance_cases` are in a folder of their own on the board.
 """
 
@@ -9,9 +9,9 @@ import sys
 
 
 def start(folder: str) -> str:
-    """Import what runs the cases from a folder, and return a line about this MicroPython and its free heap."""
+    """Import the modules of the run from a folder, and return a line about this MicroPython and its free heap."""
     sys.path.insert(0, folder)
-    import conformance_cases  # noqa: F401, PLC0415 (imported here, because only now it can be found)
+    import conformance_cases  # noqa: F401, PLC0415 (before the line above it could not be found)
 
     from e4 import loops  # noqa: PLC0415
 

@@ -161,7 +161,7 @@ class WLAN:
         return STAT_CONNECTING if self._wanted else STAT_IDLE
 
     def ifconfig(self, config=None):
-        """Return the addresses of the board, the netmask, the gateway and the name server. Setting them changes nothing."""
+        """Return address, netmask, gateway and name server. Setting them, or 'dhcp', changes nothing."""
         if config is None:
             return _HOST_ADDRESS if self.isconnected() else _NO_ADDRESS
         if config != "dhcp" and (not isinstance(config, (tuple, list)) or len(config) != len(_HOST_ADDRESS)):

@@ -1,4 +1,4 @@
-"""Sends messages to the broker and back, with a node and with bare `umqtt.simple`. Needs a provisioned board."""
+"""Sends messages to the broker and back, with a node and with bare `umqtt.simple`. It needs a provisioned board."""
 
 import json
 import time
@@ -12,7 +12,7 @@ _SIZE = 64
 
 
 class _Socket:
-    """The module `socket` without Nagle's algorithm, whose wait of 40 ms for each small write hides the rest."""
+    """The module `socket` without Nagle's algorithm, which would wait 40 ms for each small write and hide all else."""
 
     def __init__(self, module):
         self._socket = module.socket
@@ -25,6 +25,7 @@ class _Socket:
 
 
 def _message(i):
+    """Return message number `i`."""
     return i.to_bytes(4, "big") + bytes(_SIZE - 4)
 
 
@@ -51,7 +52,7 @@ def _bare(host, port, topic, qos, count):
 
 
 def _node(topic, qos, count):
-    """Return the milliseconds that a node takes for the same; it protects and unprotects the messages."""
+    """Return the milliseconds that a node takes for `count` messages, which it protects and unprotects."""
     node = Node()
     arrived = [0]
     times = []
@@ -80,7 +81,7 @@ def _node(topic, qos, count):
 def run(network, host, port, topic, qos, at_once, count, rounds):  # noqa: PLR0913 (called by the host alone)
     """Print how much of bare umqtt's rate a node has, once for each round, as one line of JSON.
 
-    `network`: name and password. `at_once`: without Nagle's algorithm.
+    `network` is the name and the password of the WiFi network. With `at_once`, Nagle's algorithm is off.
     """
     for _ in wifi.join(*network):
         time.sleep_ms(20)

@@ -1,4 +1,4 @@
-"""A littlefs for the VM, on an image file, with counters of programmed bytes and erased blocks."""
+"""Mounts a littlefs for the VM on an image file, and counts programmed bytes and erased blocks."""
 
 import vfs
 from flash import Flash
@@ -7,7 +7,7 @@ _BLOCKS = 512  # of 4 KiB: the 2 MB of a board
 
 
 class CountingFlash(Flash):
-    """`programmed` bytes and `erased` blocks so far."""
+    """A flash chip that counts. `programmed` is the number of bytes, and `erased` that of blocks, so far."""
 
     def __init__(self, file, blocks):
         super().__init__(file, blocks)
@@ -24,11 +24,12 @@ class CountingFlash(Flash):
         return super().ioctl(op, arg)
 
     def counters(self):
+        """Return the number of bytes programmed and of blocks erased so far."""
         return self.programmed, self.erased
 
 
 def mount(image):
-    """Mount the image and return its device; the first call makes it. Import modules from the PC before this."""
+    """Mount an image and return its device. An image that does not exist is made."""
     try:
         file = open(image, "r+b")  # noqa: SIM115 (open as long as the program runs)
         new = False

@@ -1,4 +1,4 @@
-"""Trying whether a module can be imported with so much heap free, on the VM."""
+"""Tries on the VM whether a module can be imported while a given amount of heap is free."""
 
 import gc
 import sys
@@ -12,7 +12,7 @@ _HEADER = 32  # bytes of heap that a piece needs beyond its contents
 def run(name: str, free: int) -> None:
     """Import a module anew while `free` bytes of heap are free, in one piece. Raises MemoryError if they are too few.
 
-    All that the module needs has been imported before, so only its own code is counted.
+    The modules that it imports are loaded already then, so only its own code is counted.
     """
     __import__(name)
     del sys.modules[name]

@@ -1,4 +1,4 @@
-"""Measures times as ratios over what no implementation can avoid, and the heap of a call. For board and VM.
+"""Measures times as ratios over the work that no implementation can avoid, and the heap of a call, on board and VM.
 
 Two functions are compared by timing them in turn, many times, in batches so small that no garbage collection is due.
 """
@@ -26,6 +26,7 @@ _TURNS = 5
 
 
 def _batch(function, calls):
+    """Return the microseconds that so many calls take without garbage collection."""
     gc.collect()
     gc.disable()
     started = time.ticks_us()
@@ -93,7 +94,7 @@ def siv(sizes, rounds):
 
 
 class _Traffic:
-    """A client whose memories of recent messages are full, and messages that all differ."""
+    """A client whose memories of recent messages are full, and messages of `n` bytes that all differ."""
 
     def __init__(self, n):
         self.client = e4.Client(e4.id_of("bench"), _KEY, e4.MemoryStore(), lambda: _NOW)
@@ -109,18 +110,22 @@ class _Traffic:
             self.protect()
 
     def messages(self, count):
+        """Make messages that wait to be protected."""
         for _ in range(count):
             self._count += 1
             self._waiting.append(self._count.to_bytes(4, "big") + bytes(self._n - 4))
 
     def payloads(self, count):
+        """Make protected messages that wait to be unprotected."""
         self.messages(count)
         self._waiting = [e4.protect(message, _KEY, _NOW) for message in self._waiting]
 
     def protect(self):
+        """Protect a message that waits."""
         return self.client.protect_message(self._waiting.pop(), _TOPIC)
 
     def unprotect(self):
+        """Unprotect a message that waits."""
         return self.client.unprotect(self._waiting.pop(), _TOPIC)
 
 
@@ -150,6 +155,7 @@ def sha3(rounds):
 
 
 def backend():
+    """Return the name of the backend of `e4.loops`."""
     return {"backend": BACKEND}
 
 

@@ -1,4 +1,4 @@
-"""Measures start, look-up, command and heap of a client that holds more and more topics. For board and VM."""
+"""Measures start, look-up, command and heap of a client that holds more and more topics, on board and VM."""
 
 import gc
 import json
@@ -12,10 +12,13 @@ _FILE = "/e4-bench-state/keys"
 
 
 def topic(i):
+    """Return the name of topic number `i`."""
     return "sensors/room-{}/temperature".format(i)
 
 
 class _Clock:
+    """A clock that always shows `now`."""
+
     now = _FIRST
 
     def __call__(self):
@@ -23,6 +26,7 @@ class _Clock:
 
 
 def _client(e4, store, clock):
+    """Return a client on this store. The clock is set forward if it is behind the last command."""
     client = e4.Client(e4.id_of("bench"), _KEY, store, clock)
     clock.now = max(clock.now, client.floor)
     return client
@@ -30,7 +34,7 @@ def _client(e4, store, clock):
 
 def grow(held, wanted):
     """Send commands to the client in flash that give it the topics from number `held` to number `wanted`."""
-    import e4  # noqa: PLC0415 (what follows measures the heap that it takes)
+    import e4  # noqa: PLC0415 (`heap` measures the heap that this import takes)
 
     clock = _Clock()
     client = _client(e4, e4.FileStore(_FILE), clock)
@@ -54,8 +58,8 @@ def heap():
 
 
 def node_heap():
-    """Return the heap held by all modules of a node, library included, in bytes; nothing is started."""
-    for name in ("machine", "network"):  # On the VM, which lacks these, any module may stand in: nothing is called.
+    """Return the bytes of heap that all modules of a node hold, library included. No node is started."""
+    for name in ("machine", "network"):  # The VM lacks these. Any module may stand in, as nothing is called.
         try:
             __import__(name)
         except ImportError:
@@ -71,6 +75,7 @@ def node_heap():
 
 
 def _quickest(function, repeats):
+    """Return the microseconds of one call, the lower quartile of so many calls. The argument is the call's number."""
     times = []
     for i in range(repeats):
         gc.collect()
