@@ -137,7 +137,7 @@ def find_in_ring(e: ptr32, p: ptr32) -> int:
     ahead = p[0] - e[2]  # a distance of timestamps: the highest of its 32 bits is the sign
     while n > 0:
         if e[5] == p[2] and e[6] == p[3] and e[4] == p[0]:
-            return 1  # COPY of `recent_messages`; the 3 below is its _SAME_SECOND, and the 2 its _OLDER
+            return 1  # `_COPY` of `recent_messages`; the 3 below is its `_SAME_SECOND`, and the 2 its `_OLDER`
         e = ptr32(uint(e) + 12)
         n -= 1
     if full == 0:
@@ -226,7 +226,7 @@ def _theta_rho_pi(s: ptr32):
 
 @micropython.viper
 def keccak_f(state):
-    i = 0  # it comes here to be in a register
+    i = 0  # Assigned first, so that it is kept in a register; see above.
     c = ptr32(_row)
     constants = ptr32(ROUND_CONSTANTS)
     rounds = 24

@@ -1,4 +1,7 @@
-"""What `_files` does in another way on a PC, which has several users, and a disk cache. Boards do not get this file."""
+"""What `_files` does in another way on a PC, which has several users, and a disk cache.
+
+A board that loads `.mpy` files does not get this file.
+"""
 
 import os
 

@@ -32,8 +32,8 @@ def receive(  # noqa: PLR0913 (it stands between the host and a client, whose se
 
     `keys` are those of its topic: the cipher of the current key, the previous key or None, and when that was replaced,
     in Unix seconds. The previous key counts for `key_transition` seconds, because senders learn of a new key at
-    different times. A replacement that lies further ahead than `future_tolerance` shows that the clock was set back; it
-    may have been any time ago, and the previous key does not count then.
+    different times. A replacement that lies further ahead than `future_tolerance` shows that the clock was set back.
+    The replacement may then have happened at any time, so the previous key does not count.
 
     Raises TooShort, TimestampInFuture, TimestampTooOld, Replayed, PerhapsReplayed, NotAuthentic, in this order.
     """
@@ -64,8 +64,8 @@ class Client:
     None for no limit: a command is never applied twice, so a command for a board that was switched off may be late.
     `future_tolerance` is how many seconds a timestamp may lie ahead of the clock. `key_transition` is for how many
     seconds a replaced topic key still unprotects. `remembered` is the number of accepted messages of which a copy is
-    refused. `evidence` is called with the timestamp of an authentic command that the clock cannot judge, because it is
-    not set or is behind the command. It may set the clock from that, and then returns True.
+    refused. `evidence(timestamp)` is called for an authentic command if the clock is not set or is behind the command.
+    It may set the clock to that time, and returns whether it has.
 
     The attribute `applied` counts the commands that were applied since this object was made.
 
@@ -74,8 +74,8 @@ class Client:
     belongs to another client.
 
     Only one call may be in progress at a time: no method may be called from an interrupt or a thread while another one
-    runs. The functions of `siv` may. A method that fails changes neither the client nor its store. Every method reads
-    the store, so every method can raise StoreError and StoreCorrupt.
+    runs. The functions of `siv` may be called from there. A method that fails changes neither the client nor its store.
+    Every method may read the store, and can then raise StoreError and StoreCorrupt.
     """
 
     def __init__(  # noqa: PLR0913 (one parameter for each setting, most of them optional)
@@ -207,7 +207,10 @@ class Client:
         return protection.proof_of_key(records.get_identity(self._store)[1], nonce)
 
     def _now(self, tolerance: int = 0) -> int:
-        """Return the time, or that of the last command if that is over `tolerance` later. Raises ClockNotSet."""
+        """Return the time. Raises ClockNotSet.
+
+        If the last command is stamped more than `tolerance` seconds later, its timestamp is returned instead.
+        """
         now = int(self._clock())
         floor = self._floor
         if floor is None:
@@ -217,11 +220,12 @@ class Client:
         return now if now >= floor or now + tolerance >= floor else floor
 
     def _topic_keys(self, topic: str | bytes) -> tuple[SIV, bytes | None, int] | None:
-        """Return the cipher of a topic's key, its previous key, and when that was replaced; None for commands' topic.
+        """Return the cipher of a topic's key, the previous key, and when that was replaced.
 
-        Raises TopicKeyNotFound, InvalidTopic, StoreCorrupt.
+        Returns None for the receiving topic.         Raises TopicKeyNotFound, InvalidTopic, StoreCorrupt.
         """
         data = topic if isinstance(topic, bytes) else names.topic_bytes(topic)
+        # What the cache holds was checked when it was put there, so only a topic that is not in it is checked.
         keys = self._topics.get(data)
         if keys is None:
             data = names.topic_bytes(data)
@@ -296,8 +300,8 @@ class Client:
         opcode, new_key, hashed = commands.parse(command)
         identity = client_id, current, first, previous, receiving = records.get_identity(self._store)
         if opcode == _SET_ID_KEY:
-            # C2 certainly has the key under which this command came, and may lose the new one before it is stored. So
-            # the former is kept until a command comes under the new key; without it, C2 could lose this client.
+            # C2 certainly has the key under which this command came. It may crash before it has stored the new key. So
+            # the client keeps the key of this command until one comes under the new key.
             previous = key if key != new_key else None
             current = new_key  # type: ignore[assignment]  # SetIDKey has a key
         elif key == current:

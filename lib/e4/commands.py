@@ -14,6 +14,7 @@ RESET_TOPICS = const(1)
 SET_ID_KEY = const(2)
 SET_TOPIC_KEY = const(3)
 
+# Copied from `names` and `siv`: a constant of another module would take bytes on a board.
 _HASH = const(16)  # bytes
 _KEY = const(32)
 _ED25519_PRIVATE_KEY = const(64)

@@ -77,7 +77,7 @@ class InvalidTopic(E4Error):
 
 
 class InvalidName(E4Error):
-    """The name is not 1 to 255 bytes of UTF-8, or the ID has not 16 bytes."""
+    """The name is not 1 to 255 bytes of UTF-8, or the ID does not have 16 bytes."""
 
 
 class ClockNotSet(E4Error):

@@ -106,7 +106,7 @@ class FileStore:
 
     def names(self) -> list[bytes]:
         """Return the names of all records. This reads every record."""
-        self.get(b"?")
+        self.get(b"?")  # This reads the state again if a failed commit has left it uncertain.
         found = set(self._resident) | set(self._changes)
         for folder in self._folders():
             for file in files.list_folder(folder) or ():
@@ -180,7 +180,10 @@ class FileStore:
         return True
 
     def _clean(self):
-        """Do the work of `tidy`. Each `yield` ends one step."""
+        """Do the work of `tidy`. Each `yield` ends one step.
+
+        It yields False, so that `tidy` can tell a step from the end.
+        """
         replaced, self._replaced = self._replaced, []
         sweeps, self._sweeps = self._sweeps, False
         try:

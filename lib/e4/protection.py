@@ -1,4 +1,6 @@
-"""What travels: `timestamp (8) | SIV tag (16) | ciphertext (n)`, the same as in the Go client.
+"""The wire format of messages and commands: `timestamp (8) | SIV tag (16) | ciphertext (n)`.
+
+It is that of the Go client.
 
 The timestamp is in Unix seconds, little-endian; its 8 bytes are the one string of associated data (RFC 5297). Such
 numbers are no small integers on a board, where small integers end at 2**30, so every sum of them takes a little heap.
@@ -42,7 +44,7 @@ def check_fresh(payload: bytes, now: int, max_age: int = MAX_AGE, future_toleran
 
 
 def protect(message: bytes, key: bytes, timestamp: int) -> bytes:
-    """Return `message` protected under a 32-byte key. C2 protects a command so, under the client's ID key.
+    """Return `message` protected under a 32-byte key. C2 protects commands in this way, under the client's ID key.
 
     `timestamp` is in Unix seconds. Raises InvalidKey, TooShort.
     """
@@ -70,7 +72,7 @@ def fingerprint(key: bytes) -> bytes:
 def proof_of_key(key: bytes, nonce: bytes) -> bytes:
     """Return 32 bytes that only a holder of `key` can compute for this nonce, and that reveal nothing else of the key.
 
-    SHA3-256 of a label, the key and the nonce. It is not a CMAC, because a CMAC of chosen input under an ID key
-    could be made part of a forged command. Raises InvalidKey.
+    It is the SHA3-256 of a label, the key and the nonce. It is not a CMAC, because a CMAC of chosen input under an ID
+    key could be made part of a forged command. Raises InvalidKey.
     """
     return sha3_256(b"e4 proof of key\n" + check_key(key) + nonce)

@@ -32,7 +32,7 @@ class RecentMessages:
         self._size = size
 
     def classify(self, payload: bytes) -> int:
-        """Return COPY for a copy, 0 for a new payload, and another number for one that may be a copy.
+        """Return 1 for a copy, 0 for a new payload, and 2 or 3 for one that may be a copy; see the constants above.
 
         The payload has 16 bytes at least. Its bytes 0 to 3, the lower half of the timestamp, and 8 to 15, the first
         half of the tag, are compared.

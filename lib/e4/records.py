@@ -1,4 +1,4 @@
-"""The records in which a client keeps its state in a store, and nothing else in the project knows their layout.
+"""The records in which a client keeps its state. No other module knows their layout.
 
 There are three kinds. All numbers are little-endian, and times are in Unix seconds.
 
@@ -9,8 +9,8 @@ There are three kinds. All numbers are little-endian, and times are in Unix seco
     "c"             the last commands: their timestamp (8), and the mark (8) of each command applied at that
                     time: the first half of its tag
 
-The name "c" has one byte, because a store writes such records with every commit: a command and the proof that it was
-applied must be written together, because a power cut between the two would lose one of them.
+The name "c" has one byte because a store writes such records with every commit. So a command and the proof that it was
+applied are written together, and a power cut cannot separate them.
 
 A getter takes the store and returns the fields of a record. It raises StoreCorrupt for a record that no client has
 written, and whatever the store raises. A function `put_...` adds a record to the changes of a commit.
@@ -30,7 +30,8 @@ _PREVIOUS_TOPIC_KEY = const(32)  # where the fields of a topic's record begin
 _CHANGED_AT = const(64)
 _TOPIC_SIZE = const(72)  # bytes of a topic's record with all its fields
 _COMMANDS = const(b"c")
-_MARKS = const(8)  # where the marks begin; each has 8 bytes as well
+_MARKS = const(8)  # where the marks begin
+_MARK_SIZE = const(8)  # bytes
 _MAX_MARKS = const(1024)
 
 
@@ -58,7 +59,9 @@ def put_identity(
 ) -> dict[bytes, bytes | None]:
     """Add the record of an identity, whose fields are those of `get_identity`, and return the changes."""
     client_id, key, fingerprint, previous, receiving_topic = identity
-    changes[_IDENTITY] = client_id + key + fingerprint + (previous or bytes(32)) + receiving_topic
+    changes[_IDENTITY] = (
+        client_id + key + fingerprint + (previous or bytes(_RECEIVING_TOPIC - _PREVIOUS)) + receiving_topic
+    )
     return changes
 
 
@@ -97,13 +100,13 @@ def get_commands(store) -> tuple[int, bytes]:
     record = store.get(_COMMANDS)
     if record is None:
         return 0, b""
-    if len(record) % _MARKS or len(record) < 2 * _MARKS:
+    if len(record) % _MARK_SIZE or len(record) < _MARKS + _MARK_SIZE:
         raise damaged("the record of commands")
     return int.from_bytes(record[:_MARKS], "little"), record[_MARKS:]
 
 
 def put_commands(timestamp: int, marks: bytes) -> dict[bytes, bytes | None]:
     """Return changes with the record of the last commands. Raises StoreError for more than 1024 marks."""
-    if len(marks) > _MARKS * _MAX_MARKS:
+    if len(marks) > _MARK_SIZE * _MAX_MARKS:
         raise StoreError("too many commands in one second; the later ones were not applied")
     return {_COMMANDS: timestamp.to_bytes(8, "little") + marks}

@@ -26,11 +26,11 @@ _POOLED = const(1024)  # bytes of a message for which a workspace is kept; a chu
 _CIPHERS = const(4)  # ciphers that `cipher` keeps
 _ZERO = bytes(16)
 
-# The workspaces that no call is using. There are two, or more if one call interrupted another. A call takes a workspace
-# out of the list with `pop` and puts it back at its end, so no other call can use it meanwhile. A flag "in use" could
-# not promise that: an interrupt may come between testing the flag and setting it. Before a workspace goes back,
-# plaintext and the expected tag are wiped from it (RFC 5297 section 2.7), because the next call might show what it
-# contains. The copies that `_loops_plain` makes cannot be wiped.
+# The workspaces that no call is using. Usually there are two, and more if one call interrupted another. A call takes a
+# workspace out of the list with `pop` and appends it again when it is done, so no other call can use it meanwhile. A
+# flag "in use" could not promise that: an interrupt may come between testing the flag and setting it. Before a
+# workspace goes back, plaintext and the expected tag are wiped from it (RFC 5297 section 2.7), because the next call
+# might show what it contains. The copies that `_loops_plain` makes cannot be wiped.
 _pool: list[list] = []
 _ciphers: dict[bytes, "SIV"] = {}  # by key; see `cipher`
 
@@ -205,7 +205,10 @@ class SIV:
         return sealed
 
     def _open(self, sealed, start: int, ads) -> bytes:
-        """Open sealed[start:], which begins with its tag, with the strings `ads`, or with the timestamp before it."""
+        """Open sealed[start:], which is a tag and a ciphertext.
+
+        `ads` are the strings that were sealed with it; None means the timestamp, the first 8 bytes of `sealed`.
+        """
         n = len(sealed) - start - _TAG
         if n < 0:
             raise TooShort("AES-SIV output has at least 16 bytes")
