@@ -7,7 +7,7 @@ import os
 def _finish_deployment():
     """Finish a deployment that was cut short, so that two versions never mix.
 
-    Only then is there `/e4.update`. Its lines are "+path" (rename `path.new` to `path`) and "-path" (remove it).
+    The file `/e4.update` exists only then. Its lines are "+path" (rename `path.new` to `path`) and "-path" (remove it).
     """
     try:
         with open("/e4.update") as file:

@@ -33,7 +33,8 @@ COMMANDED = const(1)
 NETWORK = const(2)
 CONFIRMED = const(3)
 
-# A crystal is off by up to one part in this number (50 ppm): twice what that of an ESP32 module may be off by.
+# A crystal is assumed to be off by up to one part in this number (50 ppm). That is twice what the data sheets of ESP32
+# modules allow.
 _DRIFT = const(20000)
 # The ticks are counted at least this often, because they wrap after 2^30 ms on a board.
 _ADVANCE_MS = const(1 << 20)
@@ -59,7 +60,7 @@ def _print(text: str) -> None:
 
 
 class Clock:
-    """Takes `time_servers`, `time_from_commands` and `future_tolerance` from a `Config`.
+    """The clock of a board. It reads `time_servers`, `time_from_commands` and `future_tolerance` from a `Config`.
 
     The time is kept as a span: at the tick `_ticks` it was not before `_seconds` and `_millis`, and not more than
     `_width` ms later. Spans of time are kept as ages in ms that `_advance` counts up, because the ticks wrap.
@@ -77,22 +78,25 @@ class Clock:
         self._report = report
         # Why the time is not known; `synchronise` and `_lose` set it.
         self._problem = "no time server has been asked"
-        # The span of the time, as of the tick `_ticks`; see the docstring of the class.
+        # The tick at which the span of the time was computed last.
         self._ticks = ticks.ticks_ms()
+        # The span of the time; the docstring of the class describes these three.
         self._seconds = self._millis = self._width = 0
         # The time of the last command, in Unix seconds; `raise_floor` sets it.
         self._floor = 0
-        # The latest time of authentic traffic in Unix milliseconds, and its age at least; `_prove` sets them.
+        # The latest time of authentic traffic in Unix milliseconds; `_prove` sets it.
         self._proof = 0
+        # The milliseconds that have surely passed since then.
         self._proof_age = 0
         # The time of the last message that `confirm` took, in Unix seconds: many messages have the same.
         self._confirmed_at = 0
-        # The time in Unix milliseconds that the network claims against a confirmed clock, or None, and the age of the
-        # claim; `_judge` sets them.
+        # The time in Unix milliseconds that the network claims against a confirmed clock, or None; `_judge` sets it.
         self._claim: int | None = None
+        # The milliseconds since the network began to claim it; `_judge` sets it to 0.
         self._claim_age = 0
-        # The time since the last attempt to synchronise, and from then until the next one (ms).
+        # The milliseconds since the last attempt to synchronise.
         self._attempt_age = 0
+        # The milliseconds from that attempt until the next one.
         self._wait = 0
         # The attempts that have failed since the last one that succeeded.
         self._failures = 0
@@ -135,7 +139,7 @@ class Clock:
             self._advance()
             passed = self._time.ticks_diff(self._ticks, answer.ticks)
             self._adopt(answer.lower + passed, answer.upper + passed)
-        except Exception as error:  # After lack of memory as well, to ask again at once would not help.
+        except Exception as error:  # Asking again at once would not help, not even after lack of memory.
             self._advance()
             self._problem = str(error) or type(error).__name__
             self._wait = min(_RETRY_MS << min(self._failures, 8), _PERIOD_MS)
@@ -217,7 +221,7 @@ class Clock:
         self._set(lower, upper - lower, trust)
 
     def _judge(self, lower: int, step: int) -> None:
-        """Return if the network has claimed this time for long enough; else note the claim and raise TimeRefused."""
+        """Raise TimeRefused and note the claim, unless the network has claimed this time for an hour."""
         if self._claim is None or abs(self._claim + self._claim_age - lower) > self._tolerance:
             self._claim, self._claim_age = lower, 0
         elif self._claim_age >= _PATIENCE_MS:

@@ -12,7 +12,8 @@ from .errors import LinkDown, describe
 # on which they differ only loses a better text.
 _ECONNREFUSED = const(111)
 _ECONNRESET = const(104)
-# The pause before the second attempt to connect, and the longest pause: each failure doubles it.
+# The pause before the second attempt to connect, and the longest pause: each failure doubles it. No `const`: the tests
+# of faults replace both, because a pause that doubles would make them take hours.
 _RETRY_MS = 1000
 _RETRY_LIMIT_MS = 60000
 # The time until a subscription that the broker has refused is tried again.
@@ -22,12 +23,13 @@ _LASTING_MS = const(10000)
 
 
 class Connection:
-    """Connects to the broker, and connects again when the connection has ended.
+    """A connection to the broker that is made again when it has ended.
 
-    `step` does not wait, except up to 0.1 s for the answer of a time server.
+    `step` does not wait, with two exceptions: it waits up to 0.1 s for the answer of a time server, and as long as the
+    system takes to look up a host name without a dot or one that ends in `.local`.
 
-    `on_lost` is called when a connection has ended. `wants_more` tells whether the board wants another connection on
-    which the broker delivers messages again that found no room.
+    `on_lost` is called when a connection has ended or an attempt to make one has failed. `wants_more` tells whether the
+    board wants another connection on which the broker delivers messages again that found no room.
     """
 
     def __init__(self, config, clock, link, topic_filters, on_lost, wants_more) -> None:  # noqa: PLR0913
@@ -88,7 +90,8 @@ class Connection:
         print("* connected to {}:{}".format(config.host, config.port))
         # After a connection that was ended only for redelivery, the subscriptions of the session still hold. To
         # subscribe again would bring one more copy of every retained message each time, until the broker has so many
-        # messages under way that nothing else arrives.
+        # messages under way that nothing else arrives. With a refused subscription the filters are sent again, so that
+        # the refusal is noticed again.
         if not (self._redeliver and link.has_session):
             link.subscribe(self.topic_filters())
         self._redeliver = False
@@ -117,6 +120,7 @@ class Connection:
 
     def _pause(self):
         """A generator: it yields until the next attempt is due. The pause is random, so that boards come one by one."""
+        # Half of the pause to all of it, at random.
         milliseconds = self._retry_ms * (256 + os.urandom(1)[0]) >> 9
         print("* trying again in {}.{} s".format(milliseconds // 1000, milliseconds // 100 % 10))
         self._retry_ms = min(2 * self._retry_ms, _RETRY_LIMIT_MS)

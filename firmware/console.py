@@ -10,11 +10,12 @@ _MAX_LINE = const(512)  # the bytes of a line; its last character may take up to
 
 
 class LineEditor:
-    """Collects typed lines, with echo and backspace. Poll `stream`, and call `read_line` when it is readable."""
+    """An editor for typed lines, with echo and backspace. Poll `stream`, and call `read_line` when it is readable."""
 
     def __init__(self) -> None:
-        # The stream to poll, and the stream of bytes to read.
+        # The stream to poll.
         self.stream = sys.stdin
+        # The stream of bytes to read.
         self._bytes = sys.stdin.buffer if hasattr(sys.stdin, "buffer") else sys.stdin
         # The bytes of the line so far.
         self._line = bytearray()

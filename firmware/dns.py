@@ -77,9 +77,8 @@ def _ask_one(query: bytes, server: tuple[str, int], patience_ms: int):
     connection = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         connection.setblocking(False)
-        connection.connect(
-            socket.getaddrinfo(server[0], server[1])[0][-1]
-        )  # A connected socket receives datagrams of this server only.
+        # A connected socket receives datagrams of this server only.
+        connection.connect(socket.getaddrinfo(server[0], server[1])[0][-1])
         connection.send(query)
         deadline = Deadline(patience_ms)
         while not deadline.is_over():

@@ -20,5 +20,5 @@ def is_valid(topic_filter: str) -> bool:
     for level in topic_filter.split("/"):
         if len(level) > 1 and ("#" in level or "+" in level):
             return False
-    # A topic of E4 has 512 bytes at most as well.
+    # MQTT allows more bytes; E4 does not (`e4.names`).
     return 1 <= len(topic_filter.encode()) <= 512 and "#" not in topic_filter[:-1] and "\0" not in topic_filter

@@ -26,6 +26,7 @@ class Inbox:
     def __init__(self, client, clock, max_bytes: int) -> None:
         self._client = client
         self._clock = clock
+        # The bytes that the arguments of waiting calls may hold together.
         self.max_bytes = max_bytes
         # The sum of the sizes of the arguments that wait.
         self._bytes = 0
@@ -35,14 +36,17 @@ class Inbox:
         self._is_behind = False
         # The time after which a command that could not be taken is to be delivered again, or None; `receive` sets it.
         self._redelivery: ticks.Deadline | None = None
+        # The topic of commands, or b"" if the board is not ready.
         self.receiving_topic = client.receiving_topic.encode() if client is not None else b""
-        # The topic of the last message, and the same as text for a person: messages of one topic often follow each
-        # other, and the text is made once for them.
+        # The topic of the last message.
         self._topic = b""
+        # The same topic as text for a person. It is kept because messages of one topic often follow each other.
         self._name = ""
-        # The handlers of the application, set by `firmware.handlers`: (topic filter or None, handler) for messages, and
-        # one each for everything as it arrives, for commands, and for what is refused.
+        # The handlers of the application for messages, as (topic filter or None, handler); `firmware.handlers` adds
+        # them.
         self.handlers: list[tuple] = []
+        # The handlers for everything as it arrives, for commands, and for what is refused. Each is a function or None;
+        # `firmware.handlers` sets them.
         self.on_raw = self.on_command = self.on_refused = None
 
     def receive(self, topic: bytes, payload: memoryview | None, size: int, qos: int, again: bool) -> bool:
@@ -72,7 +76,8 @@ class Inbox:
                 self.call_later(self.on_raw, name, bytes(payload))
             self._unprotect(name, topic, payload)
         except e4.Replayed as error:
-            if not again or isinstance(error, e4.PerhapsReplayed):  # A copy that the broker has announced is no news.
+            # The broker has announced this copy, so it is not reported.
+            if not again or isinstance(error, e4.PerhapsReplayed):
                 self._refuse(name, error)
         except Exception as error:
             # An authentic command that the board cannot take now, or that is ahead of its clock, must not be lost.

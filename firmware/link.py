@@ -24,7 +24,7 @@ _PUBCOMP = const(0x70)
 _SUBACK = const(0x90)
 _PINGRESP = const(0xD0)
 
-# An answer may come behind others that the broker sends first: it has this many times the patience.
+# The broker may send other packets before an answer, so an answer may take this many times `broker.patience`.
 _LONGEST_WAIT = const(6)
 # While this many packets wait to be sent, nothing more is read, because it would have to be answered.
 _MAX_UNSENT = const(32)
@@ -67,22 +67,27 @@ class Link:
         )
         if config.status_topic:
             client.set_last_will(config.status_topic.encode(), b"offline", True, 1)
+        # With QoS 1, `publish` of umqtt calls `wait_msg` for the answer, and would wait for ever. Here it raises
+        # `_Stop`.
         client.wait_msg = self._wire.read  # type: ignore[method-assign]
         # The client of umqtt, which writes CONNECT and PUBLISH; it never has a socket.
         self._client = client
         self.on_message = on_message
         self.on_subscription = on_subscription
-        # The time that the broker has for an answer, and the silence after which it is asked for one.
+        # The time that the broker has for an answer.
         self._patience_ms = config.patience * 1000
+        # The silence after which the broker is asked for an answer.
         self._idle_ms = config.keepalive * 1000 // 3
         self._reader = PacketReader(config.max_message)
         # The packet identifier given last; `_next_id` sets it.
         self._packet_id = 0
         # The packet identifiers of QoS 2 deliveries that the broker has not released. They outlive the connection.
         self._deliveries: list[int] = []
-        # The time since the broker was last heard, since a packet was last queued, and since the queue was last empty.
+        # The time since the broker was last heard.
         self._silence = Deadline(0)
+        # The time since a packet was last queued.
         self._idle = Deadline(0)
+        # The time since the queue was last empty.
         self._unsent_age = Deadline(0)
         # The stream to the broker, or None; `open` and `close` set it.
         self.stream = None
@@ -92,7 +97,7 @@ class Link:
         """Set what holds for one connection only."""
         # The packets, or rests of packets, that the network has not taken yet.
         self._unsent: list[bytes | bytearray | memoryview] = []
-        # For each kind of answer that the broker owes: the packet identifier, and the time that it has.
+        # For each kind of answer that the broker owes: the packet identifier, and the time that the broker has for it.
         self._pending: dict[int, tuple[int, Deadline]] = {}
         # The topic filters that the broker has not answered, in the order in which we subscribe to them.
         self._filters: list[str] = []
@@ -148,7 +153,7 @@ class Link:
         self._check_answers()
         self._keep_alive()
 
-    def subscribe(self, topic_filters: list) -> None:
+    def subscribe(self, topic_filters: list[str]) -> None:
         """Subscribe, QoS 1, to one topic filter after the other."""
         self._filters = list(topic_filters)
         self._subscribe_next()
@@ -161,7 +166,7 @@ class Link:
         """
         again = packet_id
         packet_id = packet_id or self._next_id()
-        self._client.pid = packet_id - 1
+        self._client.pid = packet_id - 1  # umqtt adds one to `pid` before it uses it.
         packet = self._record(self._client.publish, topic, payload, retain, qos)
         if again:
             packet[0] |= _DUP
@@ -220,7 +225,10 @@ class Link:
         return self._packet_id
 
     def _subscribe_next(self) -> None:
-        """Send a SUBSCRIBE to the next topic filter, QoS 1 (section 3.8). That of umqtt fails above 122 bytes."""
+        """Send a SUBSCRIBE to the next topic filter, QoS 1 (section 3.8).
+
+        `subscribe` of umqtt fails for a topic filter of more than 122 bytes.
+        """
         if self._filters:
             self._await(_SUBACK, self._next_id())
             topic_filter = self._filters[0].encode()

@@ -52,7 +52,8 @@ class Node(handlers.Handlers):
 
     # The number of commands that the client had applied when `_tidy` last looked; `_tidy` sets it.
     _commands = 0
-    # The time to wait before the store is tidied; `_tidy` sets it after a command, and to None once nothing is left.
+    # The wait before the store is tidied. `_tidy` starts it after a command or a failure, and sets it to None when it
+    # is over.
     _tidy_wait: Deadline | None = None
     # The session with the broker; `start` creates it, `stop` sets it to None. It is not None while the node runs.
     _link: link.Link | None = None
@@ -109,8 +110,8 @@ class Node(handlers.Handlers):
         oldest messages give way to newer ones.
 
         `message` is str or bytes and must not be empty. `qos` is 0 or 1. Raises E4Error (TopicKeyNotFound, ...) for a
-        message that cannot be sent, LinkDown for one that gave way or if the board is not ready, and ValueError or
-        TypeError for wrong arguments.
+        message that cannot be sent, LinkDown if the message gave way to newer ones or if the board is not ready, and
+        ValueError or TypeError for wrong arguments.
         """
         outgoing = self.post(topic, message, retain, qos)
         for _ in self._watch(outgoing):
@@ -159,7 +160,8 @@ class Node(handlers.Handlers):
         if not message:
             raise e4.TooShort("an empty message cannot be protected; nothing was sent")
         at_once = self._link is not None and self._link.is_up and not len(self._queue)
-        if not at_once and not self.client.holds_key(topic):  # `at_once`, sending finds the missing key
+        # A message that is sent at once needs no look-up here: sending it finds out that the key is missing.
+        if not at_once and not self.client.holds_key(topic):
             raise send_queue.no_key(topic)
         dropped = self._queue.dropped
         outgoing = self._queue.add(topic, bytes(message), retain, qos)
@@ -278,7 +280,7 @@ class Node(handlers.Handlers):
         if not self._is_blind:
             self._poller.register(stream, select.POLLIN)
 
-    def _topic_filters(self) -> list:
+    def _topic_filters(self) -> list[str]:
         """Return the topic filters to subscribe to, each once. The receiving topic of the client comes first."""
         wanted = [self.client.receiving_topic]  # type: ignore[union-attr]
         for topic_filter in self.topics + [topic_filter for topic_filter, _ in self._inbox.handlers]:

@@ -11,14 +11,16 @@ _MAX_TOPIC = const(512)
 _MALFORMED = const("the broker sent a malformed packet")
 # The bytes that are kept of a packet that is no PUBLISH.
 _BODY = const(4)
-# The time for a whole packet, and one more millisecond for each of its bytes: below 1 KB/s there is no connection.
+# The time for a whole packet, and one more millisecond for each of its bytes: a connection slower than 1 KB/s counts as
+# ended.
 _IN_TIME_MS = const(20000)
 
 
 class PacketReader:
-    """Takes packets from a non-blocking stream into a buffer that is allocated once.
+    """A reader that takes packets from a non-blocking stream into a buffer that is allocated once.
 
-    No packet makes the reader allocate: what does not fit into the buffer is read and dropped.
+    However much a packet announces, the reader allocates only its topic, of 512 bytes at most. What does not fit into
+    the buffer is read and dropped.
 
     After `step` has returned True, these attributes describe the packet: `kind`, the high four bits of its first byte,
     and for a PUBLISH `qos`, `may_repeat` (the broker says DUP or RETAIN, so we may have had the message before),
@@ -31,7 +33,7 @@ class PacketReader:
         self._buffer = memoryview(bytearray(max(max_payload, _MAX_TOPIC + 2)))
         # True once a byte has arrived; `_fill` sets it, the link clears it.
         self.is_alive = False
-        # What the last packet says; see the docstring of the class.
+        # The last packet, in eight attributes that the docstring of the class describes.
         self.kind = self.qos = self.packet_id = self.size = 0
         self.may_repeat = False
         self.topic = b""

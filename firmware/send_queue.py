@@ -21,9 +21,12 @@ class OutgoingMessage:
 
     # The message as protected, or None before it is sent for the first time; the queue sets it.
     payload: bytes | None = None
-    # The MQTT packet identifier under which it was sent (0: none), the Unix time in seconds at which it was protected,
-    # and how often it was sent; the queue sets them.
-    packet_id = sent_at = attempts = 0
+    # The MQTT packet identifier under which the message was sent, or 0; the queue sets it.
+    packet_id = 0
+    # The Unix time in seconds at which the message was protected; the queue sets it.
+    sent_at = 0
+    # The number of times that the message was sent; the queue sets it.
+    attempts = 0
     # True once the broker has the message (with QoS 0: once the network has it); the queue sets it.
     done = False
     # True while the application waits for the outcome, which it then learns by an exception; the node sets it.
@@ -109,6 +112,7 @@ class SendQueue:
         while self.is_ready(link):
             outgoing = self._messages[0]
             if self._sending:
+                # The link is free again, so the broker has confirmed the message that was on its way.
                 self._sending = False
                 outgoing.done = True
                 self._remove_first()

@@ -188,7 +188,8 @@ def _parse(packet: bytes) -> tuple[int, int]:
         raise KissOfDeath(packet[12:16])
     if packet[0] >> 6 == _UNSYNCHRONISED or stratum > _MAX_STRATUM:
         raise TimeServerError("it does not know the time itself")
-    # Both are seconds with 16 bits of fraction; half the delay to the reference clock counts (RFC 5905 section 10).
+    # Root delay and root dispersion are seconds with 16 bits of fraction. Half of the delay counts (RFC 5905 section
+    # 10).
     distance = (_number(packet, 4) // 2 + _number(packet, 8)) * 1000 >> 16
     if distance > _MAX_DISTANCE_MS:
         raise TimeServerError("it is unsure of the time by {} ms".format(distance))

@@ -1,7 +1,7 @@
 """Milliseconds that pass, and deadlines.
 
-A board counts milliseconds in ticks that wrap after 12 days. A deadline may therefore be of a day at most, and one that
-is not looked at for days is wrong.
+A board counts milliseconds in ticks that wrap after 2^30 ms, which is 12.4 days. A deadline may therefore be of a day
+at most, and one that is not looked at for days is wrong.
 """
 
 import time
@@ -25,8 +25,9 @@ class Deadline:
 
     def restart(self, milliseconds: int) -> None:
         """Let the span begin now, with this length."""
-        # The length of the span and the ticks at its beginning; only `restart` sets them.
+        # The length of the span; only `restart` sets it.
         self._allowed = milliseconds
+        # The ticks at the beginning of the span; only `restart` sets it.
         self._start = ticks_ms()
 
     def elapsed(self) -> int:

@@ -1,4 +1,8 @@
-"""The stream to the machine of the broker, over TCP or TLS. Neither connecting nor using it blocks."""
+"""The stream to the machine of the broker, over TCP or TLS. Neither connecting nor using it blocks.
+
+There is one exception: for a name that is not in the DNS (without a dot, or `.local`), `open_stream` calls the
+`getaddrinfo` of the system, which blocks the board until it has an answer or gives up.
+"""
 
 import select
 import socket
@@ -43,7 +47,8 @@ def _connect(address: str, port: int, patience_ms: int):
             pass
         try_once(stream.connect, socket.getaddrinfo(address, port)[0][-1])
         deadline = ticks.Deadline(patience_ms)
-        while is_ready(stream, select.POLLOUT) is False:  # If connecting has failed, the first use raises why.
+        # A failed connect counts as ready: the first read or write raises the reason.
+        while is_ready(stream, select.POLLOUT) is False:
             if deadline.is_over():
                 raise LinkDown("the broker's machine does not answer")
             yield
@@ -55,7 +60,8 @@ def _connect(address: str, port: int, patience_ms: int):
 
 def is_ready(stream, event: int) -> bool | None:
     """Tell whether a stream is ready, or return None if it cannot be polled, as a socket written in Python."""
-    poller = select.poll()  # A poller that has refused a stream once crashes later, so it is not used again.
+    # A new poller each time: MicroPython's crashes after `register` has refused a stream.
+    poller = select.poll()
     try:
         poller.register(stream, event)
         return bool(poller.poll(0))

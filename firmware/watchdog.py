@@ -37,7 +37,7 @@ class Watchdog:
     def leave(self) -> None:
         """Give a person who has interrupted the node at the serial port a day until the board resets.
 
-        An ESP32 allows to start the timer again with another time.
+        An ESP32 lets a running timer be started again with another time.
         """
         if self._timer is not None:
             self._timer = None

@@ -48,7 +48,7 @@ def join(ssid: str, password: str | None):
 
 
 def _reason(status: int) -> str:
-    """Return what the status of the radio after an attempt means. Not all ports define all of them."""
+    """Return what the status of the radio after an attempt means. Not all ports define all of these names."""
     reasons = (
         ("STAT_NO_AP_FOUND", "no such network here"),
         ("STAT_WRONG_PASSWORD", "wrong password"),
