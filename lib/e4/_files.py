@@ -8,7 +8,7 @@ import os
 
 from e4._const import const
 from e4.errors import StoreError
-from e4.store import damaged
+from e4.store import damage_error
 
 # MicroPython's `errno` lacks the last two, and an import of the first one would take room on a board.
 _ENOENT = const(2)
@@ -40,7 +40,7 @@ def _try(verb: str, function, path: str):
 
 def _contents(path: str) -> bytes:
     if os.stat(path)[6] > MAX_SIZE:
-        raise damaged(path)
+        raise damage_error(path)
     with open(path, "rb") as file:
         return file.read()
 

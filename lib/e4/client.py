@@ -222,7 +222,7 @@ class Client:
     def _topic_keys(self, topic: str | bytes) -> tuple[SIV, bytes | None, int] | None:
         """Return the cipher of a topic's key, the previous key, and when that was replaced.
 
-        Returns None for the receiving topic.         Raises TopicKeyNotFound, InvalidTopic, StoreCorrupt.
+        Returns None for the receiving topic. Raises TopicKeyNotFound, InvalidTopic, StoreCorrupt.
         """
         data = topic if isinstance(topic, bytes) else names.topic_bytes(topic)
         # What the cache holds was checked when it was put there, so only a topic that is not in it is checked.

@@ -6,7 +6,7 @@ import os
 from e4 import _files as files
 from e4._const import const
 from e4.errors import StoreCorrupt, StoreError
-from e4.store import check_changes, damaged
+from e4.store import check_changes, damage_error
 
 # The root file: magic (4 bytes), generation (4), untidy (1); for each record in it the size of its name (1), the size
 # of its value (2, little-endian) or _REMOVED, name, value; at the end the CRC-32 (4, little-endian) of all these bytes.
@@ -62,7 +62,7 @@ class FileStore:
         # The changes of the last commit to other records, until `_settle` has carried them out.
         self._changes: dict[bytes, bytes | None] = {}
         # The checksum of the root as it was last read or written; a commit refuses to overwrite any other root.
-        self._mark = b""
+        self._root_crc = b""
         # A draft shows that a commit was interrupted before its rename. The root holds the state before that commit.
         files.remove(self._draft)
         self._load()
@@ -86,10 +86,10 @@ class FileStore:
             # Whether `tidy` has to sweep. In a new store it has to if an earlier store has left records.
             self._sweeps = files.exists(self._folder)
         # Whether the attributes agree with the root file. A failed commit may or may not have changed that file.
-        self._known = True
+        self._is_loaded = True
 
     def get(self, name: bytes) -> bytes | None:
-        if not self._known:
+        if not self._is_loaded:
             self._load()
         if len(name) == 1:
             return self._resident.get(name)
@@ -100,7 +100,7 @@ class FileStore:
         if image is None:
             return None
         if not _is_whole(image, path):
-            raise damaged(path)
+            raise damage_error(path)
         # A record of another generation was removed by a commit with `clear`; `tidy` has not come to its file yet.
         return image[8:-_CRC_SIZE] if image[4:8] == self._generation else None
 
@@ -118,7 +118,7 @@ class FileStore:
 
     def commit(self, changes: dict[bytes, bytes | None], clear: bool = False) -> None:
         check_changes(changes)
-        if not self._known:
+        if not self._is_loaded:
             self._load()
         self._settle()
         resident = {} if clear else dict(self._resident)
@@ -149,7 +149,7 @@ class FileStore:
         self._replaced = replaced
         if sweeps:
             self._cleaner = None
-        self._known = True
+        self._is_loaded = True
         self._try_settle()
 
     def _add_replaced(self, changes: dict[bytes, bytes | None]) -> list[bytes]:
@@ -196,10 +196,10 @@ class FileStore:
                     yield from _erase(_next_to(path))
             if files.ON_LITTLEFS:
                 yield from _erase(self._draft)
-            if self._mark and not (self._sweeps or self._replaced):
+            if self._root_crc and not (self._sweeps or self._replaced):
                 self._settle()
                 self._write_root(self._generation, False, self._resident, {})
-                self._known = True
+                self._is_loaded = True
         except _FAILURES:
             # What is left to do is noted without taking heap, because heap may be what was missing. If a commit between
             # two steps has added names, the two lists would have to be joined; a sweep does the work of both instead.
@@ -244,7 +244,7 @@ class FileStore:
         """Return the paths of the folders of records."""
         inner = files.list_folder(self._folder)
         if inner is None:
-            raise damaged(self._folder)
+            raise damage_error(self._folder)
         return [self._folder + "/" + name for name in sorted(inner) if len(name) == 1] + [self._folder]
 
     def _place(self, name: bytes) -> tuple[str, str]:
@@ -318,8 +318,8 @@ class FileStore:
 
         After a failure the file is read again before anything else is done with the store.
         """
-        self._known = False
-        if not (self._fresh and not self._mark) and (files.read(self._path) or b"")[-_CRC_SIZE:] != self._mark:
+        self._is_loaded = False
+        if not (self._fresh and not self._root_crc) and (files.read(self._path) or b"")[-_CRC_SIZE:] != self._root_crc:
             raise StoreError("{} was changed by another program; nothing has changed".format(self._path))
         image = bytearray(_MAGIC + generation)
         image.append(untidy)
@@ -334,12 +334,12 @@ class FileStore:
                     raise StoreError("too much for one change; nothing has changed")
                 image += record
         image += _crc(image)
-        mark = bytes(image[-_CRC_SIZE:])
+        root_crc = bytes(image[-_CRC_SIZE:])
         try:
             files.write(self._draft, image)
             os.rename(self._draft, self._path)
             files.sync_folder(self._path)
-            self._mark = mark
+            self._root_crc = root_crc
         except OSError as error:
             files.remove(self._draft)
             raise files.failure("write", self._path, error, "; the old state stands") from None
@@ -348,7 +348,7 @@ class FileStore:
         """Take the state from the contents of a root file. Raises StoreCorrupt."""
         end = len(image) - _CRC_SIZE
         if end < _HEAD or not _is_whole(image):
-            raise damaged(self._path)
+            raise damage_error(self._path)
         resident: dict[bytes, bytes] = {}
         changes: dict[bytes, bytes | None] = {}
         at = _HEAD
@@ -360,10 +360,10 @@ class FileStore:
             at = record_at if size == _REMOVED else record_at + size
             (resident if len(name) == 1 else changes)[name] = None if size == _REMOVED else image[record_at:at]  # type: ignore[assignment]
         if at != end:
-            raise damaged(self._path)
+            raise damage_error(self._path)
         self._generation = image[4:8]
         self._sweeps = image[8] != 0
-        self._mark = image[end:]
+        self._root_crc = image[end:]
         self._resident = resident
         self._changes = changes
 

@@ -18,7 +18,7 @@ written, and whatever the store raises. A function `put_...` adds a record to th
 
 from e4._const import const
 from e4.errors import StoreCorrupt, StoreError
-from e4.store import damaged
+from e4.store import damage_error
 
 _IDENTITY = const(b"id")
 _ID_KEY = const(16)  # where the fields of the identity begin
@@ -48,7 +48,7 @@ def get_identity(store, new: bool = False) -> tuple[bytes, bytes, bytes, bytes |
         record = b""
     key, previous = record[_ID_KEY:_FINGERPRINT], record[_PREVIOUS:_RECEIVING_TOPIC]
     if len(record) < _RECEIVING_TOPIC or not any(key):
-        raise damaged("the client's record")
+        raise damage_error("the client's record")
     if not any(previous):
         previous = None
     return record[:_ID_KEY], key, record[_FINGERPRINT:_PREVIOUS], previous, record[_RECEIVING_TOPIC:]
@@ -71,7 +71,7 @@ def get_topic(store, hashed: bytes) -> tuple[bytes, bytes | None, int] | None:
     if record is None:
         return None
     if len(record) not in (_PREVIOUS_TOPIC_KEY, _TOPIC_SIZE):
-        raise damaged("the topic's record")
+        raise damage_error("the topic's record")
     # Without a previous key the last two slices are empty, and the time is 0.
     previous = record[_PREVIOUS_TOPIC_KEY:_CHANGED_AT] or None
     return record[:_PREVIOUS_TOPIC_KEY], previous, int.from_bytes(record[_CHANGED_AT:], "little")
@@ -101,7 +101,7 @@ def get_commands(store) -> tuple[int, bytes]:
     if record is None:
         return 0, b""
     if len(record) % _MARK_SIZE or len(record) < _MARKS + _MARK_SIZE:
-        raise damaged("the record of commands")
+        raise damage_error("the record of commands")
     return int.from_bytes(record[:_MARKS], "little"), record[_MARKS:]
 
 

@@ -69,7 +69,7 @@ def check_key(key: bytes) -> bytes:
     return bytes(key)
 
 
-def rounded(n: int) -> int:
+def buffer_size(n: int) -> int:
     """Return the size of a buffer for n bytes: whole blocks of 16, one at least."""
     return (n + 15) & -16 or 16
 
@@ -113,7 +113,7 @@ class CMAC:
             tag[n] ^= 0x80
             self.ecb.encrypt(tag, tag)
             return tag
-        buffer = bytearray(rounded(n))
+        buffer = bytearray(buffer_size(n))
         buffer[:n] = data
         chain = self.chain()
         cbc, pads = chain
@@ -176,7 +176,7 @@ class SIV:
     def _seal(self, message, ads, timestamp: int) -> bytes:
         """Seal a message with the strings `ads`, or, if that is None, with a timestamp, which then comes first."""
         n = len(message)
-        size = rounded(n)
+        size = buffer_size(n)
         work = _workspace(size)
         buffer, view, d, _, body = work
         start = _HEAD - _TAG
@@ -212,7 +212,7 @@ class SIV:
         n = len(sealed) - start - _TAG
         if n < 0:
             raise TooShort("AES-SIV output has at least 16 bytes")
-        size = rounded(n)
+        size = buffer_size(n)
         work = _workspace(size)
         _, view, d, _, body = work
         if ads is None:

@@ -28,7 +28,7 @@ def check_changes(changes: dict[bytes, bytes | None]) -> None:
             raise StoreError("a record's name has 1 to 64 bytes, its value at most 16384")
 
 
-def damaged(what: str) -> StoreCorrupt:
+def damage_error(what: str) -> StoreCorrupt:
     """Return the error for a damaged part of a store."""
     return StoreCorrupt("{} is damaged, or of another program; it was left as found".format(what))
 
