@@ -23,7 +23,7 @@ _PAUSE_MS = const(10)
 # The number of messages that may wait for `async for`. While it is reached, the broker keeps further messages.
 _MAX_MESSAGES = const(8)
 # The number of calls of `async def` handlers that may run at the same time.
-_MAX_CALLS = const(8)
+_MAX_RUNNING = const(8)
 # The time after which an `async for` that asks for no message counts as ended. Otherwise the messages that wait for it
 # would hold up commands for ever.
 _ASKED_MS = const(60000)
@@ -109,9 +109,9 @@ class AsyncNode(node.Node):
         return True
 
     def _begin(self, coroutine) -> None:
-        if len(self._calls) >= _MAX_CALLS:
+        if len(self._calls) >= _MAX_RUNNING:
             coroutine.close()
-            raise RuntimeError("{} calls of handlers have not ended; this one was not made".format(_MAX_CALLS))
+            raise RuntimeError("{} calls of handlers have not ended; this one was not made".format(_MAX_RUNNING))
         self._calls.append(asyncio.create_task(self._run_call(coroutine)))
 
     async def _run_call(self, coroutine) -> None:

@@ -66,7 +66,7 @@ class Clock:
     `_width` ms later. Spans of time are kept as ages in ms that `_advance` counts up, because the ticks wrap.
     """
 
-    def __init__(self, config, servers: TimeServers | None = None, rtc=None, ticks=time, report=_print) -> None:
+    def __init__(self, config, servers: TimeServers | None = None, rtc=None, timer=time, report=_print) -> None:
         # UNSET, COMMANDED, NETWORK or CONFIRMED.
         self.trust = UNSET
         self._servers = TimeServers(config.time_servers) if servers is None else servers
@@ -74,12 +74,12 @@ class Clock:
         # What a message or command may be ahead of the clock, and what two time servers may differ by (ms).
         self._tolerance = config.future_tolerance * 1000 + TOLERANCE_MS
         self._rtc = KeptTime() if rtc is None else rtc
-        self._time = ticks
+        self._timer = timer
         self._report = report
         # Why the time is not known; `synchronise` and `_lose` set it.
         self._problem = "no time server has been asked"
         # The tick at which the span of the time was computed last.
-        self._ticks = ticks.ticks_ms()
+        self._ticks = timer.ticks_ms()
         # The span of the time; the docstring of the class describes these three.
         self._seconds = self._millis = self._width = 0
         # The time of the last command, in Unix seconds; `raise_floor` sets it.
@@ -137,7 +137,7 @@ class Clock:
         try:
             answer = yield from self._servers.ask()
             self._advance()
-            passed = self._time.ticks_diff(self._ticks, answer.ticks)
+            passed = self._timer.ticks_diff(self._ticks, answer.ticks)
             self._adopt(answer.lower + passed, answer.upper + passed)
         except Exception as error:  # Asking again at once would not help, not even after lack of memory.
             self._advance()
@@ -254,9 +254,9 @@ class Clock:
         now, lower, width, trust = kept
         if now < lower or not UNSET < trust <= CONFIRMED:
             return
-        less = _at_least(now - lower)
-        self._seconds, self._millis = divmod(lower + less, 1000)
-        self._width = width + 2 * (now - lower - less)
+        surely_passed = _at_least(now - lower)
+        self._seconds, self._millis = divmod(lower + surely_passed, 1000)
+        self._width = width + 2 * (now - lower - surely_passed)
         self.trust = min(trust, NETWORK)
 
     def _lose(self, problem: str) -> None:
@@ -277,7 +277,7 @@ class Clock:
 
     def _elapsed(self) -> int:
         """Return the milliseconds since `_advance` was called last, and call it again long before the ticks wrap."""
-        passed = self._time.ticks_diff(self._time.ticks_ms(), self._ticks)
+        passed = self._timer.ticks_diff(self._timer.ticks_ms(), self._ticks)
         if 0 <= passed < _ADVANCE_MS:
             return passed
         self._advance()
@@ -288,17 +288,17 @@ class Clock:
 
         Each call costs up to a millisecond of precision, so that not every look at the clock should make one.
         """
-        now = self._time.ticks_ms()
-        passed = self._time.ticks_diff(now, self._ticks)
+        now = self._timer.ticks_ms()
+        passed = self._timer.ticks_diff(now, self._ticks)
         self._ticks = now
         if passed < 0:
             self._lose("nobody looked at the clock for days, and its ticks have wrapped")
             return
-        less = _at_least(passed)
-        self._seconds += (self._millis + less) // 1000
-        self._millis = (self._millis + less) % 1000
-        self._width += 2 * (passed - less)
-        self._proof_age += less
+        surely_passed = _at_least(passed)
+        self._seconds += (self._millis + surely_passed) // 1000
+        self._millis = (self._millis + surely_passed) % 1000
+        self._width += 2 * (passed - surely_passed)
+        self._proof_age += surely_passed
         self._claim_age += passed
         self._attempt_age += passed
 

@@ -27,7 +27,7 @@ def forget(host: str) -> None:
     _addresses.pop(host, None)
 
 
-def address(host: str, patience_ms: int, servers: list[tuple[str, int]] | None = None):
+def resolve(host: str, patience_ms: int, servers: list[tuple[str, int]] | None = None):
     """A generator: it returns the IPv4 address of `host`, and yields while it waits. Raises LinkDown.
 
     Names without a dot and names of the local link (`.local`) are not in the DNS. They are returned as they are, for
@@ -65,7 +65,7 @@ def _ask_all(host: str, servers: list[tuple[str, int]], patience_ms: int):
     while not whole.is_over():
         server = servers[attempt % len(servers)]
         attempt += 1
-        query = question(host, os.urandom(2))
+        query = make_query(host, os.urandom(2))
         found = yield from _ask_one(query, server, min(_TRY_MS, patience_ms))
         if found is not None:
             return found
@@ -82,7 +82,7 @@ def _ask_one(query: bytes, server: tuple[str, int], patience_ms: int):
         connection.send(query)
         deadline = Deadline(patience_ms)
         while not deadline.is_over():
-            found = answer(try_once(connection.recv, _SIZE) or b"", query)
+            found = read_reply(try_once(connection.recv, _SIZE) or b"", query)
             if found is not None:
                 return found
             yield
@@ -93,7 +93,7 @@ def _ask_one(query: bytes, server: tuple[str, int], patience_ms: int):
     return None
 
 
-def question(host: str, number: bytes) -> bytes:
+def make_query(host: str, number: bytes) -> bytes:
     """Return the query for the address of `host`, with an identifier of 2 bytes. Raises LinkDown for a bad name."""
     name = b""
     for label in host.encode().split(b"."):
@@ -103,7 +103,7 @@ def question(host: str, number: bytes) -> bytes:
     return number + b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + name + b"\x00" + _TYPE_A
 
 
-def answer(reply: bytes, query: bytes) -> str | None:
+def read_reply(reply: bytes, query: bytes) -> str | None:
     """Return the first address in a reply to `query`, or None if there is none or it is no reply to this query."""
     end = len(query)
     if reply[:2] != query[:2] or len(reply) < end or not reply[2] & 0x80 or reply[3] & 15:

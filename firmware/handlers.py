@@ -10,7 +10,7 @@ from .errors import LinkDown, describe
 from .ticks import ticks_diff, ticks_ms
 
 # The number of calls after which everything else has its turn: handlers may cause each other without an end.
-_MAX_CALLS = const(32)
+_CALLS_PER_TURN = const(32)
 
 
 class Handlers:
@@ -90,7 +90,7 @@ class Handlers:
 
     def _call_waiting(self) -> None:
         """Call the handlers that wait, in order, and those of what arrives meanwhile."""
-        for _ in range(_MAX_CALLS):
+        for _ in range(_CALLS_PER_TURN):
             if not self._has_room():
                 return
             call = self._inbox.next_call()

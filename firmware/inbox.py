@@ -49,7 +49,7 @@ class Inbox:
         # `firmware.handlers` sets them.
         self.on_raw = self.on_command = self.on_refused = None
 
-    def receive(self, topic: bytes, payload: memoryview | None, size: int, qos: int, again: bool) -> bool:
+    def receive(self, topic: bytes, payload: memoryview | None, size: int, qos: int, may_repeat: bool) -> bool:
         """Take what has arrived, and return whether it is safe: a command is safe once it is in flash.
 
         Nothing is raised, because the link that calls this could not go on.
@@ -77,7 +77,7 @@ class Inbox:
             self._unprotect(name, topic, payload)
         except e4.Replayed as error:
             # The broker has announced this copy, so it is not reported.
-            if not again or isinstance(error, e4.PerhapsReplayed):
+            if not may_repeat or isinstance(error, e4.PerhapsReplayed):
                 self._refuse(name, error)
         except Exception as error:
             # An authentic command that the board cannot take now, or that is ahead of its clock, must not be lost.

@@ -52,8 +52,8 @@ class Link:
     No method waits. `open` it on a non-blocking stream, and call `step` again and again. If a method raises LinkDown or
     OSError, the connection is of no more use: `close` it.
 
-    `on_message(topic, payload, size, qos, again)` is called for each message that arrives. The payload is a view that
-    is good during the call, or None if the message is too large. It returns True when the message is where it is
+    `on_message(topic, payload, size, qos, may_repeat)` is called for each message that arrives. The payload is a view
+    that is good during the call, or None if the message is too large. It returns True when the message is where it is
     safe. Otherwise the message is not acknowledged, and with QoS 1 the broker delivers it again after the next
     connection. The function must not raise and must not call the link.
 
@@ -164,11 +164,11 @@ class Link:
         `is_publishing` tells whether the message is still on its way. A message that an earlier connection did not
         confirm is sent again under the same `packet_id` (section 4.4).
         """
-        again = packet_id
+        is_repeat = packet_id != 0
         packet_id = packet_id or self._next_id()
         self._client.pid = packet_id - 1  # umqtt adds one to `pid` before it uses it.
         packet = self._record(self._client.publish, topic, payload, retain, qos)
-        if again:
+        if is_repeat:
             packet[0] |= _DUP
         if qos:
             self._await(_PUBACK, packet_id)

@@ -57,9 +57,10 @@ class Node(handlers.Handlers):
     _tidy_wait: Deadline | None = None
     # The session with the broker; `start` creates it, `stop` sets it to None. It is not None while the node runs.
     _link: link.Link | None = None
-    # The stream of the link, or None, as `_poll` saw it last.
+    # The stream of the link, or None, as `_register` saw it last.
     _stream = None
-    # True if `_stream` is missing or cannot be polled; `_poll` sets it. `_wait` then cannot be woken by the network.
+    # True if `_stream` is missing or cannot be polled; `_register` sets it. `_wait` then cannot be woken by the
+    # network.
     _is_blind = True
 
     def __init__(self) -> None:
@@ -115,7 +116,7 @@ class Node(handlers.Handlers):
         """
         outgoing = self.post(topic, message, retain, qos)
         for _ in self._watch(outgoing):
-            self._advance(self._link)
+            self._serve_network(self._link)
             self._watchdog.feed()
             if not outgoing.done and outgoing.error is None:
                 self._wait(self._idle_ms())
@@ -238,7 +239,7 @@ class Node(handlers.Handlers):
         link = self._link
         if link is None:
             return _TICK_MS
-        self._advance(link)
+        self._serve_network(link)
         # The clock counts its ticks here. Without this call they would wrap while there is no network.
         self.clock.is_due()
         self._call_waiting()
@@ -251,15 +252,15 @@ class Node(handlers.Handlers):
         """Close the connection without a DISCONNECT, so that the broker publishes the last will on `status_topic`."""
         if self._link is not None:
             self._connection.end()
-            self._poll(None)
+            self._register(None)
             self._link = None
             self._watchdog.leave()
 
-    def _advance(self, link) -> None:
+    def _serve_network(self, link) -> None:
         """Serve the network once: connect, receive and send what is possible now."""
         self._connection.step()
         if link.stream is not self._stream:
-            self._poll(link.stream)
+            self._register(link.stream)
         if not link.is_up:
             return
         self._watchdog.note_broker()
@@ -271,7 +272,7 @@ class Node(handlers.Handlers):
             print("* sending failed:", describe(error))
             link.close()  # The next step of the connection finds it closed and connects again.
 
-    def _poll(self, stream) -> None:
+    def _register(self, stream) -> None:
         """Let `_wait` end when something arrives on `stream` (None: on no stream), and forget the stream before it."""
         if not self._is_blind:
             self._poller.unregister(self._stream)

@@ -42,11 +42,11 @@ class KeptTime:
         """
         if not self._is_ours() or self._machine.reset_cause() == self._machine.DEEPSLEEP_RESET:
             return None
-        mark = self._rtc.memory()
+        note = self._rtc.memory()
         t = self._rtc.datetime()
         seconds = self._calendar.mktime((t[0], t[1], t[2], t[4], t[5], t[6], 0, 0, 0)) + self._epoch
-        lower = int.from_bytes(mark[8:16], "big")
-        return int(seconds) * 1000 + t[7] // 1000, lower, int.from_bytes(mark[16:20], "big"), mark[20]
+        lower = int.from_bytes(note[8:16], "big")
+        return int(seconds) * 1000 + t[7] // 1000, lower, int.from_bytes(note[16:20], "big"), note[20]
 
     def _is_ours(self) -> bool:
         """Tell whether the memory holds a note of `keep`."""

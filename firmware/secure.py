@@ -21,7 +21,7 @@ def wrap(stream, host: str, ca: str):
     context.verify_mode = tls.CERT_REQUIRED  # type: ignore[attr-defined]
     try:
         with open(ca, "rb") as file:
-            context.load_verify_locations(der(file.read()))
+            context.load_verify_locations(to_der(file.read()))
     except OSError as error:
         raise LinkDown("cannot read the CA certificate {} ({})".format(ca, error)) from None
     except ValueError:
@@ -36,7 +36,7 @@ def refusal(error: Exception) -> str | None:
     return None
 
 
-def der(certificate: bytes) -> bytes:
+def to_der(certificate: bytes) -> bytes:
     """Return the DER form of a certificate, DER or PEM. Raises ValueError unless it is exactly one."""
     start = certificate.find(_BEGIN)
     if start < 0:

@@ -103,11 +103,11 @@ class SendQueue:
         """Note that the connection has ended, so that the message on its way is sent again."""
         self._sending = False
 
-    def step(self, link, now) -> OutgoingMessage | None:
+    def step(self, link, clock) -> OutgoingMessage | None:
         """Remove the message that was confirmed, and send the next one.
 
-        Returns a message that can never be sent, or None. `now` is called for the time in Unix seconds. Raises LinkDown
-        or OSError if the connection fails.
+        Returns a message that can never be sent, or None. `clock` is called for the time in Unix seconds. Raises
+        LinkDown or OSError if the connection fails.
         """
         while self.is_ready(link):
             outgoing = self._messages[0]
@@ -120,7 +120,7 @@ class SendQueue:
             try:
                 if outgoing.attempts >= _ATTEMPTS:
                     raise LinkDown("the connection has ended with it {} times; given up".format(_ATTEMPTS))
-                self._protect(outgoing, now())
+                self._protect(outgoing, clock())
                 outgoing.attempts += 1
             except ClockNotSet:
                 return None

@@ -68,10 +68,10 @@ class Answer:
 class TimeServers:
     """The servers to ask in this order, as "host" or "host:port". A single one is trusted alone."""
 
-    def __init__(self, servers, network=socket, ticks=time) -> None:
+    def __init__(self, servers, network=socket, timer=time) -> None:
         self._servers = servers
         self._network = network
-        self._ticks = ticks
+        self._timer = timer
         # For each server that has answered, its address.
         self._addresses: dict[str, tuple] = {}
         # The addresses that want no questions, each with the KissOfDeath. One name may stand for many addresses.
@@ -113,7 +113,7 @@ class TimeServers:
             if denied == address:
                 raise TimeServerError("{}; not asked again before a reset".format(kiss))
         try:
-            answer = yield from ask(address, self._network, self._ticks)
+            answer = yield from ask(address, self._network, self._timer)
         except KissOfDeath as kiss:
             if kiss.code in _FINAL:
                 self._refusals = self._refusals[1 - _MAX_DENIED :] + [(address, kiss)]
@@ -123,7 +123,7 @@ class TimeServers:
 
     def _agree(self, earlier: Answer, later: Answer) -> Answer | None:
         """Return the span that covers both answers, or None if they are too far apart or from one server."""
-        passed = self._ticks.ticks_diff(later.ticks, earlier.ticks)
+        passed = self._timer.ticks_diff(later.ticks, earlier.ticks)
         lower, upper = earlier.lower + passed, earlier.upper + passed
         if earlier.address == later.address or max(lower - later.upper, later.lower - upper) > TOLERANCE_MS:
             return None
@@ -135,13 +135,13 @@ def look_up(server: str, network=socket):
     host, _, port = server.partition(":")
     try:
         dns.forget(host)  # The address that is known may be the one that did not answer.
-        host = yield from dns.address(host, _LOOK_UP_MS)
+        host = yield from dns.resolve(host, _LOOK_UP_MS)
         return network.getaddrinfo(host, int(port or _PORT), network.AF_INET, network.SOCK_DGRAM)[0][-1]
     except (OSError, IndexError) as error:  # IndexError means that the name has no address.
         raise TimeServerError("its name was not found ({})".format(error)) from None
 
 
-def ask(address, network=socket, ticks=time):
+def ask(address, network=socket, timer=time):
     """A generator: it returns the Answer of the server at `address`, and yields while it waits.
 
     Raises TimeServerError after TIMEOUT_MS and one turn at the latest.
@@ -150,10 +150,10 @@ def ask(address, network=socket, ticks=time):
     client = network.socket(network.AF_INET, network.SOCK_DGRAM)
     try:
         client.settimeout(_TURN_S)
-        asked = ticks.ticks_ms()
+        asked = timer.ticks_ms()
         client.sendto(bytes((_REQUEST,)) + bytes(39) + cookie, address)
-        packet = yield from _receive(client, address, cookie, asked, ticks)
-        arrived = ticks.ticks_ms()
+        packet = yield from _receive(client, address, cookie, asked, timer)
+        arrived = timer.ticks_ms()
     except TimeServerError:
         raise
     except OSError as error:
@@ -162,13 +162,13 @@ def ask(address, network=socket, ticks=time):
         client.close()
     sent, distance = _parse(packet)
     # The server has sent its answer between our question and now, so the span is as wide as the round trip.
-    return Answer(sent - distance, sent + distance + ticks.ticks_diff(arrived, asked) + 1, arrived, address)
+    return Answer(sent - distance, sent + distance + timer.ticks_diff(arrived, asked) + 1, arrived, address)
 
 
-def _receive(client, address, cookie: bytes, asked: int, ticks):
+def _receive(client, address, cookie: bytes, asked: int, timer):
     """A generator: it returns the answer to our question and ignores all other packets. It yields while it waits."""
     ignored = 0
-    while ticks.ticks_diff(ticks.ticks_ms(), asked) < TIMEOUT_MS:
+    while timer.ticks_diff(timer.ticks_ms(), asked) < TIMEOUT_MS:
         try:
             packet, source = client.recvfrom(_SIZE)
             if len(packet) >= _SIZE and source == address and packet[24:32] == cookie and packet[0] & 0x3F == _ANSWER:

@@ -22,7 +22,7 @@ def open_stream(host: str, port: int, ca: str | None, patience_ms: int):
     With `ca`, the path of the certificate of a CA, the stream is a TLS stream. The TLS handshake takes place with the
     first bytes sent and received.
     """
-    address = yield from dns.address(host, patience_ms)
+    address = yield from dns.resolve(host, patience_ms)
     stream = yield from _connect(address, port, patience_ms)
     if ca is None:
         return stream

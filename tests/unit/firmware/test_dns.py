@@ -5,7 +5,7 @@ from firmware.errors import LinkDown
 from helpers.portable.support import Dice, raises
 
 _HOST = "broker.example.org"
-_QUERY = dns.question(_HOST, b"\x12\x34")
+_QUERY = dns.make_query(_HOST, b"\x12\x34")
 _ALIAS = b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x04\x01x\xc0\x13"
 _ADDRESS = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc0\x00\x02\x07"
 
@@ -21,44 +21,44 @@ def test_a_question_is_as_in_rfc_1035():
 
 
 def test_the_first_address_is_taken_also_behind_an_alias():
-    assert dns.answer(_reply([_ADDRESS]), _QUERY) == "192.0.2.7"
-    assert dns.answer(_reply([_ALIAS, _ADDRESS]), _QUERY) == "192.0.2.7"
-    assert dns.answer(_reply([b"\x01x\x00" + _ADDRESS[2:]]), _QUERY) == "192.0.2.7"
+    assert dns.read_reply(_reply([_ADDRESS]), _QUERY) == "192.0.2.7"
+    assert dns.read_reply(_reply([_ALIAS, _ADDRESS]), _QUERY) == "192.0.2.7"
+    assert dns.read_reply(_reply([b"\x01x\x00" + _ADDRESS[2:]]), _QUERY) == "192.0.2.7"
 
 
 def test_what_does_not_answer_us_is_no_answer():
-    assert dns.answer(_reply([_ADDRESS], query=dns.question(_HOST, b"\x12\x35")), _QUERY) is None
-    assert dns.answer(_reply([_ADDRESS], query=dns.question("another.example.org", b"\x12\x34")), _QUERY) is None
+    assert dns.read_reply(_reply([_ADDRESS], query=dns.make_query(_HOST, b"\x12\x35")), _QUERY) is None
+    assert dns.read_reply(_reply([_ADDRESS], query=dns.make_query("another.example.org", b"\x12\x34")), _QUERY) is None
     # These flags mean that the packet is a question.
-    assert dns.answer(_reply([_ADDRESS], flags=b"\x01\x80"), _QUERY) is None
+    assert dns.read_reply(_reply([_ADDRESS], flags=b"\x01\x80"), _QUERY) is None
     # These flags mean that the name does not exist.
-    assert dns.answer(_reply([_ADDRESS], flags=b"\x81\x83"), _QUERY) is None
-    assert dns.answer(_reply([]), _QUERY) is None
-    assert dns.answer(_reply([_ALIAS]), _QUERY) is None
+    assert dns.read_reply(_reply([_ADDRESS], flags=b"\x81\x83"), _QUERY) is None
+    assert dns.read_reply(_reply([]), _QUERY) is None
+    assert dns.read_reply(_reply([_ALIAS]), _QUERY) is None
 
 
 def test_replies_that_are_cut_or_damaged_are_no_answer():
     reply = _reply([_ALIAS, _ADDRESS])
     for n in range(len(reply)):
-        assert dns.answer(reply[:n], _QUERY) is None
+        assert dns.read_reply(reply[:n], _QUERY) is None
     dice = Dice(3)
     for _ in range(500):
         damaged = bytearray(reply)
         for _ in range(1 + dice.below(4)):
             damaged[dice.below(len(damaged))] = dice.below(256)
-        dns.answer(bytes(damaged), _QUERY)
+        dns.read_reply(bytes(damaged), _QUERY)
     for _ in range(500):
-        dns.answer(_QUERY[:2] + b"\x81\x80\x00\x01\xff\xff" + _QUERY[8:] + dice.bytes(dice.below(60)), _QUERY)
+        dns.read_reply(_QUERY[:2] + b"\x81\x80\x00\x01\xff\xff" + _QUERY[8:] + dice.bytes(dice.below(60)), _QUERY)
 
 
 def test_what_is_no_name_is_not_asked_for():
     for host in ("a..b", ".a.b", "x" * 64 + ".org"):
-        raises(LinkDown, dns.question, host, b"\x00\x00")
+        raises(LinkDown, dns.make_query, host, b"\x00\x00")
 
 
 def test_addresses_and_local_names_are_left_alone():
     for host in ("192.0.2.1", "localhost", "broker.local"):
-        steps = dns.address(host, 1000)
+        steps = dns.resolve(host, 1000)
         try:
             next(steps)
         except StopIteration as end:
