@@ -196,7 +196,7 @@ def test_what_passes_after_an_answer_is_not_lost():
     class Interrupted(TimeServers):
         def ask(self):
             answer = yield from super().ask()
-            self._ticks.pass_ms(3000)
+            self._timer.pass_ms(3000)
             return answer
 
     bench = Bench()
