@@ -45,7 +45,7 @@ asyncio.run(main())
 
 def _grant(port: int) -> None:
     with BrokerConnection(HOST, port) as broker:
-        broker.command(e4.id_of("alice"), KEY, e4.commands.set_topic_key(TOPIC_KEY, TOPIC))
+        broker.send_command(e4.id_of("alice"), KEY, e4.commands.set_topic_key(TOPIC_KEY, TOPIC))
     time.sleep(0.5)
 
 

@@ -36,7 +36,7 @@ node.run()
 
 def _grant(port: int, topic: str = TOPIC) -> None:
     with BrokerConnection(HOST, port) as broker:
-        broker.command(e4.id_of("alice"), KEY, e4.commands.set_topic_key(TOPIC_KEY, topic))
+        broker.send_command(e4.id_of("alice"), KEY, e4.commands.set_topic_key(TOPIC_KEY, topic))
     # The board needs a moment to apply the command. Not every application prints that it has.
     time.sleep(0.5)
 

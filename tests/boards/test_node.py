@@ -35,7 +35,7 @@ node.run()
 
 def _command(port: int, name: str, command: bytes, key: bytes = KEY) -> None:
     with BrokerConnection(HOST, port) as broker:
-        broker.command(e4.id_of(name), key, command)
+        broker.send_command(e4.id_of(name), key, command)
 
 
 def _say(port: int, message: bytes, topic: str = TOPIC, key: bytes = TOPIC_KEY) -> None:

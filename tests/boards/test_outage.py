@@ -81,7 +81,7 @@ class _Listener:
 
 def _grant(port: int) -> None:
     with BrokerConnection(HOST, port) as broker:
-        broker.command(e4.id_of("alice"), KEY, e4.commands.set_topic_key(TOPIC_KEY, TOPIC))
+        broker.send_command(e4.id_of("alice"), KEY, e4.commands.set_topic_key(TOPIC_KEY, TOPIC))
 
 
 def test_messages_wait_for_the_broker_and_arrive_in_order(start_node: StartNode, mosquitto: Mosquitto) -> None:

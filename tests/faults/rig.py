@@ -281,7 +281,7 @@ class Rig:
     def command(self, topic: str) -> None:
         """Give the board the key of a topic."""
         with BrokerConnection(HOST, self._broker_port) as broker:
-            broker.command(self.client_id, KEY, e4.commands.set_topic_key(TOPIC_KEY, topic))
+            broker.send_command(self.client_id, KEY, e4.commands.set_topic_key(TOPIC_KEY, topic))
 
     def holds(self, topic: str) -> bool:
         """Ask the board whether it holds the key of a topic."""

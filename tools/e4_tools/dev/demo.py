@@ -231,7 +231,7 @@ class Story:
         """Send the key of the topic to these boards, and check that each has received it."""
         with BrokerConnection(self._stage.host, self._stage.port) as broker:
             for name in names:
-                broker.command(e4.id_of(name), self._keys[name], e4.commands.set_topic_key(key, TOPIC))
+                broker.send_command(e4.id_of(name), self._keys[name], e4.commands.set_topic_key(key, TOPIC))
                 console = self._consoles[name]
                 console.expect(_RAW + e4.receiving_topic(e4.id_of(name)))
                 console.expect("^< unprotected message:$")

@@ -25,7 +25,7 @@ _MAX_PORT = 65535
 # Messages that may wait for the broker's confirmation at once. paho itself has at most 20 of them in flight.
 _WINDOW = 100
 
-Key = TypeVar("Key")  # how a caller of `publish_all` names its messages
+Label = TypeVar("Label")  # how a caller of `publish_all` names its messages
 
 
 @dataclass(frozen=True)
@@ -139,31 +139,31 @@ class BrokerConnection:
             raise BrokerError(f"broker {self.address}: {failure}; it may not have the message for {topic}")
 
     def publish_all(
-        self, messages: Iterable[tuple[Key, Message]], on_result: Callable[[Key, str | None], None]
+        self, messages: Iterable[tuple[Label, Message]], on_result: Callable[[Label, str | None], None]
     ) -> None:
         """Publish many messages with QoS 2, in order, without waiting for each one.
 
-        Each message comes with a key that names it for the caller. `on_result(key, None)` is called when the broker has
-        confirmed the message, and `on_result(key, why)` when it has not done so in time. Raises BrokerError when the
-        connection is lost; then the messages for which `on_result` was not called may or may not have arrived.
+        Each message comes with a label that names it for the caller. `on_result(label, None)` is called when the broker
+        has confirmed the message, and `on_result(label, why)` when it has not done so in time. Raises BrokerError when
+        the connection is lost; then the messages for which `on_result` was not called may or may not have arrived.
         """
-        waiting: deque[tuple[Key, mqtt.MQTTMessageInfo]] = deque()
-        for key, message in messages:
-            waiting.append((key, self._client.publish(message.topic, message.payload, qos=2, retain=message.retain)))
+        waiting: deque[tuple[Label, mqtt.MQTTMessageInfo]] = deque()
+        for label, message in messages:
+            waiting.append((label, self._client.publish(message.topic, message.payload, qos=2, retain=message.retain)))
             if len(waiting) >= _WINDOW:
                 self._wait_for_oldest(waiting, on_result)
         while waiting:
             self._wait_for_oldest(waiting, on_result)
 
     def _wait_for_oldest(
-        self, waiting: deque[tuple[Key, mqtt.MQTTMessageInfo]], on_result: Callable[[Key, str | None], None]
+        self, waiting: deque[tuple[Label, mqtt.MQTTMessageInfo]], on_result: Callable[[Label, str | None], None]
     ) -> None:
         """Wait until the broker has confirmed the oldest message, or its time is over, and report that."""
-        key, info = waiting.popleft()
+        label, info = waiting.popleft()
         failure = self._wait(info)
         if failure and not self._client.is_connected():
             raise BrokerError(f"the connection to broker {self.address} is lost ({failure})")
-        on_result(key, failure)
+        on_result(label, failure)
 
     @staticmethod
     def _wait(info: mqtt.MQTTMessageInfo) -> str | None:
@@ -174,7 +174,7 @@ class BrokerConnection:
         except (RuntimeError, ValueError) as error:
             return str(error)
 
-    def command(self, client_id: bytes, id_key: bytes, command: bytes) -> None:
+    def send_command(self, client_id: bytes, id_key: bytes, command: bytes) -> None:
         """Protect a plain E4 command with a client's ID key, and publish it, retained, on the client's receiving topic.
 
         That is the standard topic, made from the client's ID (16 bytes); a client with a topic of its own does not get

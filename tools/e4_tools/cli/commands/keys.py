@@ -19,7 +19,9 @@ from e4_tools.mqtt.topics import check_publishable
 
 
 @click.command()
-@click.option("--type", "kind", type=click.Choice(TYPES), default=TYPES[0], show_default=True, help="What for.")
+@click.option(
+    "--type", "kind", type=click.Choice(TYPES), default=TYPES[0], show_default=True, help="The kind of key to make."
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
 @reports
@@ -66,7 +68,7 @@ def init_keys(report: Report, topic: str, clients: tuple[str, ...], broker: Brok
     with broker.connect() as connection:
         for name, key in keys.items():
             try:
-                connection.command(e4.id_of(name), key, command)
+                connection.send_command(e4.id_of(name), key, command)
             except BrokerError as error:
                 raise BrokerError(f"{error}. It was sent to {', '.join(sent) or 'nobody'}; run this again") from None
             sent.append(name)

@@ -82,7 +82,7 @@ def _make_node(device: str, port: int) -> None:
     config = {"name": "bench", "wifi": wifi, "broker": {"host": HOST, "port": port}, "topics": []}
     provision_at(device, config, _KEY)
     with BrokerConnection(HOST, port) as broker:
-        broker.command(e4.id_of("bench"), _KEY, e4.commands.set_topic_key(_KEY, _TOPIC))
+        broker.send_command(e4.id_of("bench"), _KEY, e4.commands.set_topic_key(_KEY, _TOPIC))
 
 
 def _compare(serial: Board, port: int, rounds: int) -> Iterator[Figure]:
