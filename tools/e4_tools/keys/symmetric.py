@@ -1,7 +1,7 @@
 """The symmetric keys of E4: ID keys of clients and keys of topics, which are all of one size.
 
-The sizes are those of AES-256-SIV (RFC 5297) with a 32-byte E4 key. This module is the only one of the host's tools
-that names the size.
+The sizes are those of AES-256-SIV (RFC 5297) with a 32-byte E4 key. No other module of
+the tools has a constant for it.
 """
 
 from __future__ import annotations

@@ -67,7 +67,8 @@ class Ledger:
         content = self._path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
         if whole != content:
-            # A crash cut the last line short. The step that the line was about was not taken yet, and is done again.
+            # A crash cut the last line short. The step of that line counts as not done, and is done again; doing it
+            # twice does no harm.
             os.ftruncate(self._file, len(whole))
         for number, line in enumerate(whole.splitlines(), 1):
             try:
@@ -93,8 +94,8 @@ class Ledger:
     def refuse_conflict(self, name: str, mac: str, replace: bool) -> None:
         """Raise ToolError if this name may not be issued to this board.
 
-        A name that was issued may not be issued again. A name that was begun with another board may be, and a board
-        that was begun with another name, but only with `replace`.
+        A name that was issued may not be issued again. With `replace`, a name that was begun with another board may be
+        issued, and so may a board that was begun with another name.
         """
         for entry in self.entries:
             if entry.name == name and entry.event == ISSUED:

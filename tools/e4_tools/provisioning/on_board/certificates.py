@@ -1,4 +1,6 @@
-"""The files of CA certificates on a board. The host sends this code over the serial port for each call of a function.
+"""The files of CA certificates on a board.
+
+The host sends this code over the serial port once, and then calls its functions.
 
 The certificate that a configuration names must stay until another configuration is in place. So a new certificate is
 written under a name of its own, and those that nobody names are removed afterwards.

@@ -1,4 +1,6 @@
-"""What makes a board a member of a fleet. The host sends this code over the serial port for each call of a function.
+"""What makes a board a member of a fleet.
+
+The host sends this code over the serial port once, and then calls its functions.
 
 The board does not keep the code, because it is needed only while the board is being provisioned. No function here
 returns a key.
