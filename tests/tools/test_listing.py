@@ -38,7 +38,7 @@ def test_clients_are_listed_by_name_with_what_waits_for_them(store: KeyStore) ->
 
 
 def test_the_current_id_key_comes_before_a_pending_one_and_none_is_in_a_representation(store: KeyStore) -> None:
-    Fleet(store).id_keys.rekey("alice")
+    Fleet(store).rekeying.rekey("alice")
     keys = listing.read_id_keys(store, "alice")
     assert [key.state for key in keys] == [CURRENT, PENDING]
     assert keys[0].key == _KEY and keys[1].key != _KEY

@@ -26,16 +26,17 @@ SYMMETRIC = "symmetric"
 
 
 class Fleet:
-    """The operations on the clients and topics of a key store; `id_keys` has those on ID keys.
+    """The operations on the clients and topics of a key store; `rekeying` has those on ID keys.
 
     Each operation takes names and is one transaction. Where commands follow from it, it returns the IDs of the clients
     that have something to be sent. All raise UnknownName, NameTaken, E4Error (for a bad name, topic or key) and
-    KeyStoreError; then nothing has changed.
+    KeyStoreError; then nothing has changed. `add_client` and `add_topic` raise ToolError too, for a topic on which MQTT
+    cannot publish.
     """
 
     def __init__(self, store: KeyStore) -> None:
         self._store = store
-        self.id_keys = Rekeying(store)
+        self.rekeying = Rekeying(store)
         self._outbox = Outbox(store.vault)
 
     def ids_of(self, names: Iterable[str]) -> list[str]:
@@ -172,10 +173,11 @@ class Fleet:
         topic.key = vault.seal(key, *topic.place("key"))
         topic.rotated_at = _now()
         command = e4.commands.set_topic_key(key, topic.name)
+        # `queue` would search the table once for each client; this searches it once for all.
         self._outbox.drop(session, topic.hash, [grant.client_id for grant in topic.grants])
         for grant in topic.grants:
             grant.sent_at = None
-            self._outbox.add(session, grant.client_id, command, topic.hash)
+            self._outbox.record(session, grant.client_id, command, topic.hash)
         return [grant.client_id for grant in topic.grants]
 
     def _queue_key(self, session: Session, grant: GrantRow) -> None:

@@ -17,7 +17,7 @@ from e4_tools.errors import KeyStoreError
 from e4_tools.keystore.models import SCHEMA
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-_BUSY_SECONDS = 30  # for which SQLite waits for another process that is writing
+_BUSY_SECONDS = 30  # how long SQLite waits for another process that is writing
 _EXAMPLE = "postgresql+psycopg://user@host/database"
 _PACKAGES = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "pg8000": "pg8000"}
 _SENDING, _UPGRADING = 0xE4000001, 0xE4000002  # the numbers of our advisory locks in PostgreSQL

@@ -17,7 +17,7 @@ from e4_tools.keystore import engine as database
 from e4_tools.keystore import vault
 from e4_tools.keystore.models import StoreRow
 
-LOCK_SECONDS = 60.0  # for which one process waits until another one has sent
+LOCK_SECONDS = 60.0  # how long a process waits for another one that sends
 _RETRY_SECONDS = 0.05  # between two attempts to take the lock
 
 # A function that is told what opens the store (`vault.PASSPHRASE` or `vault.KEY_FILE`), and returns that secret.

@@ -31,7 +31,7 @@ class Outbox:
             session.execute(delete(CommandRow).where(CommandRow.client_id == client.id, CommandRow.opcode == opcode))
         elif topic_hash is not None:
             self.drop(session, topic_hash, [client.id])
-        self.add(session, client.id, command, topic_hash)
+        self.record(session, client.id, command, topic_hash)
 
     @staticmethod
     def drop(session: Session, topic_hash: str, client_ids: list[str]) -> None:
@@ -43,7 +43,7 @@ class Outbox:
             if client_id in wanted:
                 session.execute(delete(CommandRow).where(CommandRow.seq == seq))
 
-    def add(self, session: Session, client_id: str, command: bytes, topic_hash: str | None) -> None:
+    def record(self, session: Session, client_id: str, command: bytes, topic_hash: str | None) -> None:
         """Record a plain command for a client, encrypted. `topic_hash` is that of the topic it is about, if any."""
         row = CommandRow(
             uid=secrets.token_hex(16),

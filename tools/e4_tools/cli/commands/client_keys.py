@@ -32,7 +32,7 @@ def rekey_client(report: Report, access: StoreAccess, name: str, broker: BrokerC
       e4 client confirm alice --port /dev/ttyUSB0
     """
     with fleet_at_broker(access, broker) as (fleet, delivery):
-        clients = fleet.id_keys.rekey(name)
+        clients = fleet.rekeying.rekey(name)
         deliver(report, delivery, clients)
     report.say(
         f"{name} has been sent a new ID key. Commands go out under both keys until e4 client confirm {name}.",
@@ -66,14 +66,14 @@ def confirm_client(report: Report, access: StoreAccess, name: str, port: str | N
     """
     store = access.open()
     with store.sending_lock():
-        id_keys = Fleet(store).id_keys
+        rekeying = Fleet(store).rekeying
         if port:
             held = confirm_by_proof(store, name, port)
             pending = listing.read_client(store, name).pending
             report.say(f"{name} {_STILL_OLD if pending else _NEWEST}.", name=name, held=held, pending=pending)
         elif undo:
-            id_keys.unconfirm(name)
+            rekeying.unconfirm(name)
             report.say(f"{name}: the old ID key counts again, and the new one is pending.", pending=True)
         else:
-            id_keys.confirm(name)
+            rekeying.confirm(name)
             report.say(f"{name}: the new ID key counts from now on.", pending=False)
