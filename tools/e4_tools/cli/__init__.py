@@ -26,8 +26,8 @@ from e4_tools.virtual_board.cli import board_command
 def main() -> None:
     """End-to-end encrypted MQTT for ESP32 boards: deploy, provision, command, or run a virtual board.
 
-    Every command takes --json for scripts. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 broker, 4 board or port,
-    5 key store or its passphrase, 6 a name that is unknown or taken.
+    Every command except board takes --json for scripts. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 broker, 4 board
+    or port, 5 key store or its passphrase, 6 a name that is unknown or taken.
 
     Completion in bash: eval "$(_E4_COMPLETE=bash_source e4)"; zsh_source and fish_source for those shells.
     """

@@ -31,7 +31,7 @@ _SILENT = (
 
 
 @click.command(epilog="\b\nExamples:\n  e4 console\n  e4 console --reset\n  echo 21.5 | e4 console --seconds 5")
-@click.option("--seconds", type=click.FloatRange(min=0), help="End after this time, also when the input ends.")
+@click.option("--seconds", type=click.FloatRange(min=0), help="End after this time, even if the input ends earlier.")
 @click.option("--reset", is_flag=True, help="Reset the board with the console open already: its start is shown.")
 @reports
 @board_port

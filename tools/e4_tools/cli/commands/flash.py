@@ -19,7 +19,7 @@ from e4_tools.errors import ToolError
 )
 @click.argument("image", type=click.Path(path_type=Path), required=False)
 @click.option("--erase", is_flag=True, help="Erase the whole flash first, keys included.")
-@click.option("--keep", is_flag=True, help="Write beside what is there, also if the board is provisioned.")
+@click.option("--keep", is_flag=True, help="Write beside what is there, even if the board is provisioned.")
 @reports
 @board_port
 def flash(report: Report, image: Path | None, port: str, erase: bool, keep: bool) -> None:

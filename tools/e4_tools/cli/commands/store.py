@@ -37,7 +37,9 @@ def show_store(report: Report, access: StoreAccess) -> None:
 
 @store_group.command("relock")
 @click.option(
-    "--new-key-file", type=click.Path(path_type=Path, dir_okay=False), help="The key file that opens it from then on."
+    "--new-key-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The key file that opens the store from then on.",
 )
 @store_options
 @reports

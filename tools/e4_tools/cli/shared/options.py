@@ -58,7 +58,8 @@ def broker_option(command: Callable[..., None]) -> Callable[..., None]:
         "--ca",
         envvar="E4_BROKER_CA",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="Certificate of the CA that signed the broker's, PEM or DER: TLS, on port 8883. [E4_BROKER_CA]",
+        help="Use TLS, by default on port 8883. FILE is the certificate of the CA that signed the broker's "
+        "certificate, PEM or DER. [E4_BROKER_CA]",
     )
     @wraps(command)
     def wrapped(*arguments: Any, address: str, ca: Path | None, **options: Any) -> None:

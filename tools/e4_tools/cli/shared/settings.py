@@ -18,11 +18,11 @@ from e4_tools.keys.secret_files import read_private_file
 
 # Entries of the configuration that --set refuses, because other options of the command line give their values. The
 # first three are refused with everything that is in them; "broker" has entries that --set may give a value.
-_OWN_WITH_ALL_BELOW = ("name", "wifi", "topics")
-_OWN_OPTIONS = (
-    *_OWN_WITH_ALL_BELOW, "broker", "broker.host", "broker.port", "broker.user", "broker.password", "broker.ca",
+_GROUPS_WITH_OPTIONS = ("name", "wifi", "topics")
+_ENTRIES_WITH_OPTIONS = (
+    *_GROUPS_WITH_OPTIONS, "broker", "broker.host", "broker.port", "broker.user", "broker.password", "broker.ca",
 )  # fmt: skip
-_MAX_DEPTH = 2  # An entry is at the top of the configuration, or in a group that is.
+_MAX_DEPTH = 2  # An entry is at the top of the configuration, or in a group at the top.
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 # Further entries of the configuration: for each the names that lead to it, such as ("broker", "keepalive"), and its
@@ -94,7 +94,7 @@ def _parse_entries(_context: click.Context, _parameter: click.Parameter, given: 
         path = tuple(entry.split("."))
         if not equals or not all(path) or len(path) > _MAX_DEPTH:
             raise click.BadParameter(f"{entry} is not ENTRY=VALUE, with ENTRY like time_servers or broker.keepalive")
-        if entry in _OWN_OPTIONS or path[0] in _OWN_WITH_ALL_BELOW:
+        if entry in _ENTRIES_WITH_OPTIONS or path[0] in _GROUPS_WITH_OPTIONS:
             part = "; entries in it can be set one by one, such as broker.keepalive" if entry == "broker" else ""
             raise click.BadParameter(f"{entry} has an option of its own: see --help{part}")
         try:
@@ -111,14 +111,16 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--topic", "topics", multiple=True, help="Topic filter to subscribe to; repeatable.")
     @click.option("--wifi", "ssid", required=True, metavar="SSID", help="WiFi network; its password is asked for.")
     @click.option("--broker-user", metavar="NAME", help="The board's user at the broker; the password is asked for.")
-    @click.option("--broker-password-file", type=_FILE, help="That password is the first line of this file.")
+    @click.option(
+        "--broker-password-file", type=_FILE, help="The board's password at the broker is the first line of this file."
+    )
     @click.option(
         "--set",
         "entries",
         multiple=True,
         callback=_parse_entries,
         metavar="ENTRY=VALUE",
-        help="Another entry of the board's configuration (see firmware/config.py), such as broker.keepalive=30, its "
+        help="Another entry of the board's configuration (see docs/configuration.md), such as broker.keepalive=30, its "
         "value in JSON; repeatable.",
     )
     @wraps(command)
