@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from e4_tools.board import deploy as deploying
-from e4_tools.board.deploy import Options, carry_out, checkout_version, deploy_to, plan_for
+from e4_tools.board.deploy import DeployOptions, carry_out, checkout_version, deploy_to, plan_for
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import PortError, ToolError
 from e4_tools.virtual_board import VirtualBoard
@@ -81,7 +81,7 @@ def _ours(found: dict[str, str]) -> dict[str, str]:
 def test_again_there_is_nothing_to_do(make_board: BoardMaker) -> None:
     board = make_board()
     with Board(board.device) as serial:
-        assert not plan_for(serial, Options()).changes
+        assert not plan_for(serial, DeployOptions()).has_changes
 
 
 def test_only_what_differs_is_sent_and_what_is_gone_is_removed(make_board: BoardMaker) -> None:
@@ -93,12 +93,12 @@ def test_only_what_differs_is_sent_and_what_is_gone_is_removed(make_board: Board
         serial.write_file("firmware/node.py", b"an older one, which would be imported first")
         serial.write_file("lib/e4/stray.mpy.new", b"of an interrupted deployment")
         serial.write_file("lib/other.py", b"of the user")
-        plan = plan_for(serial, Options())
+        plan = plan_for(serial, DeployOptions())
         assert plan.write == ("lib/e4/siv.mpy",)
         assert set(plan.remove) == {"lib/e4/retired.py", "lib/e4/_loops_plain.mpy", "firmware/node.py"}
         assert plan.leftovers == ("lib/e4/stray.mpy.new",)
         carry_out(serial, plan)
-        assert not plan_for(serial, Options()).changes
+        assert not plan_for(serial, DeployOptions()).has_changes
         assert serial.run("import os; print(os.listdir('/lib'))", "a test").strip() == "['e4', 'other.py']"
 
 
@@ -114,7 +114,7 @@ def test_sources_take_the_place_of_compiled_modules_and_the_reverse(make_board: 
     board = make_board()
     for source, ending, other in ((True, ".py", ".mpy"), (False, ".mpy", ".py")):
         with Board(board.device) as serial:
-            carry_out(serial, plan_for(serial, Options(source=source)))
+            carry_out(serial, plan_for(serial, DeployOptions(source=source)))
         paths = [path for path in hashes(board) if path.startswith(("lib/e4/", "firmware/"))]
         assert "lib/e4/siv" + ending in paths
         assert not [path for path in paths if path.endswith(other)]
@@ -138,7 +138,7 @@ def test_a_main_py_that_would_not_start_is_not_sent(
     before = hashes(old_board)
     (tmp_path / "boot.py").write_bytes((_ROOT / "boot.py").read_bytes())
     (tmp_path / "main.py").write_text("node = Node(\n")
-    monkeypatch.setattr("e4_tools.board.compile._THEIR_FOLDER", tmp_path)
+    monkeypatch.setattr("e4_tools.board.compile._FOLDER_OF_SOURCES", tmp_path)
     with pytest.raises(ToolError, match=r"(?s)main\.py does not compile.*line 2.*SyntaxError"):
         deploy_to(old_board.device)
     assert hashes(old_board) == before
@@ -162,7 +162,7 @@ def test_a_full_flash_is_noticed_before_anything_is_changed(old_board: VirtualBo
     with Board(old_board.device) as serial:
         serial.run(_LEAVE_BLOCKS.format(10), "a test")
         with pytest.raises(ToolError, match=r"bytes free, and \d+ are needed"):
-            plan_for(serial, Options())
+            plan_for(serial, DeployOptions())
         serial.run("os.remove('/big')", "a test")
     assert hashes(old_board) == before
 
@@ -175,7 +175,7 @@ def test_a_flash_that_becomes_full_keeps_the_old_version(
     with Board(old_board.device) as serial:
         serial.run(_LEAVE_BLOCKS.format(10), "a test")
         with pytest.raises(ToolError, match=r"flash is full .* old version"):
-            carry_out(serial, plan_for(serial, Options()))
+            carry_out(serial, plan_for(serial, DeployOptions()))
         serial.run("os.remove('/big')", "a test")
     assert hashes(old_board) == before
 
@@ -187,7 +187,7 @@ def test_the_change_of_names_is_finished_at_the_next_start(
 ) -> None:
     _, _, new = versions
     with Board(old_board.device) as serial:
-        plan = plan_for(serial, Options())
+        plan = plan_for(serial, DeployOptions())
         lines = "".join([f"+{path}\n" for path in plan.write] + [f"-{path}\n" for path in plan.remove])
         serial.run("pass", "a test")
         for path in plan.write:
@@ -226,7 +226,7 @@ def test_interrupted_at_any_point_the_board_has_one_version_and_again_finishes(
 
 def test_a_cable_that_is_pulled_says_what_state_the_board_is_in(old_board: VirtualBoard) -> None:
     with Board(old_board.device) as serial:
-        plan = plan_for(serial, Options())
+        plan = plan_for(serial, DeployOptions())
         with pytest.raises(PortError, match=r"old version.* Run the command again"):
             carry_out(serial, plan, lambda path, size: old_board.stop())
     old_board.start()
@@ -243,4 +243,4 @@ def test_over_a_socket(tmp_path: Path, deployed_image: Path) -> None:
         assert board.socket_url is not None
         E4(tmp_path / "e4").run("deploy", "--port", board.socket_url)
         with Board(board.socket_url) as serial:
-            assert not plan_for(serial, Options()).changes
+            assert not plan_for(serial, DeployOptions()).has_changes

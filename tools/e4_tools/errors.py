@@ -1,4 +1,22 @@
-"""What goes wrong on the host side, said so that a user knows what to do next."""
+"""The errors of the tools on the host. Each says in its text what a user should do next.
+
+    ToolError                   A step failed.
+        BrokerError             The broker cannot be reached, refuses us, or did not confirm.
+        PortError               No board answers at the port, the port is taken, or the line failed.
+            NoSuchPort          There is no serial port of this name.
+            PortInUse           Another program has the serial port.
+            NoMicroPython       The port can be opened, and no MicroPython answers there.
+            BoardError          Code on the board raised an exception (`board.raw_repl`).
+        GarbledResult           A board printed something else than a result (`board.raw_repl`).
+        ConsoleError            A board did not print in time what was expected of it (`board.console`).
+        SeveralBoards           Several boards are there, and the user named none (`board.ports`).
+        KeyStoreError           The key store cannot be opened or used, or its secret is wrong.
+        UnknownName             The key store has no client or topic of this name.
+        NameTaken               The key store, or a file, of this name is there already.
+        DemoError               A step of the demonstration did not take place (`dev.demo`).
+
+The errors that name a module in brackets are defined there.
+"""
 
 
 class ToolError(Exception):
@@ -32,7 +50,7 @@ class NoMicroPython(PortError):
 
 
 class KeyStoreError(ToolError):
-    """The key store cannot be opened, is locked, damaged, or of another version, or its secret is wrong."""
+    """The key store cannot be opened, is in use, damaged, or of another version, or its secret is wrong."""
 
     exit_code = 5
 

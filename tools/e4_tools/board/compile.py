@@ -26,8 +26,10 @@ _ARCHITECTURES = (
 _MPY_VERSION = 6
 _MPY_SUB_VERSION = 3
 _SMALL_INT_31 = 0x7FFFFFFF
-_AS_THEY_ARE = ("boot.py", "main.py")  # MicroPython runs these by their names, and only as sources.
-_THEIR_FOLDER = ROOT
+_SENT_AS_SOURCES = ("boot.py", "main.py")  # MicroPython runs these by their names, and only as sources.
+_FOLDER_OF_SOURCES = ROOT
+# The line must be written exactly so: any other form would stay, and the board would fail to import
+# `e4._const`, which it does not get.
 _CONST = "from e4._const import const\n"
 
 
@@ -37,7 +39,7 @@ class Target:
 
     architecture: str  # of the native code that it runs; "" for none
     small_int_bits: int
-    loads_mpy: bool  # or else sources only
+    loads_mpy: bool  # False: it loads sources only
     lines: bool = False  # Tracebacks name the lines and folders of our modules, which takes 7 % more memory and flash.
 
     @classmethod
@@ -109,8 +111,8 @@ def board_files(target: Target) -> Iterator[tuple[str, bytes]]:
         yield f"lib/e4/{name}", data
     for name, data in package_files(FIRMWARE, target):
         yield f"firmware/{name}", data
-    for name in _AS_THEY_ARE:
-        yield name, (_THEIR_FOLDER / name).read_bytes()
+    for name in _SENT_AS_SOURCES:
+        yield name, (_FOLDER_OF_SOURCES / name).read_bytes()
 
 
 def check_compilable(files: Iterable[str], target: Target) -> None:
@@ -119,8 +121,8 @@ def check_compilable(files: Iterable[str], target: Target) -> None:
     `boot.py` and `main.py` are sent as sources, so an error in them would only show when the board starts.
     """
     for name in files:
-        if target.loads_mpy and name in _AS_THEY_ARE:
-            compile_module(_THEIR_FOLDER / name, target)
+        if target.loads_mpy and name in _SENT_AS_SOURCES:
+            compile_module(_FOLDER_OF_SOURCES / name, target)
 
 
 def sources() -> Iterator[tuple[str, bytes]]:

@@ -27,7 +27,7 @@ _NO_SPACE = ("OSError: 28", "OSError: [Errno 28]")
 
 
 @dataclass(frozen=True)
-class Options:
+class DeployOptions:
     """How to deploy."""
 
     source: bool = False  # send sources, not `.mpy` files
@@ -46,7 +46,7 @@ class Plan:
     leftovers: tuple[str, ...]  # temporary files of an interrupted deployment that are of no use
 
     @property
-    def changes(self) -> bool:
+    def has_changes(self) -> bool:
         """Tell whether there is anything to do on the board."""
         return bool(self.write or self.remove or self.leftovers)
 
@@ -70,12 +70,12 @@ def deploy_to(port: str) -> int:
     Keys and configuration are not touched. The board stays stopped until it is reset. Raises ToolError.
     """
     with Board(port, restart=False) as board:
-        plan = plan_for(board, Options())
+        plan = plan_for(board, DeployOptions())
         carry_out(board, plan)
         return len(plan.files)
 
 
-def plan_for(board: Board, options: Options) -> Plan:
+def plan_for(board: Board, options: DeployOptions) -> Plan:
     """Compare a board with this checkout, and change nothing. Raises ToolError, also if there is too little room."""
     target = replace(ask_target(board), lines=options.lines)
     if options.source:
@@ -126,7 +126,7 @@ def carry_out(board: Board, plan: Plan, progress: Callable[[str, int], None] | N
 
     Raises ToolError. The board then has its old version or the new one.
     """
-    if not plan.changes:
+    if not plan.has_changes:
         return
     lines = "".join(f"+{path}\n" for path in plan.write) + "".join(f"-{path}\n" for path in plan.remove)
     try:
@@ -138,7 +138,7 @@ def carry_out(board: Board, plan: Plan, progress: Callable[[str, int], None] | N
                 _send(board, path + TEMPORARY, plan.files[path])
         _check(board, plan)
     except (PortError, GarbledResult) as error:
-        raise _interrupted(board, plan, error) from None
+        raise _interruption_error(board, plan, error) from None
     if lines:
         try:
             board.call(CHANGE_FILES, "change_names", UPDATE_PATH, TEMPORARY, lines, doing="changing to the new version")
@@ -170,7 +170,7 @@ def _check(board: Board, plan: Plan) -> None:
             raise PortError(f"{path} did not arrive as it was sent")
 
 
-def _interrupted(board: Board, plan: Plan, error: ToolError) -> ToolError:
+def _interruption_error(board: Board, plan: Plan, error: ToolError) -> ToolError:
     if isinstance(error, BoardError) and error.reply.startswith(_NO_SPACE):
         board.call(CHANGE_FILES, "give_up_files", _temporary_paths(plan), doing="removing what was written")
         return ToolError(f"the board's flash is full ({plan.size} bytes were to be written). It has its old version.")

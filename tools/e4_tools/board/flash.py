@@ -56,9 +56,9 @@ def write_micropython(port: str, image: FirmwareImage, erase: bool, show: Callab
     selected = ["--chip", chip.lower().replace("-", ""), "--port", port, "--baud", _BAUD]
     where = [hex(image.offset), str(image.path)]
     erasing = ["--erase-all"] if erase else []
-    half = "The board may have no working firmware now; run the command again, it starts from the beginning"
-    _esptool([*selected, "--after", "no-reset", "write-flash", *erasing, *where], f"writing failed. {half}", show)
-    _esptool([*selected, "verify-flash", *where], f"what was read back differs. {half}", show)
+    unfinished = "The board may have no working firmware now; run the command again, it starts from the beginning"
+    _esptool([*selected, "--after", "no-reset", "write-flash", *erasing, *where], f"writing failed. {unfinished}", show)
+    _esptool([*selected, "verify-flash", *where], f"what was read back differs. {unfinished}", show)
 
 
 def wait_for_micropython(port: str) -> BoardInfo | None:
@@ -81,9 +81,12 @@ def _detect(port: str, show: Callable[[bytes], None]) -> str:
 def _esptool(arguments: list[str], failed: str, show: Callable[[bytes], None]) -> str:
     command = [sys.executable, "-m", "esptool", *arguments]
     said = b""
-    ours, its = os.pipe()
-    with subprocess.Popen(command, stdout=its, stderr=subprocess.STDOUT) as process, os.fdopen(ours, "rb") as output:
-        os.close(its)
+    read_end, write_end = os.pipe()
+    with (
+        subprocess.Popen(command, stdout=write_end, stderr=subprocess.STDOUT) as process,
+        os.fdopen(read_end, "rb") as output,
+    ):
+        os.close(write_end)
         while chunk := output.read1():
             show(chunk)
             said = (said + chunk)[-_KEPT_OUTPUT:]

@@ -1,7 +1,7 @@
 """Where things are in the file system of a board.
 
-Code on a board that is part of this checkout has these names as well: `firmware/config.py` those of the keys and the
-configuration, `boot.py` that of an update and the suffix. A test compares them.
+Code on boards repeats some of these names: `firmware/config.py` the paths of keys and configuration, `boot.py` the path
+of the update and the suffix, `on_board/provision.py` the path of the pending proof. A test compares them.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ _LINK_FOLDERS = (Path(), Path("build"))  # Users let `e4 board --port` put the l
 _LINKS = "*.port"
 
 
-class WhichPort(ToolError):
+class SeveralBoards(ToolError):
     """Several boards are there, and the user did not say which one."""
 
     exit_code = 2
@@ -56,7 +56,7 @@ def _is_terminal(path: Path) -> bool:
 
 
 def choose_port(given: str | None) -> str:
-    """Return the port that the user gave, or else the only one there is. Raises WhichPort, PortError."""
+    """Return the port that the user gave, or else the only one there is. Raises SeveralBoards, PortError."""
     if given:
         return given
     ports = find_ports()
@@ -64,7 +64,7 @@ def choose_port(given: str | None) -> str:
         raise PortError("no board is plugged in, or its USB driver is missing; nothing was done. --port names one.")
     if len(ports) > 1:
         listed = ", ".join(f"{port.device} ({port.what})" for port in ports)
-        raise WhichPort(f"several boards are there, and nothing was done. Say which with --port: {listed}")
+        raise SeveralBoards(f"several boards are there, and nothing was done. Say which with --port: {listed}")
     return ports[0].device
 
 

@@ -177,15 +177,15 @@ class Board:
             said = transport.read_until(1, b"\x04", timeout=seconds, data_consumer=printed, timeout_overall=overall)
             raised = transport.read_until(1, b"\x04", timeout=seconds, timeout_overall=seconds) if said else b""
         except _LINE_ERRORS as error:
-            raise self._lost(doing, _reason(error)) from None
+            raise self._line_error(doing, _reason(error)) from None
         if not said.endswith(b"\x04") or not raised.endswith(b"\x04"):
-            raise self._lost(doing, "the board stopped answering")
+            raise self._line_error(doing, "the board stopped answering")
         if raised != b"\x04":
             lines = raised[:-1].decode(errors="replace").strip().splitlines()
             raise BoardError(doing, lines[-1] if lines else "nothing")
         return str(said[:-1].decode(errors="replace"))
 
-    def _lost(self, doing: str, reason: str) -> PortError:
+    def _line_error(self, doing: str, reason: str) -> PortError:
         return PortError(f"{doing}: the line to {self.port} failed ({reason}); run the command again")
 
     def write_file(self, path: str, data: bytes) -> None:
@@ -194,7 +194,7 @@ class Board:
             self.transport.fs_writefile(path, data)
             arrived = self.transport.fs_hashfile(path, "sha256")
         except _LINE_ERRORS as error:
-            raise self._lost(f"writing {path}", _reason(error)) from None
+            raise self._line_error(f"writing {path}", _reason(error)) from None
         if arrived != hashlib.sha256(data).digest():
             raise PortError(f"{path} on {self.port} is not what was sent; run the command again")
 

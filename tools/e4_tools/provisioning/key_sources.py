@@ -30,12 +30,12 @@ from e4_tools.keystore.models import LEAVING
 class HeldKey(Enum):
     """What becomes of a final ID key of the same client that a board holds before it is provisioned.
 
-    `replace` overrules this: then no key stays but one that the key source knows.
+    With `replace`, the board keeps its key only if the key source knows it.
     """
 
     COMPARED = auto()  # The board compares it with the key of the source, and refuses a key that differs.
-    KNOWN_STAYS = auto()  # It stays if the source knows it, even if it is not the source's current key.
-    STAYS = auto()  # It stays, and nobody but the board knows it.
+    KEEP_IF_KNOWN = auto()  # It stays if the source knows it, even if it is not the source's current key.
+    KEEP = auto()  # It stays, and nobody but the board knows it.
 
 
 class KeySource(ABC):
@@ -53,7 +53,7 @@ class KeySource(ABC):
         """
 
     def known_keys(self, name: str) -> list[bytes]:
-        """Return all ID keys that the client may hold. Only a source whose `held_key` is KNOWN_STAYS has to know."""
+        """Return all ID keys that the client may hold. Only a source whose `held_key` is KEEP_IF_KNOWN has to know."""
         return []
 
     def settings_of(self, name: str) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class KeySource(ABC):
 class StoredKeys(KeySource):
     """ID keys in the key store, with which C2 can command the boards. The methods raise ToolError."""
 
-    held_key = HeldKey.KNOWN_STAYS
+    held_key = HeldKey.KEEP_IF_KNOWN
 
     def __init__(self, store: KeyStore) -> None:
         self._store = store
@@ -165,7 +165,7 @@ class RandomKey(KeySource):
     key is made: a board that holds a key keeps it, and another board is refused.
     """
 
-    held_key = HeldKey.STAYS
+    held_key = HeldKey.KEEP
 
     def __init__(self, show: Callable[[bytes], None] | None) -> None:
         self._show = show

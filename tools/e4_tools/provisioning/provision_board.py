@@ -1,4 +1,8 @@
-"""Making one board a member of a fleet. Which ID key the board will hold is decided here and nowhere else."""
+"""Making one board a member of a fleet.
+
+Which ID key a single board will hold is decided here. For a factory, `factory.Factory` decides it, because only the
+ledger knows which key another board may hold.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import e4
-from e4_tools.board.deploy import Options, Plan, carry_out, plan_for
+from e4_tools.board.deploy import DeployOptions, Plan, carry_out, plan_for
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
 from e4_tools.provisioning.install import holds_key_of, install, reconfigure
@@ -30,7 +34,7 @@ def update_files(board: Board) -> Plan:
 
     Raises ToolError.
     """
-    plan = plan_for(board, Options(keep_main=True))
+    plan = plan_for(board, DeployOptions(keep_main=True))
     carry_out(board, plan)
     return plan
 
@@ -38,8 +42,10 @@ def update_files(board: Board) -> Plan:
 def provision_board(board: Board, config: dict[str, Any], source: KeySource, replace: bool = False) -> ProvisionedBoard:
     """Give a board its configuration and its ID key, and have it prove the key. The board is not reset.
 
-    `config` is as `install` takes it, with the client's name. With `replace` the board gives up the identity that it
-    has for another one. If this is interrupted, doing it again finishes it. Raises ToolError.
+    `config` is the dictionary that becomes `/e4.json`, see `install`; it holds the client's name. With `replace` the
+    board gives up the identity that it has for another one. If this is interrupted, doing it again finishes it.
+
+    Raises ToolError.
     """
     name = config["name"]
     key, kept = _decide_key(board, name, source, replace)
@@ -56,9 +62,10 @@ def _decide_key(board: Board, name: str, source: KeySource, replace: bool) -> tu
 
     The key is None where the board keeps one that is not known here. Raises ToolError.
     """
-    if source.held_key is HeldKey.STAYS and not replace and holds_key_of(board, name):
+    if source.held_key is HeldKey.KEEP and not replace and holds_key_of(board, name):
         return None, True
-    if source.held_key is HeldKey.KNOWN_STAYS and holds_key_of(board, name):
+    if source.held_key is HeldKey.KEEP_IF_KNOWN and holds_key_of(board, name):
+        # `find_held_key` takes labelled keys. Here the label of a key is its index.
         known = dict(enumerate(source.known_keys(name)))
         held = find_held_key(board, known)
         if held is not None:

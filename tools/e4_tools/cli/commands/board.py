@@ -1,4 +1,7 @@
-"""Commands that inspect a board, put our files on it, reset it, and take its identity off."""
+"""Commands that inspect a board, put our files on it, reset it, and take its identity off.
+
+The command `e4 board` itself, which runs a virtual board, is in `virtual_board/cli.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from dataclasses import asdict
 
 import click
 
-from e4_tools.board.deploy import Options, Plan, carry_out, checkout_version, plan_for
+from e4_tools.board.deploy import DeployOptions, Plan, carry_out, checkout_version, plan_for
 from e4_tools.board.inspection import BoardInfo, NodeInfo, inspect_board, inspect_node
 from e4_tools.board.ports import InspectedPort, Port, find_ports, inspect_ports
 from e4_tools.board.raw_repl import Board
@@ -34,7 +37,7 @@ def ports(report: Report, devices: tuple[str, ...]) -> None:
     """List the boards that are found: chip, MicroPython, and whether our files are on them.
 
     Looks at USB serial ports and at links named *.port, here and in build, to virtual boards; or at each PORT that is
-    given. What runs on the boards is interrupted for a moment, and started again.
+    given. What runs on the boards is stopped and started anew; messages that wait in their queues are lost.
     """
     wanted = [Port(device, "") for device in devices] or find_ports()
     report.say(ports=[])
@@ -91,12 +94,12 @@ def _ours(board: BoardInfo) -> str:
 def deploy(report: Report, port: str, dry_run: bool, source: bool, lines: bool, keep_main: bool) -> None:  # noqa: PLR0913
     """Bring library, application, boot.py and main.py on a board up to date, and reset it.
 
-    Only what differs is sent, and checked on the board before it takes the place of what was there. Cut short at any
-    point, the board has the old version or the new one; running it again finishes the work. Keys and configuration
+    Only what differs is sent, and checked on the board before it takes the place of what was there. If this is cut
+    short, the board has the old version or the new one, and running it again finishes the work. Keys and configuration
     on the board stay.
     """
     with Board(port) as board:
-        plan = plan_for(board, Options(source, keep_main, lines))
+        plan = plan_for(board, DeployOptions(source, keep_main, lines))
         report.say(
             files=len(plan.files), write=plan.write, remove=plan.remove, bytes=plan.size, version=checkout_version()
         )
@@ -105,7 +108,7 @@ def deploy(report: Report, port: str, dry_run: bool, source: bool, lines: bool, 
             return
         carry_out(board, plan, lambda path, size: report.say(f"  {path}, {size} bytes"))
         board.reset()
-    done = f"{len(plan.write)} of {len(plan.files)} files were changed" if plan.changes else "all files were there"
+    done = f"{len(plan.write)} of {len(plan.files)} files were changed" if plan.has_changes else "all files were there"
     report.say(f"{port} has E4 {checkout_version()}: {done}. It has been reset.")
 
 
@@ -115,7 +118,7 @@ def _tell_plan(report: Report, port: str, plan: Plan) -> None:
         report.say(f"  write  {path}, {len(plan.files[path])} bytes{there}")
     for path in (*plan.remove, *plan.leftovers):
         report.say(f"  remove {path}")
-    what = f"{plan.size} bytes would be sent" if plan.changes else "there is nothing to do"
+    what = f"{plan.size} bytes would be sent" if plan.has_changes else "there is nothing to do"
     report.say(f"{port}: {what}. Nothing was changed.", dry_run=True)
 
 
@@ -125,7 +128,7 @@ def _tell_plan(report: Report, port: str, plan: Plan) -> None:
 def status(report: Report, port: str) -> None:
     """Tell what a board is, what is on it, who it is, and what is wrong with it. No secret is read.
 
-    What runs on the board is interrupted for a moment, and started again.
+    What runs on the board is stopped and started anew; messages that wait in its queue are lost.
     """
     with Board(port) as board:
         what = inspect_board(board)
