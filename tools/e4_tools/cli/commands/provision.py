@@ -12,7 +12,7 @@ from click.core import ParameterSource
 import e4
 from e4_tools.board.ports import choose_port
 from e4_tools.board.raw_repl import Board
-from e4_tools.cli.commands.factory import FactoryRun
+from e4_tools.cli.shared.factory_run import FactoryRun
 from e4_tools.cli.shared.options import password_key, secret
 from e4_tools.cli.shared.output import Report, reports
 from e4_tools.cli.shared.settings import Settings, settings_options
@@ -34,7 +34,7 @@ Examples:
 
 
 @dataclass(frozen=True)
-class _Wishes:
+class _ProvisionOptions:
     """The options of the command line, apart from those that say what goes into the configuration."""
 
     access: StoreAccess
@@ -66,24 +66,38 @@ class _Wishes:
 @click.argument("name", required=False)
 @click.option("--port", "ports", multiple=True, envvar="E4_PORT", metavar="DEVICE", help="Serial port. [E4_PORT]")
 @settings_options
-@click.option("--in-store", is_flag=True, help="The ID key is in the key store, or is made there. So with --store.")
+@click.option(
+    "--in-store", is_flag=True, help="Take the ID key from the key store, or make it there. --store implies this."
+)
 @click.option("--keys", type=_PATH, metavar="FOLDER", help="Take the ID key from FOLDER/NAME.key, or make it there.")
 @click.option("--from-password", is_flag=True, help="Derive the ID key from a password, which is asked for.")
 @click.option("--replace", is_flag=True, help="Give a provisioned board another identity; its keys are forgotten.")
-@click.option("--label", type=_PATH, metavar="FILE", help="Write a QR label (SVG); with --factory into a folder.")
+@click.option(
+    "--label", type=_PATH, metavar="FILE", help="Write a QR label (SVG) to this file; with --factory, to this folder."
+)
 @click.option("--factory", type=_PATH, metavar="CSV", help="Provision the names in a table, board after board.")
 @click.option(
-    "--ledger", type=_PATH, default="ledger.jsonl", show_default=True, help="What --factory has issued; no keys."
+    "--ledger",
+    type=_PATH,
+    default="ledger.jsonl",
+    show_default=True,
+    help="The file that notes what --factory has issued, without keys.",
 )
 @click.option("--deploy", is_flag=True, help="Bring our files on the board up to date first.")
 @store_options
 @reports
-def provision(report: Report, name: str | None, ports: tuple[str, ...], settings: Settings, **wishes: Any) -> None:
+def provision(report: Report, name: str | None, ports: tuple[str, ...], settings: Settings, **options: Any) -> None:
     """Give a board its NAME, ID key, WiFi, broker and topics, have it prove the key, and reset it.
 
-    With --in-store the ID key is in the key store before the board gets it, and C2 can command the board at once: next
-    is e4 grant. With --keys it comes from a file; with --from-password from a prompt or E4_PASSWORD; else from a prompt
-    (64 hexadecimal digits, or nothing: the board keeps its key, or a random one is made and shown once) or E4_KEY.
+    \b
+    The ID key comes from one of these sources:
+      --in-store       The key store, which has the key before the board gets it.
+                       C2 can command the board at once: next is e4 grant.
+      --keys           A file in a folder.
+      --from-password  A password, which comes from a prompt or E4_PASSWORD.
+      none of these    A prompt or E4_KEY, with 64 hexadecimal digits. If it is
+                       empty, the board keeps its key, or a random key is made
+                       and shown once.
 
     The WiFi password comes from a prompt or WIFI_PASSWORD; the password of --broker-user from a prompt,
     E4_BROKER_PASSWORD or --broker-password-file. Safe to run again, with other settings too; another key or name needs
@@ -94,46 +108,49 @@ def provision(report: Report, name: str | None, ports: tuple[str, ...], settings
     names that are not in the file or were issued, and notes in the ledger what it issued, without keys.
     """
     if click.get_current_context().get_parameter_source("store") == ParameterSource.COMMANDLINE:
-        wishes["in_store"] = True
-    wished = _Wishes(**wishes)
-    _check_usage(name, ports, settings, wished)
+        options["in_store"] = True  # Who names a store means it to be used.
+    chosen = _ProvisionOptions(**options)
+    _check_usage(name, ports, settings, chosen)
     if name is not None:
         e4.id_of(name)  # raises for a name that no client can have
-    port = choose_port(ports[0] if ports else None) if wished.factory is None else ""
+    port = choose_port(ports[0] if ports else None) if chosen.factory is None else ""
     config = settings.ask(report)
-    source = wished.key_source(report, name or "")  # A factory's keys are kept, so nobody is asked for one by name.
-    if wished.factory is not None:
-        factory = Factory(config, source, wished.replace, wished.deploy, wished.label)
-        FactoryRun(wished.factory, wished.ledger, name, ports).issue_all(report, factory)
+    # A factory has --in-store or --keys, and neither asks for a key, so the name is not needed.
+    source = chosen.key_source(report, name or "")
+    if chosen.factory is not None:
+        factory = Factory(config, source, chosen.replace, chosen.deploy, chosen.label)
+        FactoryRun(chosen.factory, chosen.ledger, name, ports).issue_all(report, factory)
     else:
-        _provision_one(report, port, {"name": name, **config}, source, wished)
+        _provision_one(report, port, {"name": name, **config}, source, chosen)
 
 
-def _check_usage(name: str | None, ports: tuple[str, ...], settings: Settings, wished: _Wishes) -> None:
-    if wished.in_store + (wished.keys is not None) + wished.from_password > 1:
+def _check_usage(name: str | None, ports: tuple[str, ...], settings: Settings, chosen: _ProvisionOptions) -> None:
+    if chosen.in_store + (chosen.keys is not None) + chosen.from_password > 1:
         raise click.UsageError("--in-store, --keys and --from-password exclude each other")
-    if wished.factory is None:
+    if chosen.factory is None:
         if name is None or not settings.topics:
             raise click.UsageError("NAME and --topic, or --factory, is missing")
         if len(ports) > 1:
             raise click.UsageError("one board has one --port")
-    elif not (wished.in_store or wished.keys):
+    elif not (chosen.in_store or chosen.keys):
         raise click.UsageError("--factory needs --in-store or --keys")
 
 
-def _provision_one(report: Report, port: str, config: dict[str, Any], source: KeySource, wished: _Wishes) -> None:
+def _provision_one(
+    report: Report, port: str, config: dict[str, Any], source: KeySource, chosen: _ProvisionOptions
+) -> None:
     with Board(port) as board:
-        if wished.deploy:
+        if chosen.deploy:
             plan = update_files(board)
             report.say(f"{len(plan.write)} of our {len(plan.files)} files were changed.", deployed=len(plan.write))
-        provisioned = provision_board(board, config, source, wished.replace)
+        provisioned = provision_board(board, config, source, chosen.replace)
         _report_key(report, provisioned)
         board.reset()
     name, receiving = provisioned.name, provisioned.receiving_topic
     report.say(f"{name} listens on {receiving}.", name=name, receiving_topic=receiving)
-    if wished.label is not None:
-        write_label(wished.label, name)
-        report.say(f"Its label is {wished.label}.", label=str(wished.label))
+    if chosen.label is not None:
+        write_label(chosen.label, name)
+        report.say(f"Its label is {chosen.label}.", label=str(chosen.label))
 
 
 def _show_key(report: Report, key: bytes) -> None:
