@@ -15,7 +15,7 @@ from e4_tools.errors import ToolError
 from e4_tools.keys.fingerprint import fingerprint_text
 from e4_tools.keystore import KEY_FILE, make_store
 from e4_tools.provisioning.factory import read_table
-from e4_tools.provisioning.key_proof import find_held_key
+from e4_tools.provisioning.install import find_held_key
 from e4_tools.provisioning.key_sources import KeyFolder, StoredKeys
 from e4_tools.provisioning.ledger import BEGUN, ISSUED, Ledger
 from e4_tools.virtual_board import VirtualBoard

@@ -18,8 +18,7 @@ from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
 from e4_tools.fleet.rekeying import Rekeying
 from e4_tools.keystore import open_store
-from e4_tools.provisioning.install import install, provision_at
-from e4_tools.provisioning.key_proof import find_held_key
+from e4_tools.provisioning.install import find_held_key, install, provision_at
 from e4_tools.virtual_board import VirtualBoard
 from helpers.board_files import on_board
 from helpers.boards import BoardMaker, config_for

@@ -11,15 +11,16 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import e4
 from e4_tools.board.paths_on_board import CA_PATH, TEMPORARY
 from e4_tools.board.raw_repl import Board, BoardError, GarbledResult
 from e4_tools.errors import ToolError
 
+_Label = TypeVar("_Label")
 _ON_BOARD = Path(__file__).with_name("on_board")
 _PROVISION = _ON_BOARD / "provision.py"
 _CERTIFICATES = _ON_BOARD / "certificates.py"
@@ -52,8 +53,7 @@ def install(
     """
     config = _write_certificate(board, config)
     _call_provision(board, "write_identity", json.dumps(config), key.hex(), replace, doing="provisioning")
-    nonce = secrets.token_bytes(_NONCE_SIZE)
-    if not secrets.compare_digest(ask_proof(board, nonce), e4.proof_of_key(key, nonce)):
+    if find_held_key(board, {"the key just written": key}) is None:
         raise ToolError("the board holds another ID key than the one just written; was it replaced by C2 before?")
     if on_proof is not None:
         on_proof()
@@ -73,7 +73,20 @@ def holds_key_of(board: Board, name: str) -> bool:
     return bool(_ask_provision(board, "holds", name, doing="asking whose key the board holds"))
 
 
-def ask_proof(board: Board, nonce: bytes) -> bytes:
+def find_held_key(board: Board, keys: Mapping[_Label, bytes]) -> _Label | None:
+    """Return the label of that one of `keys` which the board proves to hold, or None.
+
+    The board is asked for a proof with a random nonce, and no key leaves it. Raises ToolError.
+    """
+    nonce = secrets.token_bytes(_NONCE_SIZE)
+    proof = _ask_proof(board, nonce)
+    for label, key in keys.items():
+        if secrets.compare_digest(e4.proof_of_key(key, nonce), proof):
+            return label
+    return None
+
+
+def _ask_proof(board: Board, nonce: bytes) -> bytes:
     """Return `e4.proof_of_key` of the ID key that a board holds. The key does not leave the board. Raises ToolError."""
     try:
         return bytes.fromhex(_ask_provision(board, "prove", nonce.hex(), doing="asking for a proof of the key"))

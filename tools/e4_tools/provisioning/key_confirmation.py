@@ -7,7 +7,7 @@ from e4_tools.errors import ToolError
 from e4_tools.fleet.listing import read_id_keys
 from e4_tools.fleet.rekeying import Rekeying
 from e4_tools.keystore import KeyStore
-from e4_tools.provisioning.key_proof import find_held_key
+from e4_tools.provisioning.install import find_held_key
 
 
 def confirm_by_proof(store: KeyStore, name: str, port: str) -> str:

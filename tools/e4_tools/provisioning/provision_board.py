@@ -13,8 +13,7 @@ import e4
 from e4_tools.board.deploy import DeployOptions, Plan, carry_out, plan_for
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
-from e4_tools.provisioning.install import holds_key_of, install, reconfigure
-from e4_tools.provisioning.key_proof import find_held_key
+from e4_tools.provisioning.install import find_held_key, holds_key_of, install, reconfigure
 from e4_tools.provisioning.key_sources import HeldKey, KeySource
 
 
