@@ -54,7 +54,7 @@ def test_topics_and_the_store_are_counted(store: KeyStore) -> None:
 
 
 def test_only_id_keys_need_a_store_that_is_unlocked(store: KeyStore) -> None:
-    locked = read_store(store.place)
+    locked = read_store(store.location)
     assert listing.list_clients(locked) == listing.list_clients(store)
     with pytest.raises(KeyStoreError, match="has not been unlocked"):
         listing.read_id_keys(locked, "alice")

@@ -10,7 +10,7 @@ TOPICS = "topics"
 _WAIT_SECONDS = 0.2  # for another process that is writing; a shell that waits longer seems to hang
 
 
-def list_names(place: str, table: str, beginning: str) -> list[str]:
+def list_names(location: str, table: str, beginning: str) -> list[str]:
     """Return the names in one of the tables above that have this beginning, in alphabetical order.
 
     The file is read without SQLAlchemy and without a migration, which would take too long. A store on a server is not
@@ -18,7 +18,7 @@ def list_names(place: str, table: str, beginning: str) -> list[str]:
     the user is typing.
     """
     try:
-        connection = sqlite3.connect(f"{Path(place).absolute().as_uri()}?mode=ro", uri=True, timeout=_WAIT_SECONDS)
+        connection = sqlite3.connect(f"{Path(location).absolute().as_uri()}?mode=ro", uri=True, timeout=_WAIT_SECONDS)
         try:
             rows = connection.execute(f"SELECT name FROM {table} ORDER BY name").fetchall()  # noqa: S608 (our constant)
         finally:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from e4_tools.errors import KeyStoreError
+from e4_tools.keys.secret_files import PRIVATE
 from e4_tools.keystore.models import SCHEMA
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -23,12 +24,12 @@ _PACKAGES = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "pg800
 _SENDING, _UPGRADING = 0xE4000001, 0xE4000002  # the numbers of our advisory locks in PostgreSQL
 
 
-def store_url(place: str) -> URL:
+def store_url(location: str) -> URL:
     """Return the database URL of a store that a user gave as a path or as a URL. Raises KeyStoreError."""
-    if "://" not in place:
-        return URL.create("sqlite", database=str(Path(place).expanduser()))
+    if "://" not in location:
+        return URL.create("sqlite", database=str(Path(location).expanduser()))
     try:
-        url = make_url(place)
+        url = make_url(location)
     except (ArgumentError, ValueError):
         raise KeyStoreError(f"the key store is neither a path nor a URL like {_EXAMPLE}; nothing was done") from None
     if url.get_backend_name() not in ("sqlite", "postgresql"):
@@ -38,10 +39,10 @@ def store_url(place: str) -> URL:
     return url
 
 
-def has_password(place: str) -> bool:
+def has_password(location: str) -> bool:
     """Return whether a store was given as a URL that has a password in it."""
     try:
-        url = store_url(place)
+        url = store_url(location)
     except KeyStoreError:  # opening the store will report it
         return False
     return url.password is not None or "password" in url.query
@@ -66,7 +67,7 @@ def make_file(path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, PRIVATE))
     except OSError as error:
         raise KeyStoreError(f"no key store can be made at {path}: {error.strerror}") from None
 
@@ -109,7 +110,7 @@ def try_lock(connection: Connection) -> bool:
 
 
 @contextmanager
-def explain_errors(place: str) -> Iterator[None]:
+def explain_errors(location: str) -> Iterator[None]:
     """Turn the errors of a database into KeyStoreError.
 
     The statement and its values are left out of the text: they name clients and hold encrypted secrets.
@@ -118,7 +119,7 @@ def explain_errors(place: str) -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or type(error).__name__)
-        raise KeyStoreError(f"the key store {place}: {reason}; the last change to it was not made") from None
+        raise KeyStoreError(f"the key store {location}: {reason}; the last change to it was not made") from None
 
 
 def schema_of(connection: Connection) -> str | None:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from e4_tools.errors import KeyStoreError
+from e4_tools.keys.secret_files import PRIVATE
 from e4_tools.keystore import engine as database
 from e4_tools.keystore import vault
 from e4_tools.keystore.models import StoreRow
@@ -27,11 +28,11 @@ Secrets = Callable[[str], bytes]
 class KeyStore:
     """A key store, as `read_store`, `open_store` and `make_store` return it.
 
-    `place` is its path or its URL, as a person may read it.
+    `location` is its path or its URL, as a person may read it.
     """
 
-    def __init__(self, place: str, engine: Engine, opened: vault.Vault | None = None) -> None:
-        self.place = place
+    def __init__(self, location: str, engine: Engine, opened: vault.Vault | None = None) -> None:
+        self.location = location
         self._vault = opened
         self._engine = engine
 
@@ -39,19 +40,19 @@ class KeyStore:
     def vault(self) -> vault.Vault:
         """What encrypts its secrets. Raises KeyStoreError if the store has not been unlocked."""
         if self._vault is None:
-            raise KeyStoreError(f"the key store {self.place} has not been unlocked")
+            raise KeyStoreError(f"the key store {self.location} has not been unlocked")
         return self._vault
 
     def unlock(self, secrets: Secrets) -> None:
         """Unlock the vault with the secret that `secrets` returns. Raises KeyStoreError if the secret is wrong."""
         with self.transaction() as session:
-            lock = _read_lock(session.scalars(select(StoreRow)).one())
-        self._vault = vault.unlock(lock, secrets(lock.kind))
+            slot = _read_slot(session.scalars(select(StoreRow)).one())
+        self._vault = vault.unlock(slot, secrets(slot.kind))
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """Yield a session. All its changes are made when the block ends, or none if it raises. Raises KeyStoreError."""
-        with database.explain_errors(self.place), Session(self._engine) as session, session.begin():
+        with database.explain_errors(self.location), Session(self._engine) as session, session.begin():
             yield session
 
     @contextmanager
@@ -69,7 +70,7 @@ class KeyStore:
     @contextmanager
     def _file_lock(self, path: Path, seconds: float) -> Iterator[None]:
         try:
-            handle = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            handle = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, PRIVATE)
         except OSError as error:
             raise KeyStoreError(f"the key store {path} cannot be locked ({error.strerror}); nothing was done") from None
         try:
@@ -84,10 +85,10 @@ class KeyStore:
 
         It is held by a connection of its own, outside any transaction, so that others can read the store meanwhile.
         """
-        with database.explain_errors(self.place):
+        with database.explain_errors(self.location):
             connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         with connection:
-            with database.explain_errors(self.place):
+            with database.explain_errors(self.location):
                 self._wait(lambda: database.try_lock(connection), seconds)
             yield
 
@@ -97,15 +98,15 @@ class KeyStore:
         while not try_lock():
             if time.monotonic() > deadline:
                 raise KeyStoreError(
-                    f"another e4 has been sending from {self.place} for {seconds:.0f} s; nothing was done"
+                    f"another e4 has been sending from {self.location} for {seconds:.0f} s; nothing was done"
                 )
             time.sleep(_RETRY_SECONDS)
 
     def relock(self, kind: str, secret: bytes) -> None:
         """Change the secret that opens the store. `kind` is PASSPHRASE or KEY_FILE. Raises KeyStoreError."""
-        lock = self.vault.lock(kind, secret)
+        slot = self.vault.make_slot(kind, secret)
         with self.transaction() as session:
-            _write_lock(session.scalars(select(StoreRow)).one(), lock)
+            _write_slot(session.scalars(select(StoreRow)).one(), slot)
 
 
 def _lock_file(handle: int) -> bool:
@@ -117,9 +118,9 @@ def _lock_file(handle: int) -> bool:
         return False
 
 
-def store_exists(place: str) -> bool:
+def store_exists(location: str) -> bool:
     """Return whether there is a key store at a path or URL. Raises KeyStoreError."""
-    url = database.store_url(place)
+    url = database.store_url(location)
     path = database.sqlite_path(url)
     if path and not path.exists():
         return False
@@ -127,15 +128,15 @@ def store_exists(place: str) -> bool:
         return database.schema_of(connection) is not None
 
 
-def read_store(place: str) -> KeyStore:
+def read_store(location: str) -> KeyStore:
     """Return the store at a path or URL, locked: names and states can be read, and secrets cannot.
 
     A store of an older version is migrated. Raises KeyStoreError if there is no store, or if it is damaged or of a
     later version.
     """
-    url = database.store_url(place)
+    url = database.store_url(location)
     name = database.describe_url(url)
-    if not store_exists(place):
+    if not store_exists(location):
         raise KeyStoreError(f"there is no key store at {name}; e4 client add or e4 topic add makes one")
     engine = database.make_engine(url)
     with database.explain_errors(name), engine.begin() as connection:
@@ -143,36 +144,36 @@ def read_store(place: str) -> KeyStore:
     return KeyStore(name, engine)
 
 
-def open_store(place: str, secrets: Secrets) -> KeyStore:
+def open_store(location: str, secrets: Secrets) -> KeyStore:
     """Return the store at a path or URL, unlocked. Raises KeyStoreError as `read_store` and `unlock` do."""
-    store = read_store(place)
+    store = read_store(location)
     store.unlock(secrets)
     return store
 
 
-def make_store(place: str, kind: str, secret: bytes) -> KeyStore:
+def make_store(location: str, kind: str, secret: bytes) -> KeyStore:
     """Make a store that `secret` opens, in one transaction. Raises KeyStoreError if there is a store already."""
-    url = database.store_url(place)
+    url = database.store_url(location)
     name = database.describe_url(url)
     path = database.sqlite_path(url)
     if path:
         database.make_file(path)
     opened = vault.new_vault()
-    lock = opened.lock(kind, secret)
+    slot = opened.make_slot(kind, secret)
     engine = database.make_engine(url)
     with database.explain_errors(name), engine.begin() as connection:
         if database.schema_of(connection) is not None:
             raise KeyStoreError(f"there is a key store at {name} already; it was left as it is")
         database.upgrade_schema(connection)
         with Session(connection, join_transaction_mode="create_savepoint") as session, session.begin():
-            session.add(_write_lock(StoreRow(id=1, made_at=int(time.time())), lock))
+            session.add(_write_slot(StoreRow(id=1, made_at=int(time.time())), slot))
     return KeyStore(name, engine, opened)
 
 
-def _write_lock(row: StoreRow, lock: vault.Lock) -> StoreRow:
-    row.lock_kind, row.lock_salt, row.lock_cost, row.wrapped_key = lock.kind, lock.salt, lock.cost, lock.wrapped
+def _write_slot(row: StoreRow, slot: vault.KeySlot) -> StoreRow:
+    row.lock_kind, row.lock_salt, row.lock_cost, row.wrapped_key = slot.kind, slot.salt, slot.cost, slot.wrapped
     return row
 
 
-def _read_lock(row: StoreRow) -> vault.Lock:
-    return vault.Lock(row.lock_kind, row.lock_salt, row.lock_cost, row.wrapped_key)
+def _read_slot(row: StoreRow) -> vault.KeySlot:
+    return vault.KeySlot(row.lock_kind, row.lock_salt, row.lock_cost, row.wrapped_key)

@@ -33,7 +33,7 @@ class Table(DeclarativeBase):
 
 
 class StoreRow(Table):
-    """The only row of its table: what opens the store, see `vault.Lock`."""
+    """The only row of its table: what opens the store, see `vault.KeySlot`."""
 
     __tablename__ = "meta"
 

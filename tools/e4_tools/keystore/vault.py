@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from e4_tools.errors import KeyStoreError
 
-PASSPHRASE = "passphrase"  # noqa: S105 (it names a kind of lock, and is no secret)
+PASSPHRASE = "passphrase"  # noqa: S105 (it names a kind of key slot, and is no secret)
 KEY_FILE = "key-file"
 LEAST_PASSPHRASE = 8  # bytes of UTF-8
 
@@ -34,8 +34,8 @@ _PARALLELISM = 1  # scrypt's p
 
 
 @dataclass(frozen=True)
-class Lock:
-    """What a store has recorded about what opens it. Nothing of this is secret."""
+class KeySlot:
+    """What a store has recorded about a secret that opens it. Nothing of this is secret."""
 
     kind: str  # PASSPHRASE or KEY_FILE
     salt: bytes
@@ -64,11 +64,11 @@ class Vault:
                 f"the store is damaged: a secret in its table {place[0]} is not what was put there"
             ) from None
 
-    def lock(self, kind: str, secret: bytes) -> Lock:
-        """Return a new lock for this vault, which `secret` opens. `kind` is PASSPHRASE or KEY_FILE."""
+    def make_slot(self, kind: str, secret: bytes) -> KeySlot:
+        """Return a new key slot for this vault, which `secret` opens. `kind` is PASSPHRASE or KEY_FILE."""
         salt, cost = os.urandom(_SALT_SIZE), _COST if kind == PASSPHRASE else 0
         wrapping = Vault(_wrapping_key(kind, salt, cost, secret))
-        return Lock(kind, salt, cost, wrapping.seal(self._data_key, *_lock_place(kind, salt, cost)))
+        return KeySlot(kind, salt, cost, wrapping.seal(self._data_key, *_slot_place(kind, salt, cost)))
 
 
 def new_vault() -> Vault:
@@ -76,15 +76,15 @@ def new_vault() -> Vault:
     return Vault(os.urandom(_DATA_KEY_SIZE))
 
 
-def unlock(lock: Lock, secret: bytes) -> Vault:
-    """Return the vault that a lock locks. Raises KeyStoreError if the secret is wrong."""
-    if lock.kind == PASSPHRASE and not 1 < lock.cost <= _COST_LIMIT:
+def unlock(slot: KeySlot, secret: bytes) -> Vault:
+    """Return the vault that a key slot opens. Raises KeyStoreError if the secret is wrong."""
+    if slot.kind == PASSPHRASE and not 1 < slot.cost <= _COST_LIMIT:
         raise KeyStoreError("the store is damaged: its lock asks for more memory than any store does")
-    wrapping = Vault(_wrapping_key(lock.kind, lock.salt, lock.cost, secret))
+    wrapping = Vault(_wrapping_key(slot.kind, slot.salt, slot.cost, secret))
     try:
-        return Vault(wrapping.open(lock.wrapped, *_lock_place(lock.kind, lock.salt, lock.cost)))
+        return Vault(wrapping.open(slot.wrapped, *_slot_place(slot.kind, slot.salt, slot.cost)))
     except KeyStoreError:
-        what = "passphrase" if lock.kind == PASSPHRASE else "key file"
+        what = "passphrase" if slot.kind == PASSPHRASE else "key file"
         raise KeyStoreError(f"wrong {what} for this key store; nothing was done") from None
 
 
@@ -95,7 +95,7 @@ def _wrapping_key(kind: str, salt: bytes, cost: int, secret: bytes) -> bytes:
     return HKDF(SHA256(), _DATA_KEY_SIZE, salt, b"e4 key store, key file").derive(secret)
 
 
-def _lock_place(kind: str, salt: bytes, cost: int) -> tuple[str, ...]:
+def _slot_place(kind: str, salt: bytes, cost: int) -> tuple[str, ...]:
     return "lock", kind, salt.hex(), str(cost)
 
 

@@ -26,8 +26,8 @@ def show_store(report: Report, access: StoreAccess) -> None:
     store = access.read()
     found = summarize_store(store)
     report.say(
-        f"{store.place}, schema {SCHEMA}, opened by a {found.opened_by}",
-        place=store.place,
+        f"{store.location}, schema {SCHEMA}, opened by a {found.opened_by}",
+        place=store.location,
         schema=SCHEMA,
         opened_by=found.opened_by,
     )
@@ -49,7 +49,7 @@ def relock_store(report: Report, access: StoreAccess, new_key_file: Path | None)
     The new passphrase comes from a prompt or from E4_NEW_PASSPHRASE.
     """
     store = access.open()
-    key = StoreAccess(access.place, new_key_file).new_secret("E4_NEW_PASSPHRASE")
+    key = StoreAccess(access.location, new_key_file).new_secret("E4_NEW_PASSPHRASE")
     with store.sending_lock():
         store.relock(KEY_FILE if new_key_file else PASSPHRASE, key)
-    report.say(f"{store.place} has another {'key file' if new_key_file else 'passphrase'} now.")
+    report.say(f"{store.location} has another {'key file' if new_key_file else 'passphrase'} now.")

@@ -43,24 +43,24 @@ def default_store() -> str:
 class StoreAccess:
     """The key store that a command line names, and what opens it."""
 
-    place: str  # a path or a URL
+    location: str  # a path or a URL
     key_file: Path | None  # None: a passphrase opens it
 
     def read(self) -> KeyStore:
         """Return the store, locked. No secret is asked for. Raises KeyStoreError."""
-        return read_store(self.place)
+        return read_store(self.location)
 
     def open(self) -> KeyStore:
         """Return the store, unlocked; the user may be asked for the passphrase. Raises KeyStoreError, ToolError."""
-        return open_store(self.place, self._secret)
+        return open_store(self.location, self._secret)
 
     def open_or_make(self, report: Report) -> KeyStore:
         """Return the store, unlocked. If there is none, make it and report that. Raises KeyStoreError, ToolError."""
-        if store_exists(self.place):
+        if store_exists(self.location):
             return self.open()
         kind = KEY_FILE if self.key_file else PASSPHRASE
-        store = make_store(self.place, kind, self.new_secret())
-        report.say(f"A new key store has been made: {store.place}", new_store=store.place)
+        store = make_store(self.location, kind, self.new_secret())
+        report.say(f"A new key store has been made: {store.location}", new_store=store.location)
         return store
 
     def new_secret(self, variable: str = "E4_PASSPHRASE") -> bytes:
@@ -132,8 +132,8 @@ def _offer_names(table: str) -> Callable[[click.Context, click.Parameter, str], 
     """Return a function that completes names from a table of the key store, for `shell_complete` of click."""
 
     def complete(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-        place = context.params.get("store") or os.environ.get("E4_STORE") or default_store()
-        return [CompletionItem(name) for name in list_names(place, table, typed)]
+        location = context.params.get("store") or os.environ.get("E4_STORE") or default_store()
+        return [CompletionItem(name) for name in list_names(location, table, typed)]
 
     return complete
 
