@@ -75,7 +75,7 @@ class TimeServers:
         # For each server that has answered, its address.
         self._addresses: dict[str, tuple] = {}
         # The addresses that want no questions, each with the KissOfDeath. One name may stand for many addresses.
-        self._refusals: list[tuple] = []
+        self._refusals: list[tuple[tuple, KissOfDeath]] = []
 
     def ask(self):
         """A generator: it asks until two servers agree, returns the Answer that covers both, and yields while it waits.
