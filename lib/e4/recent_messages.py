@@ -5,9 +5,12 @@ from e4.errors import PerhapsReplayed, Replayed
 from e4.loops import add_to_ring, find_in_ring
 
 # What `classify` returns for a payload that is not certainly new. For a new one it returns 0.
-_COPY = const(1)  # it is remembered
-_OLDER = const(2)  # its timestamp is earlier than the latest one that was forgotten, so it may be a copy
-_SAME_SECOND = const(3)  # its timestamp equals the latest one that was forgotten
+# The payload is remembered.
+_COPY = const(1)
+# The timestamp is earlier than the latest one that was forgotten, so the payload may be a copy.
+_OLDER = const(2)
+# The timestamp equals the latest one that was forgotten.
+_SAME_SECOND = const(3)
 
 # In seconds. When more messages bear one timestamp than are remembered, those that have not arrived yet would all count
 # as possible copies. For this long, messages with such a timestamp are accepted nevertheless.
