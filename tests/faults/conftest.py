@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 
 from e4_tools.mqtt.mosquitto import find_mosquitto
-from e4_tools.virtual_board import VirtualBoardError
 from faults.lanes import Lanes
 from faults.rig import Rig
 from faults.tls_broker import TLSBroker
 from helpers.authority import Authority
-from helpers.boards import make_image
+from helpers.fixtures import deployed_image
 from helpers.mosquitto import Mosquitto
+
+__all__ = ["deployed_image"]
 
 _LANES = 10
 _TLS_LANES = 4
@@ -34,12 +35,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def image(deployed_image: Path) -> Path:
     """The flash image of a board with nothing but our deployed files."""
-    try:
-        return make_image(tmp_path_factory.mktemp("deployed"))
-    except VirtualBoardError as error:
-        pytest.skip(f"no virtual board: {error}")
+    return deployed_image
 
 
 @pytest.fixture(scope="session")
