@@ -32,7 +32,10 @@ _MAX_STRATUM = const(15)
 _MAX_DISTANCE_MS = const(1000)
 # The number of servers that want no questions and are remembered.
 _MAX_DENIED = const(8)
-# The codes of a kiss of death after which a server is not asked again (RFC 5905 section 7.4).
+# The time for which such a server is not asked. RFC 4330 section 8 wants it never to be asked again. But SNTP is not
+# authenticated, and one forged packet could then leave a board without the time until its next reset.
+_DENIED_MS = const(3600000)
+# The codes of a kiss of death after which a server is not asked for that time (RFC 5905 section 7.4).
 _FINAL = const((b"DENY", b"RSTR"))
 # 1970-01-01 in NTP seconds, which count from 1900 and wrap in 2036.
 _UNIX_IN_NTP = const(2208988800)
@@ -72,16 +75,14 @@ class TimeServers:
         self._servers = servers
         self._network = network
         self._timer = timer
-        # For each server that has answered, its address.
-        self._addresses: dict[str, tuple] = {}
-        # The addresses that want no questions, each with the KissOfDeath. One name may stand for many addresses.
-        self._refusals: list[tuple[tuple, KissOfDeath]] = []
+        # The addresses that want no questions, each with the KissOfDeath and the tick at which it arrived. One name may
+        # stand for many addresses.
+        self._refusals: list[tuple[tuple, KissOfDeath, int]] = []
 
     def ask(self):
         """A generator: it asks until two servers agree, returns the Answer that covers both, and yields while it waits.
 
-        No more servers are asked than that takes, and an address that has answered is remembered. Raises
-        TimeServerError.
+        No more servers are asked than that takes. Raises TimeServerError.
         """
         if not self._servers:
             raise TimeServerError("no time server is configured")
@@ -105,21 +106,24 @@ class TimeServers:
         raise TimeServerError("{} ({})".format(reason, "; ".join(said)))
 
     def _ask_one(self, server: str):
-        """A generator: it returns the Answer of one server, and yields while it waits. Raises TimeServerError."""
-        address = self._addresses.pop(server, None)
-        if address is None:
-            address = yield from look_up(server, self._network)
-        for denied, kiss in self._refusals:
+        """A generator: it returns the Answer of one server, and yields while it waits. Raises TimeServerError.
+
+        The name is looked up each time: the DNS is not authenticated either, and an address that is kept for as long as
+        it answers would turn one forged reply into a time server for good.
+        """
+        address = yield from look_up(server, self._network)
+        timer = self._timer
+        now = timer.ticks_ms()
+        self._refusals = [refusal for refusal in self._refusals if 0 <= timer.ticks_diff(now, refusal[2]) < _DENIED_MS]
+        for denied, kiss, _ in self._refusals:
             if denied == address:
-                raise TimeServerError("{}; not asked again before a reset".format(kiss))
+                raise TimeServerError("{}; not asked for an hour".format(kiss))
         try:
-            answer = yield from ask(address, self._network, self._timer)
+            return (yield from ask(address, self._network, timer))
         except KissOfDeath as kiss:
             if kiss.code in _FINAL:
-                self._refusals = self._refusals[1 - _MAX_DENIED :] + [(address, kiss)]
+                self._refusals = self._refusals[1 - _MAX_DENIED :] + [(address, kiss, now)]
             raise
-        self._addresses[server] = address
-        return answer
 
     def _agree(self, earlier: Answer, later: Answer) -> Answer | None:
         """Return the span that covers both answers, or None if they are too far apart or from one server."""
