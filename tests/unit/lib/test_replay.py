@@ -161,6 +161,35 @@ def test_an_authentic_command_may_set_the_clock():
     raises(e4.TimestampTooOld, bench.play, e4.protect(commands.reset_topics(), ID_KEY, now))
 
 
+def test_a_copy_of_the_last_command_is_evidence_for_a_clock_that_is_not_set():
+    bench = Recorder()
+    bench.command(commands.set_topic_key(KEY_A, TOPIC))
+    bench.clock.now += 5
+    bench.command(commands.set_id_key(KEY_B))
+    retained = bench.recorded[-1]
+    before = bench.state()
+    offered = []
+
+    def unset():
+        raise e4.ClockNotSet("unset")
+
+    # After a power cut the board does not know the time, and the broker delivers the retained command again.
+    bench.client = e4.Client(ID, None, bench.store, unset, evidence=offered.append)
+    assert bench.play(retained) is None
+    assert offered == [bench.clock.now]
+    # A copy must be authentic, and older commands are no evidence.
+    raises(e4.NotAuthentic, bench.play, retained[:-1] + bytes((retained[-1] ^ 1,)))
+    raises(e4.ClockNotSet, bench.play, bench.recorded[0])
+    assert offered == [bench.clock.now]
+    assert bench.client.applied == 0 and bench.state() == before
+    # A clock that is set needs no evidence, and a client without use for it ignores the copy.
+    bench.client = e4.Client(ID, None, bench.store, bench.clock, evidence=offered.append)
+    assert bench.play(retained) is None
+    bench.client = e4.Client(ID, None, bench.store, unset)
+    assert bench.play(retained) is None
+    assert len(offered) == 1
+
+
 def test_a_copy_of_a_message_is_refused():
     bench = _rotate_keys()
     now = bench.clock.now
