@@ -26,8 +26,8 @@ above; an open network has no `wifi.password`. The limits of each entry are in `
 `watchdog`            The seconds without progress after which the board is reset. 0: never.
 `time_servers`        Time servers, as "host" or "host:port", that are asked in this order until two agree. A single one
                       is trusted alone; "time_server": "host" is an older way to name a single one. An empty list needs
-                      `time_from_commands`.
-`time_from_commands`  Where the time servers were asked in vain, an authentic command sets the clock.
+                      `time_from_commands`, and no `broker.ca`.
+`time_from_commands`  Where the time servers were asked in vain, the last authentic command sets the clock.
 `max_command_age`     How many seconds late a command may be. null: no limit.
 `future_tolerance`    How many seconds ahead of the clock a message or command may be.
 """

@@ -120,13 +120,14 @@ def _read_topics(config, whole: _Entries) -> None:
 
 def _read_time(config, whole: _Entries) -> None:
     config.time_from_commands = whole.flag("time_from_commands")
-    config.time_servers = _time_servers(whole, not config.time_from_commands)
+    # With TLS the first command cannot arrive before the time is known.
+    config.time_servers = _time_servers(whole, config.ca or not config.time_from_commands)
     config.future_tolerance = whole.number("future_tolerance", 60, 0, 3600)
     config.max_command_age = whole.number("max_command_age", 600, 1, _MAX_COMMAND_AGE, True)
 
 
-def _time_servers(whole: _Entries, needed: bool) -> list[str]:
-    """Return the time servers. At least one is needed, unless commands may set the clock."""
+def _time_servers(whole: _Entries, needed) -> list[str]:
+    """Return the time servers. At least one is needed, unless commands may set the clock and arrive without TLS."""
     single = whole.text("time_server")
     servers = whole.take("time_servers")
     if servers is None:
@@ -144,7 +145,7 @@ def _time_servers(whole: _Entries, needed: bool) -> list[str]:
         elif server in servers[:i]:
             whole.report("time_servers", "names {} twice: two must agree".format(server))
     if needed and not servers:
-        whole.report("time_servers", 'is empty, and "time_from_commands" is not set')
+        whole.report("time_servers", 'is empty: TLS needs one, and so does a board without "time_from_commands"')
     return servers
 
 

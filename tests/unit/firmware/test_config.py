@@ -61,6 +61,14 @@ def test_settings_of_time():
     assert loaded.problems == [] and loaded.time_servers == [] and loaded.time_from_commands is True
 
 
+def test_tls_needs_a_time_server():
+    # With TLS, the certificate of the broker cannot be checked before the time is known, and no command can arrive.
+    broker = {"host": "h", "ca": "/ca.crt"}
+    wrong = config.Config(dict(_GOOD, broker=broker, time_servers=[], time_from_commands=True))
+    assert len(wrong.problems) == 1 and '"time_servers" is empty: TLS needs one' in wrong.problems[0]
+    assert config.Config(dict(_GOOD, broker=broker, time_from_commands=True)).problems == []
+
+
 def test_settings_of_the_link():
     loaded = config.Config(_GOOD)
     assert (loaded.ca, loaded.keepalive, loaded.patience, loaded.status_topic) == (None, 60, 10, None)
