@@ -5,18 +5,30 @@
     if clock.is_due():              often, from the main loop, because this also counts the ticks before they wrap
         yield from clock.synchronise()   asks the time servers; raises TimeServerError (an OSError)
     clock()                         the Unix seconds that have surely begun; raises e4.ClockNotSet
+    clock.width                     the milliseconds by which the time may be later than that
     clock.confirm(timestamp)        an authentic message or command was fresh by this clock
     clock.weigh(timestamp)          an authentic command is ahead of the clock, or the clock is not set
     clock.trust, clock.why          UNSET, COMMANDED, NETWORK or CONFIRMED; a sentence for the console
 
 UNSET      The time is not known.
-COMMANDED  An authentic command has set the clock (`time_from_commands`), because no time server answered. The true time
-           may be later. It is not earlier.
+COMMANDED  The time is that of the last authentic command (`time_from_commands`), because no time server answered. The
+           true time may be later. It is not earlier.
 NETWORK    Two time servers agreed, or the only one that is configured answered. SNTP is not authenticated: whoever
-           controls the network can claim any time that is not before the last authentic command (the floor).
-CONFIRMED  Since then, messages or commands from holders of our keys agreed with the clock. The network can move it by
-           more than the tolerance only after it has claimed the other time for an hour. An authentic command that is
-           ahead of the clock takes the confirmation away.
+           controls the network can claim any time that the rules below allow.
+CONFIRMED  Since then, a message or command from a holder of our keys agreed with the clock.
+
+The time servers are believed by these rules:
+
+1. A time before that of the last command is never believed. The time since that command is counted, at 99.9 %.
+2. A time before that of the last proof, or away from it while the clock is confirmed, is a claim. A confirmed clock
+   believes it after the servers have claimed it for 6 hours. A message that is later than the claim refutes it: the 6
+   hours begin anew. After a week the claim is believed in any case. A clock that is not confirmed waits for that week.
+3. Every other time is believed at once.
+
+The proof is the time of the message that confirmed the clock, or of a later command, and the time that has passed since
+then. Messages that follow do not move it: all boards of a fleet may be misled together, and would confirm each other
+step by step. What differs from the proof by no more than the tolerance and the drift of the crystal since then is not
+away from it.
 """
 
 import os
@@ -44,10 +56,18 @@ _PERIOD_MS = const(3600000)
 _RETRY_MS = const(15000)
 # The time between two attempts when a command contradicts the clock.
 _HURRY_MS = const(60000)
-# The time for which the network must claim a time that contradicts a confirmed clock before it is believed.
-_PATIENCE_MS = const(3600000)
-# 2060-01-01, in Unix seconds. From later times on, `time.gmtime` of a board overflows.
-_LATEST = const(2840140800)
+# The time for which the time servers must claim a time that contradicts a proof before they are believed.
+_PATIENCE_MS = const(21600000)
+# The time after which they are believed although messages refute the claim: a week. Without it, a fleet that was misled
+# as a whole could not be corrected, because its boards prove the wrong time to each other.
+_LONGEST_MS = const(604800000)
+# The time by which two claims in a row may differ and still count as the same.
+_SAME_MS = const(10000)
+# The time by which a clock that was set by a command may be behind, so that the board can still talk to its peers: they
+# refuse what is older than ten minutes.
+_BEHIND_MS = const(600000)
+# 2060-01-01, in Unix milliseconds. From later times on, `time.gmtime` of a board overflows.
+_LATEST_MS = const(2840140800000)
 
 
 class TimeRefused(TimeServerError):
@@ -62,8 +82,8 @@ def _print(text: str) -> None:
 class Clock:
     """The clock of a board. It reads `time_servers`, `time_from_commands` and `future_tolerance` from a `Config`.
 
-    The time is kept as a span: at the tick `_ticks` it was not before `_seconds` and `_millis`, and not more than
-    `_width` ms later. Spans of time are kept as ages in ms that `_advance` counts up, because the ticks wrap.
+    The time is kept as a span: at the tick `_ticks` it was not before `_lower`, and not more than `width` ms later. All
+    times are Unix milliseconds as of that tick. `_advance` moves them and all ages on, because the ticks wrap.
     """
 
     def __init__(self, config, servers: TimeServers | None = None, rtc=None, timer=time, report=_print) -> None:
@@ -80,20 +100,18 @@ class Clock:
         self._problem = "no time server has been asked"
         # The tick at which the span of the time was computed last.
         self._ticks = timer.ticks_ms()
-        # The span of the time; the docstring of the class describes these three.
-        self._seconds = self._millis = self._width = 0
-        # The time of the last command, in Unix seconds; `raise_floor` sets it.
+        # The span of the time; the docstring of the class describes these two.
+        self._lower = self.width = 0
+        # The earliest time that the last command and the ticks since then allow.
         self._floor = 0
-        # The latest time of authentic traffic in Unix milliseconds; `_prove` sets it.
-        self._proof = 0
-        # The milliseconds that have surely passed since then.
-        self._proof_age = 0
-        # The time of the last message that `confirm` took, in Unix seconds: many messages have the same.
-        self._confirmed_at = 0
-        # The time in Unix milliseconds that the network claims against a confirmed clock, or None; `_judge` sets it.
-        self._claim: int | None = None
-        # The milliseconds since the network began to claim it; `_judge` sets it to 0.
+        # The same for the last proof, and the milliseconds by which the time may have gone on more than that.
+        self._proof = self._proof_drift = 0
+        # The time that the time servers claim against a proof, if `_patience` is not 0.
+        self._claim = 0
+        # The milliseconds since they began to claim it.
         self._claim_age = 0
+        # The age from which the claim is believed, or 0 if there is no claim.
+        self._patience = 0
         # The milliseconds since the last attempt to synchronise.
         self._attempt_age = 0
         # The milliseconds from that attempt until the next one.
@@ -110,18 +128,20 @@ class Clock:
         passed = self._elapsed()
         if self.trust == UNSET:
             raise ClockNotSet(self.why)
-        now = self._seconds + (self._millis + _at_least(passed)) // 1000
-        # A floor that is ahead by no more than the tolerance is not shown: the clock of C2 may be ahead of the true
-        # time, and our messages would then be ahead as well.
-        return now if now >= self._floor - self._tolerance // 1000 else self._floor
+        return (self._lower + _at_least(passed)) // 1000
 
     @property
     def why(self) -> str:
         """Return why the time is not known, or where it comes from, as text for a person."""
         if self.trust == UNSET:
             return "the time is not known: " + self._problem
-        whose = ("", "from a command, no time server answers", "from time servers", "from time servers and confirmed")
-        return "the time is {}; within {} s".format(whose[self.trust], self._width // 1000 + 1)
+        if self.trust == COMMANDED:
+            return (
+                "no time server answers; the time is taken from a command and may be later. "
+                "If messages are refused, send a new one: e4 sync NAME --again"
+            )
+        confirmed = " and confirmed" if self.trust == CONFIRMED else ""
+        return "the time is from time servers{}; within {} s".format(confirmed, self.width // 1000 + 1)
 
     # What others say of the time
 
@@ -144,6 +164,8 @@ class Clock:
             self._problem = str(error) or type(error).__name__
             self._wait = min(_RETRY_MS << min(self._failures, 8), _PERIOD_MS)
             self._failures += 1
+            if self.trust == UNSET:
+                self._follow_commands()
             raise
         else:
             self._wait = _PERIOD_MS
@@ -154,35 +176,34 @@ class Clock:
             self._wait += self._wait * os.urandom(1)[0] >> 10
 
     def raise_floor(self, timestamp: int) -> None:
-        """Note the time of an authentic command (Unix seconds).
-
-        From now on the clock does not show or believe an earlier time, apart from the tolerance.
-        """
+        """Note the time of an authentic command (Unix seconds). From now on no earlier time is believed."""
         self._advance()
-        self._floor = max(self._floor, timestamp)
+        self._floor = max(self._floor, timestamp * 1000)
         self._prove(timestamp)
-        if self.trust == COMMANDED and timestamp > self._seconds:
-            self._set(timestamp * 1000, 0, COMMANDED)
-        elif self.trust != UNSET and timestamp * 1000 > self._upper() + self._tolerance:
+        if self.trust == COMMANDED and self._floor > self._lower:
+            self._set(self._floor, _BEHIND_MS, COMMANDED)
+        elif self.trust != UNSET and self._floor > self._upper() + self._tolerance:
             self._lose("what was kept of it is older than the last command")
 
     def confirm(self, timestamp: int) -> None:
         """Note that an authentic message or command of this time (Unix seconds) was fresh."""
-        if timestamp == self._confirmed_at and self.trust == CONFIRMED:
+        if self.trust == CONFIRMED and not self._patience:
             return
-        self._confirmed_at = timestamp
-        behind = self._lower() + _at_least(self._elapsed()) - timestamp * 1000
-        if behind > self._tolerance:  # It was late, which is allowed, and says nothing about the time now.
-            return
-        self._prove(timestamp)
-        if self.trust == NETWORK:
+        passed = self._elapsed()
+        then = timestamp * 1000 - passed
+        if self._patience and then > self._claim + self._tolerance:
+            self._patience = min(max(self._patience, self._claim_age + _PATIENCE_MS), _LONGEST_MS)
+        # A message that was late is allowed, and says nothing about the time now.
+        if self.trust == NETWORK and self._lower <= then + self._tolerance:
+            self._prove(timestamp)
             self.trust = CONFIRMED
 
     def weigh(self, timestamp: int) -> bool:
-        """Weigh the time of an authentic command that is ahead of the clock; return whether it has set the clock.
+        """Weigh the time of an authentic command that is ahead of the clock, or that finds the clock not set.
 
-        It sets the clock if the configuration allows it (`time_from_commands`), the time servers were asked in vain,
-        and no better time is known. Otherwise it makes a clock that it contradicts ask the time servers soon.
+        Return whether the command may be looked at again, because the clock is set by commands now: the configuration
+        allows it (`time_from_commands`), the time servers were asked in vain, and no better time is known. A better
+        clock that the command contradicts asks the time servers soon.
         """
         self._advance()
         if self.trust >= NETWORK:
@@ -193,56 +214,62 @@ class Clock:
                     self.trust = NETWORK
                     self._report("an authentic command is {} s ahead; asking the time servers".format(ahead // 1000))
             return False
-        if not self._from_commands or not self._failures or not self._floor <= timestamp < _LATEST:
+        if not self._from_commands or not self._failures or timestamp * 1000 >= _LATEST_MS:
             return False
-        if self.trust == COMMANDED and timestamp <= self._seconds:
+        self.raise_floor(timestamp)
+        return self.trust == COMMANDED or self._follow_commands()
+
+    def _follow_commands(self) -> bool:
+        """Set the clock to the time of the last command, if that is allowed and known; return whether it was set."""
+        # A floor that began at 0 is not the time of a command: 2^40 ms after 1970 is the year 2004.
+        if not self._from_commands or not self._floor >> 40 or self._floor >= _LATEST_MS:
             return False
-        self._set(timestamp * 1000, 0, COMMANDED)
-        self._prove(timestamp)
-        self._report("no time server answers; the time is taken from a command")
+        self._set(self._floor, _BEHIND_MS, COMMANDED)
+        self._report(self.why)
         return True
 
     def _adopt(self, lower: int, upper: int) -> None:
         """Set the clock to the span (Unix ms) that the time servers agree on, or raise TimeRefused."""
-        proved = self._proof + self._proof_age
-        if upper + self._tolerance < proved:
+        if upper + self._tolerance < self._floor:
             text = "the time servers agree on a time {} s before that of authentic traffic: they are wrong or lie"
-            raise TimeRefused(text.format((proved - upper) // 1000))
-        step = max(lower - self._upper(), 0) + min(upper - self._lower(), 0)  # ms; 0 if the spans overlap
-        trust = NETWORK
-        if self.trust == CONFIRMED:
-            if abs(step) > self._tolerance:
-                self._judge(lower, step)
-            else:
-                trust = CONFIRMED
+            raise TimeRefused(text.format((self._floor - upper) // 1000))
+        trust = max(self.trust, NETWORK)
+        # The second bound is a little wider, because it is for the lower end of the span.
+        if upper + self._tolerance < self._proof or (
+            trust == CONFIRMED and lower > self._proof + self._proof_drift + self._tolerance + TOLERANCE_MS
+        ):
+            self._judge(lower)
+            if lower < self._proof:
+                self._proof = 0
+            trust = NETWORK
+        step = max(lower - self._upper(), 0) + min(upper - self._lower, 0)  # ms; 0 if the spans overlap
         if self.trust >= NETWORK and abs(step) > TOLERANCE_MS:
             self._report("the time servers move the time by {} s".format(step // 1000))
-        self._claim = None
+        self._claim = self._patience = 0
         self._set(lower, upper - lower, trust)
 
-    def _judge(self, lower: int, step: int) -> None:
-        """Raise TimeRefused and note the claim, unless the network has claimed this time for an hour."""
-        if self._claim is None or abs(self._claim + self._claim_age - lower) > self._tolerance:
-            self._claim, self._claim_age = lower, 0
-        elif self._claim_age >= _PATIENCE_MS:
-            return
-        text = "the time servers claim a time {} s from the one that was confirmed; not believed for another {} min"
-        raise TimeRefused(text.format(step // 1000, (_PATIENCE_MS - self._claim_age + 59999) // 60000))
+    def _judge(self, lower: int) -> None:
+        """Raise TimeRefused and note the claim, unless the time servers have claimed this time for long enough."""
+        if abs(self._claim - lower) > _SAME_MS:
+            self._claim_age = 0
+            # A clock that no peer agrees with may be far ahead. It then refuses the messages that would refute a claim.
+            self._patience = _PATIENCE_MS if self.trust == CONFIRMED else _LONGEST_MS
+        self._claim = lower
+        if self._claim_age < self._patience:
+            text = "the time servers claim a time {} s from that of authentic traffic; not believed for another {} min"
+            left = (self._patience - self._claim_age + 59999) // 60000
+            raise TimeRefused(text.format((lower - self._proof) // 1000, left))
 
     # The span
 
-    def _lower(self) -> int:
-        """Return the lower end of the span in Unix milliseconds, as of the tick `_ticks`."""
-        return self._seconds * 1000 + self._millis
-
     def _upper(self) -> int:
-        """Return the upper end of the span in Unix milliseconds, as of the tick `_ticks`."""
-        return self._lower() + self._width
+        """Return the upper end of the span."""
+        return self._lower + self.width
 
     def _set(self, lower: int, width: int, trust: int) -> None:
         """Set the span (Unix ms) and the trust, and keep both over a reset."""
-        self._seconds, self._millis = divmod(lower, 1000)
-        self._width = width
+        self._lower = lower
+        self.width = width
         self.trust = trust
         self._rtc.keep(lower, width, trust)
 
@@ -255,23 +282,24 @@ class Clock:
         if now < lower or not UNSET < trust <= CONFIRMED:
             return
         surely_passed = _at_least(now - lower)
-        self._seconds, self._millis = divmod(lower + surely_passed, 1000)
-        self._width = width + 2 * (now - lower - surely_passed)
+        self._lower = lower + surely_passed
+        self.width = width + 2 * (now - lower - surely_passed)
         self.trust = min(trust, NETWORK)
 
     def _lose(self, problem: str) -> None:
         """Forget the time, say why, and have the time servers asked at once."""
         self.trust = UNSET
-        self._claim = None
+        self._claim = self._patience = 0
         self._problem = problem
         self._wait = 0
         self._report(self.why)
 
     def _prove(self, timestamp: int) -> None:
-        """Note the time of authentic traffic (Unix seconds) if it is later than what was noted before."""
-        if timestamp * 1000 > self._proof + self._proof_age:
-            self._proof = timestamp * 1000
-            self._proof_age = -_at_least(self._elapsed())
+        """Note the time of authentic traffic (Unix seconds) if it is later than what is known of the last proof."""
+        proof = timestamp * 1000 - _at_least(self._elapsed())
+        if proof > self._proof:
+            self._proof = proof
+            self._proof_drift = 0
 
     # Ticks
 
@@ -295,10 +323,14 @@ class Clock:
             self._lose("nobody looked at the clock for days, and its ticks have wrapped")
             return
         surely_passed = _at_least(passed)
-        self._seconds += (self._millis + surely_passed) // 1000
-        self._millis = (self._millis + surely_passed) % 1000
-        self._width += 2 * (passed - surely_passed)
-        self._proof_age += surely_passed
+        drift = 2 * (passed - surely_passed)
+        self._lower += surely_passed
+        self.width += drift
+        # No claim is ever believed against the floor, so ticks that are off by more than a crystal must not lift it.
+        self._floor += passed - passed // 1000
+        self._proof += surely_passed
+        self._proof_drift += drift
+        self._claim += surely_passed
         self._claim_age += passed
         self._attempt_age += passed
 

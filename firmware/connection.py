@@ -142,13 +142,15 @@ class Connection:
         """Raise ClockNotSet if the time is not known and no command may set it.
 
         Without the time the board would have to refuse commands that the broker does not deliver again. TLS needs it
-        as well, to check the certificate.
+        as well, to check the certificate, so that no first command can arrive.
         """
         try:
             self._clock()
-        except ClockNotSet:
-            if not self._config.time_from_commands or self._config.ca:
+        except ClockNotSet as error:
+            if not self._config.time_from_commands:
                 raise
+            if self._config.ca:
+                raise ClockNotSet(str(error) + "; TLS needs it") from None
 
     def _explain(self, error: Exception, early: bool) -> str:
         """Return what a failure means; `early` says that the broker had not accepted us."""

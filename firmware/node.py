@@ -242,6 +242,8 @@ class Node(handlers.Handlers):
         self._serve_network(link)
         # The clock counts its ticks here. Without this call they would wrap while there is no network.
         self.clock.is_due()
+        # What is stamped later than the clock shows, but not later than the time may be, is not from the future.
+        self.client.future_tolerance = self.config.future_tolerance + self.clock.width // 1000  # type: ignore[union-attr]
         self._call_waiting()
         self._call_periodic(link.is_up)
         more = link.is_up and self._tidy()

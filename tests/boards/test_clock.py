@@ -101,6 +101,16 @@ def test_a_spoofed_server_among_two_leaves_a_board_without_the_time(
     console.expect("subscribed", 60)
 
 
+def test_one_forged_denial_leaves_a_board_without_the_time_for_an_hour_at_most(
+    start_node: StartNode, mosquitto: Mosquitto, servers: list[TimeServer]
+) -> None:
+    servers[0].reply = servers[0].deny
+    _, console = start_node("alice", KEY, mosquitto.port, _MAIN, ready=False, **_times(servers[0]))
+    console.expect("it wants no questions .DENY.")
+    servers[0].reply = None
+    console.expect("it wants no questions .DENY.; not asked for an hour", 60)
+
+
 def test_hostile_answers_are_refused_and_said_so(
     start_node: StartNode, mosquitto: Mosquitto, servers: list[TimeServer]
 ) -> None:
@@ -191,6 +201,51 @@ def test_where_no_server_answers_a_command_sets_the_clock_if_it_may(
     console.expect("unprotected message: in time")
     _say(mosquitto.port, b"old", time.time() - 3600)
     console.expect("refused on")
+
+
+def test_after_a_power_cut_the_retained_command_is_enough(
+    start_node: StartNode, mosquitto: Mosquitto, servers: list[TimeServer]
+) -> None:
+    servers[0].reply = silent
+    board, console = start_node("alice", KEY, mosquitto.port, _MAIN, **_times(servers[0], time_from_commands=True))
+    command = e4.protect(e4.commands.set_topic_key(TOPIC_KEY, TOPIC), KEY, int(time.time()) - 180)
+    with BrokerConnection(HOST, mosquitto.port) as broker:
+        broker.publish(f"e4/{e4.id_of('alice').hex()}", command, retain=True)
+    console.expect("the time is taken from a command")
+    board.cut_power()
+    board.power_on()
+    console.expect("the time is taken from a command and may be later. If messages are refused, send a new one")
+    console.expect(f"subscribed to MQTT topic {TOPIC}")
+    # What a peer says now is three minutes ahead of the clock of the board, and what the board says is as old to it.
+    _say(mosquitto.port, b"from a peer", time.time())
+    console.expect("unprotected message: from a peer")
+    assert _asked(console, "node.publish('/e4go/demo/messages', 'from the board')") == "True"
+    console.expect("unprotected message: from the board")
+    # A command of now puts the clock right.
+    _grant(mosquitto.port, time.time())
+    _say(mosquitto.port, b"again", time.time())
+    console.expect("unprotected message: again")
+    assert time.time() - 10 <= int(_asked(console, "node.clock()")) <= time.time()
+
+
+def test_after_a_power_cut_an_old_command_is_not_enough_and_the_console_says_so(
+    start_node: StartNode, mosquitto: Mosquitto, servers: list[TimeServer]
+) -> None:
+    servers[0].reply = silent
+    changes = _times(servers[0], time_from_commands=True, max_command_age=None)
+    board, console = start_node("alice", KEY, mosquitto.port, _MAIN, **changes)
+    _grant(mosquitto.port, time.time() - 30 * 86400)
+    console.expect("the time is taken from a command")
+    board.cut_power()
+    board.power_on()
+    console.expect("If messages are refused, send a new one: e4 sync NAME --again")
+    console.expect(f"subscribed to MQTT topic {TOPIC}")
+    _say(mosquitto.port, b"too early", time.time())
+    console.expect("refused on /e4go/demo/messages: .*in future")
+    assert "send a new one" in _asked(console, "node.clock.why")
+    _grant(mosquitto.port, time.time())
+    _say(mosquitto.port, b"in time", time.time())
+    console.expect("unprotected message: in time")
 
 
 @pytest.mark.parametrize(("names", "why"), [(False, "no name server knows time.cloudflare.com"), (True, "no answer")])

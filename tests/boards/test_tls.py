@@ -19,6 +19,7 @@ from e4_tools.provisioning.install import install
 from helpers.authority import Authority, mosquitto_lines
 from helpers.boards import KEY, TOPIC, TOPIC_KEY, BoardMaker, config_for
 from helpers.mosquitto import Mosquitto
+from helpers.time_server import TimeServer, silent
 
 _REFUSED = "connection lost or not made: .*certificate"
 Start = Callable[..., BoardConsole]
@@ -137,3 +138,33 @@ def test_a_broker_without_tls_is_refused(start_node: object, mosquitto: Mosquitt
     with BoardConsole("alice", board.device) as console:
         console.expect("connection lost or not made", 60)
         assert not any("connected to" in line for line in console.lines)
+
+
+def test_without_time_servers_it_connects_by_the_time_of_the_last_command(
+    make_board: BoardMaker, mosquitto: Mosquitto, tmp_path: Path, authority: Authority
+) -> None:
+    mosquitto.configure(mosquitto_lines(authority.issue(tmp_path, "localhost", False)))
+    board = make_board("alice")
+    broker = {"host": "localhost", "port": mosquitto.port, "ca": "/ca.crt"}
+    with TimeServer() as server:
+        server.reply = silent
+        time_from_commands = {"time_servers": [server.address], "time_from_commands": True}
+        with Board(board.device) as serial:
+            serial.write_file("ca.crt", authority.pem)
+            install(serial, config_for("alice", mosquitto.port, broker=broker, **time_from_commands), KEY)
+            serial.reset()
+        with BoardConsole("alice", board.device) as console:
+            console.expect("the time is not known: .*no answer within 2 s.; TLS needs it", 30)
+            server.reply = None
+            console.expect("subscribed to MQTT topic e4/", 60)
+            server.reply = silent
+            speaker = _Speaker(mosquitto.port, authority)
+            command = e4.protect(e4.commands.set_topic_key(TOPIC_KEY, TOPIC), KEY, int(time.time()))
+            speaker.say(e4.receiving_topic(e4.id_of("alice")), command)
+            console.expect("^< unprotected message:$")
+            speaker.say(TOPIC, e4.protect(b"granted", TOPIC_KEY, int(time.time())))
+            console.expect("unprotected message: granted")
+            board.cut_power()
+            board.power_on()
+            console.expect("the time is taken from a command", 30)
+            console.expect("subscribed to MQTT topic e4/", 30)
