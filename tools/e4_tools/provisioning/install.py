@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import e4
 from e4_tools.board.paths_on_board import CA_PATH, TEMPORARY
-from e4_tools.board.raw_repl import Board, BoardError, GarbledResult
+from e4_tools.board.raw_repl import Board, BoardError
 from e4_tools.errors import ToolError
 
 _Label = TypeVar("_Label")
@@ -43,8 +43,11 @@ def install(
     `config` is as `firmware/config.py` describes it, but `broker.ca` may be the certificate itself (bytes of DER). The
     certificate is then written to the board, under a name of its own, before the configuration that names it.
 
-    Installing the same key again changes nothing that the board has learnt since. A board that holds another key or
-    another name refuses, unless `replace` is set.
+    Installing the key that is the board's current one changes nothing that the board has learnt since. A board that
+    holds another key or another name refuses, unless `replace` is set. An older key of the same client, which C2 has
+    replaced by SetIDKey, counts as another key. With `replace` the given key takes the place of all keys on the board,
+    those of topics included. Only the time of the last command stays, if the name is the same, so that no recorded
+    command is applied once more.
 
     `on_proof` is called when the board has proved the key and before the key is final. It tells the user the key, or
     notes it. If it raises, the board gives the key up for another one the next time, without `replace`.
@@ -53,8 +56,11 @@ def install(
     """
     config = _write_certificate(board, config)
     _call_provision(board, "write_identity", json.dumps(config), key.hex(), replace, doing="provisioning")
-    if find_held_key(board, {"the key just written": key}) is None:
-        raise ToolError("the board holds another ID key than the one just written; was it replaced by C2 before?")
+    if find_held_key(board, {"the key just written": key}, config["name"]) is None:
+        raise ToolError(
+            "the board proves another ID key than the one just written, or none; it has not become a member. "
+            "Deploy our files (e4 deploy) and run the command again"
+        )
     if on_proof is not None:
         on_proof()
     _call_provision(board, "confirm", doing="making the key final")
@@ -73,25 +79,36 @@ def holds_key_of(board: Board, name: str) -> bool:
     return bool(_ask_provision(board, "holds", name, doing="asking whose key the board holds"))
 
 
-def find_held_key(board: Board, keys: Mapping[_Label, bytes]) -> _Label | None:
+def find_held_key(board: Board, keys: Mapping[_Label, bytes], name: str | None = None) -> _Label | None:
     """Return the label of that one of `keys` which the board proves to hold, or None.
 
-    The board is asked for a proof with a random nonce, and no key leaves it. Raises ToolError.
+    The board proves it as the client `name`, or without `name` as the client of its configuration. A proof is over the
+    ID of the client and a nonce that is random for every call, so neither a proof that was recorded nor that of another
+    client counts. No key leaves the board. Raises ToolError.
     """
     nonce = secrets.token_bytes(_NONCE_SIZE)
-    proof = _ask_proof(board, nonce)
+    client_id, proof = _ask_proof(board, nonce, name)
+    if name is not None and client_id != e4.id_of(name):
+        return None
     for label, key in keys.items():
-        if secrets.compare_digest(e4.proof_of_key(key, nonce), proof):
+        if secrets.compare_digest(e4.proof_of_key(key, client_id + nonce), proof):
             return label
     return None
 
 
-def _ask_proof(board: Board, nonce: bytes) -> bytes:
-    """Return `e4.proof_of_key` of the ID key that a board holds. The key does not leave the board. Raises ToolError."""
+def _ask_proof(board: Board, nonce: bytes, name: str | None) -> tuple[bytes, bytes]:
+    """Return the ID of a client, and `e4.proof_of_key` of the ID key that a board holds for it, over ID and nonce.
+
+    Both are empty if the board holds no key of that client. Raises ToolError.
+    """
+    answer = _ask_provision(board, "prove", nonce.hex(), name, doing="asking for a proof of the key")
+    if answer is None:
+        return b"", b""
     try:
-        return bytes.fromhex(_ask_provision(board, "prove", nonce.hex(), doing="asking for a proof of the key"))
-    except (GarbledResult, ValueError):
+        client_id, proof = map(bytes.fromhex, answer)
+    except (TypeError, ValueError):
         raise ToolError("the board's proof of its key is garbled; run the command again") from None
+    return client_id, proof
 
 
 def _write_certificate(board: Board, config: dict[str, Any]) -> dict[str, Any]:
@@ -124,10 +141,10 @@ def _call_provision(board: Board, function: str, *arguments: str | bool | None, 
         raise _explain(error) from None
 
 
-def _ask_provision(board: Board, function: str, argument: str, doing: str) -> Any:
+def _ask_provision(board: Board, function: str, *arguments: str | None, doing: str) -> Any:
     """Return the result of a function of `on_board/provision.py`. Raises ToolError."""
     try:
-        return board.ask(_PROVISION, function, argument, doing=doing)
+        return board.ask(_PROVISION, function, *arguments, doing=doing)
     except BoardError as error:
         raise _explain(error) from None
 

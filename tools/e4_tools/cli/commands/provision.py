@@ -71,7 +71,9 @@ class _ProvisionOptions:
 )
 @click.option("--keys", type=_PATH, metavar="FOLDER", help="Take the ID key from FOLDER/NAME.key, or make it there.")
 @click.option("--from-password", is_flag=True, help="Derive the ID key from a password, which is asked for.")
-@click.option("--replace", is_flag=True, help="Give a provisioned board another identity; its keys are forgotten.")
+@click.option(
+    "--replace", is_flag=True, help="Give a provisioned board this name and key; its other keys are forgotten."
+)
 @click.option(
     "--label", type=_PATH, metavar="FILE", help="Write a QR label (SVG) to this file; with --factory, to this folder."
 )
