@@ -28,12 +28,14 @@ from helpers.secret_search import command_lines
 _KEY = b"0123456789abcdef0123456789ABCDEF"
 _OTHER = b"fedcba9876543210FEDCBA9876543210"
 
-_GIVE_TOPIC_KEY = """
+_NOW = 1774894944
+_OBEY = """
 import e4
 from firmware import config
-client = e4.Client(e4.id_of("alice"), None, e4.FileStore(config.KEYS_PATH), lambda: 1774894944)
-client.unprotect(e4.protect(e4.commands.set_topic_key(b"t" * 32, "topic"), {key!r}, 1774894944), client.receiving_topic)
+client = e4.Client(e4.id_of("alice"), None, e4.FileStore(config.KEYS_PATH), lambda: {now})
+client.unprotect(e4.protect({command!r}, {key!r}, {now}), client.receiving_topic)
 """
+_SET_TOPIC_KEY = e4.commands.set_topic_key(b"t" * 32, "topic")
 _HOLDS_TOPIC_KEY = """
 import e4
 from firmware import config
@@ -44,6 +46,11 @@ print(e4.Client(e4.id_of(config.load().name), None, e4.FileStore(config.KEYS_PAT
 def _run(board: VirtualBoard, code: str) -> str:
     with Board(board.device, restart=False) as serial:
         return serial.run(code, "a test").strip()
+
+
+def _obey(board: VirtualBoard, command: bytes, key: bytes, now: int = _NOW) -> None:
+    """Have a board that is alice apply a command which is protected under an ID key."""
+    _run(board, _OBEY.format(command=command, key=key, now=now))
 
 
 def test_compiled_modules_are_deployed_and_older_sources_removed(make_board: BoardMaker) -> None:
@@ -68,7 +75,7 @@ def test_deploying_keeps_keys_and_configuration(make_board: BoardMaker) -> None:
 def test_provisioning_again_with_the_same_key_keeps_what_was_learnt(make_board: BoardMaker) -> None:
     board = make_board()
     provision_at(board.device, config_for("alice", 1), _KEY)
-    _run(board, _GIVE_TOPIC_KEY.format(key=_KEY))
+    _obey(board, _SET_TOPIC_KEY, _KEY)
     provision_at(board.device, config_for("alice", 2, topics=["elsewhere"]), _KEY)
     assert _run(board, _HOLDS_TOPIC_KEY) == "True"
     assert _run(board, "from firmware import config; print(config.load().port, config.load().topics)") == (
@@ -79,7 +86,7 @@ def test_provisioning_again_with_the_same_key_keeps_what_was_learnt(make_board: 
 def test_another_key_or_name_needs_replace(make_board: BoardMaker) -> None:
     board = make_board()
     provision_at(board.device, config_for("alice", 1), _KEY)
-    _run(board, _GIVE_TOPIC_KEY.format(key=_KEY))
+    _obey(board, _SET_TOPIC_KEY, _KEY)
     for name, key in (("alice", _OTHER), ("bob", _KEY)):
         with pytest.raises(ToolError, match="--replace"):
             provision_at(board.device, config_for(name, 1), key)
@@ -87,6 +94,81 @@ def test_another_key_or_name_needs_replace(make_board: BoardMaker) -> None:
         assert _run(board, "from firmware import config; print(config.load().name)") == "alice"
     provision_at(board.device, config_for("bob", 1), _OTHER, replace=True)
     assert _run(board, _HOLDS_TOPIC_KEY) == "False"
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["previous key", "first key"])
+def test_replacing_gives_a_board_back_a_key_that_it_had_before(make_board: BoardMaker, used: bool) -> None:
+    board = make_board()
+    provision_at(board.device, config_for("alice", 1), _KEY)
+    _obey(board, e4.commands.set_id_key(_OTHER), _KEY)
+    if used:  # A command under the new key makes the board forget the previous one, and it knows the first one still.
+        _obey(board, _SET_TOPIC_KEY, _OTHER, _NOW + 1)
+    with pytest.raises(ToolError, match=r"another ID key of this client.*--replace"):
+        provision_at(board.device, config_for("alice", 2), _KEY)
+    assert _holds(board, _OTHER)
+    assert on_board(board, "from firmware import config; print(config.load().port)") == "1"
+    provision_at(board.device, config_for("alice", 2), _KEY, replace=True)
+    assert _holds(board, _KEY) and not _holds(board, _OTHER)
+    assert _run(board, _HOLDS_TOPIC_KEY) == "False"
+    with pytest.raises(ToolError, match="NotAuthentic"):
+        _obey(board, _SET_TOPIC_KEY, _OTHER, _NOW + 2)
+    _obey(board, _SET_TOPIC_KEY, _KEY, _NOW + 2)
+    assert _run(board, _HOLDS_TOPIC_KEY) == "True"
+
+
+def test_a_recorded_command_does_not_count_again_after_a_replacement(make_board: BoardMaker) -> None:
+    board = make_board()
+    provision_at(board.device, config_for("alice", 1), _KEY)
+    _obey(board, _SET_TOPIC_KEY, _KEY)
+    for key in (_OTHER, _KEY):
+        provision_at(board.device, config_for("alice", 1), key, replace=True)
+    _obey(board, _SET_TOPIC_KEY, _KEY)  # It is the same payload, and taken for a copy.
+    assert _run(board, _HOLDS_TOPIC_KEY) == "False"
+    with pytest.raises(ToolError, match="Replayed"):
+        _obey(board, _SET_TOPIC_KEY, _KEY, _NOW - 1)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "open('/e4.keys', 'r+b').write(b'no store')",
+        "open('/e4.keys', 'wb').close()",
+        "import os; os.remove('/e4.keys.d/6964'); import e4; e4.FileStore('/e4.keys').commit({b'x': b''})",
+        "open('/e4.keys.d/6964', 'wb').write(b'no record'); import e4; e4.FileStore('/e4.keys')",
+        "open('/e4.json', 'w').write('no JSON')",
+        "import os; os.remove('/e4.json')",
+    ],
+)
+def test_replacing_makes_a_member_of_a_damaged_board(make_board: BoardMaker, tmp_path: Path, damage: str) -> None:
+    board, tool = make_board(), _store(E4(tmp_path / "e4"))
+    tool.run(*_sends(board), "--in-store")
+    key = _stored(tool, "alice")["current"]
+    # Two commits more, so that the record of the identity is no longer in the root file as well.
+    _obey(board, _SET_TOPIC_KEY, key)
+    on_board(board, "import e4; s = e4.FileStore('/e4.keys'); s.commit({b'x': b'1'})")
+    on_board(board, damage)
+    tool.run(*_sends(board), "--in-store", "--replace")
+    assert _holds(board, key)
+    assert on_board(board, "from firmware import config; print(config.load().problems)") == "[]"
+
+
+def test_a_proof_is_bound_to_the_client_and_to_one_question(make_board: BoardMaker) -> None:
+    board = make_board()
+    provision_at(board.device, config_for("alice", 1), _KEY)
+    with Board(board.device) as serial:
+        assert find_held_key(serial, {"the key": _KEY}, "alice") == "the key"
+        assert find_held_key(serial, {"the key": _KEY}, "bob") is None
+        # A board that says it is bob, and repeats what the board of alice would prove with the same key.
+        serial.run("e4.id_of = lambda name, real=e4.id_of: real('alice')", "a test")
+        assert find_held_key(serial, {"the key": _KEY}, "bob") is None
+        serial.run("prove = lambda nonce, name, said=prove('00' * 16, None): said", "a test")
+        assert find_held_key(serial, {"the key": _KEY}, "alice") is None
+        for answer in ("5", "('00', 7)", "('', '')", "('x', 'y')", "[]", "'abc'"):
+            serial.run(f"prove = lambda nonce, name: {answer}", "a test")
+            try:
+                assert find_held_key(serial, {"the key": _KEY}, "alice") is None
+            except ToolError as error:
+                assert "garbled" in str(error)
 
 
 def test_a_board_without_our_files_is_told_apart(tmp_path: Path, deployed_image: Path) -> None:
@@ -193,6 +275,9 @@ def test_interrupted_while_replacing_the_same_command_finishes(make_board: Board
     for seconds in moments(3, tool.seconds(*_sends(board, "bob"))):
         provision_at(board.device, config_for("alice", 1), _KEY, replace=True)
         tool.kill(seconds, *_sends(board, "bob"), "--replace", board=board)
+        with Board(board.device, restart=False) as serial:
+            old, new = (find_held_key(serial, {key: key}, name) for name, key in (("alice", _KEY), ("bob", _OTHER)))
+        assert (old, new) in ((_KEY, None), (None, _OTHER)), f"after {seconds} s"
         tool.run(*_sends(board, "bob"), "--replace")
         assert _holds(board, _OTHER)
         assert on_board(board, "from firmware import config; print(config.load().name)") == "bob"
@@ -293,6 +378,41 @@ def test_a_board_keeps_whichever_key_of_the_store_it_holds(make_board: BoardMake
     assert _holds(board, _KEY)
     tool.run(*_sends(board), "--in-store", "--replace")
     assert _holds(board, pending)
+
+
+def test_a_board_with_a_key_that_was_replaced_does_not_bring_it_back(make_board: BoardMaker, tmp_path: Path) -> None:
+    board, tool = make_board(), _store(E4(tmp_path / "e4"), E4_KEY=_OTHER.hex())
+    tool.run("client", "add", "alice", "--ask")
+    store = open_store(str(tool.folder / "fleet.db"), lambda kind: (tool.folder / "store.key").read_bytes())
+    Rekeying(store).renew("alice")
+    keys = _stored(tool, "alice")
+    assert keys["previous"] == _OTHER
+    provision_at(board.device, config_for("alice", 1), _OTHER)
+    refused = tool.run(*_sends(board), "--in-store", code=1)
+    assert "an earlier ID key" in refused and "--replace" in refused
+    said = tool.run("client", "confirm", "alice", "--port", board.device, code=1)
+    assert "nothing was changed" in said and "--undo" in said
+    assert _stored(tool, "alice") == keys and _holds(board, _OTHER)
+    tool.run(*_sends(board), "--in-store", "--replace")
+    assert _holds(board, keys["current"]) and _stored(tool, "alice") == {"current": keys["current"]}
+
+
+def test_a_key_that_was_replaced_counts_again_only_on_demand(make_board: BoardMaker, tmp_path: Path) -> None:
+    board, tool = make_board(), _store(E4(tmp_path / "e4"), E4_KEY=_OTHER.hex())
+    tool.run("client", "add", "alice", "--ask")
+    store = open_store(str(tool.folder / "fleet.db"), lambda kind: (tool.folder / "store.key").read_bytes())
+    provision_at(board.device, config_for("alice", 1), _OTHER)
+    Rekeying(store).renew("alice")
+    # A second new key is pending. Without a board, --undo cannot tell which of the earlier keys the board holds.
+    Rekeying(store).rekey("alice")
+    pending = _stored(tool, "alice")["pending"]
+    port = ("--port", board.device)
+    assert "nothing was changed" in tool.run("client", "confirm", "alice", *port, code=1)
+    assert _stored(tool, "alice")["pending"] == pending
+    said = tool.run("client", "confirm", "alice", *port, "--undo")
+    assert "Warning: an earlier ID key of alice counts again" in said
+    keys = _stored(tool, "alice")
+    assert keys["current"] == _OTHER and keys["pending"] == pending
 
 
 def test_a_receiving_topic_of_its_own_reaches_the_board(make_board: BoardMaker, tmp_path: Path) -> None:

@@ -93,19 +93,31 @@ class Rekeying:
             _change_state(current, PENDING)
             _change_state(previous, CURRENT)
 
-    def record_proof(self, name: str, uid: str) -> str:
+    def record_proof(self, name: str, uid: str, undo: bool = False) -> str:
         """Record that the client has proved to hold the ID key `uid`. Return the state in which that key was before.
 
-        Keys that are older than the proved one are of no use any more, and are deleted. Newer keys stay, because the
-        command that brings the newer key may still be on its way to the client.
+        The key is the current one then. Keys that are older are of no use any more, and are deleted. A newer key stays,
+        because the command that brings it may still be on its way to the client.
+
+        A previous key proves nothing that could be relied on: somebody else may have it, and may be the one who proves
+        it. Raises ToolError for it, and nothing has changed. With `undo`, which is the word of the operator that the
+        newer keys have not reached the client, a previous key becomes the current one, and the newest key is pending.
         """
         with self._store.transaction() as session:
             client = find_client(session, name)
             held = next(key for key in client.keys if key.uid == uid)
             state_before = held.state
             current, pending = client.key(CURRENT), client.key(PENDING)
-            if state_before == PREVIOUS and current is not None:
-                _change_state(current, PENDING) if pending is None else _make_previous(client, current)
+            if state_before == PREVIOUS:
+                if not undo:
+                    raise ToolError(
+                        f"the board proves an earlier ID key of {name}, which was replaced; nothing was changed, and "
+                        "commands go out under the newer key as before. If this is the board itself: e4 provision "
+                        f"{name} --in-store --replace gives it the current key. If the newer key has never reached it, "
+                        "and nobody else can have the earlier one: --undo counts that one again"
+                    )
+                if current is not None:
+                    _change_state(current, PENDING) if pending is None else _make_previous(client, current)
             else:
                 for key in list(client.keys):
                     if key is not held and key is not pending:

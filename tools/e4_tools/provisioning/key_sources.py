@@ -24,17 +24,18 @@ from e4_tools.fleet.rekeying import Rekeying
 from e4_tools.keys.secret_files import write_file
 from e4_tools.keys.symmetric import KEY_SIZE, check_size, new_key
 from e4_tools.keystore import KeyStore
-from e4_tools.keystore.models import LEAVING
+from e4_tools.keystore.models import LEAVING, PREVIOUS
 
 
 class HeldKey(Enum):
     """What becomes of a final ID key of the same client that a board holds before it is provisioned.
 
-    With `replace`, the board keeps its key only if the key source knows it.
+    With `replace`, the board keeps its key only if it is the key that it would get, or one that a key store counts as
+    current or pending.
     """
 
     COMPARED = auto()  # The board compares it with the key of the source, and refuses a key that differs.
-    KEEP_IF_KNOWN = auto()  # It stays if the source knows it, even if it is not the source's current key.
+    KEEP_IF_KNOWN = auto()  # It stays if the source knows it and has not replaced it; a pending key stays, for example.
     KEEP = auto()  # It stays, and nobody but the board knows it.
 
 
@@ -55,6 +56,10 @@ class KeySource(ABC):
     def known_keys(self, name: str) -> list[bytes]:
         """Return all ID keys that the client may hold. Only a source whose `held_key` is KEEP_IF_KNOWN has to know."""
         return []
+
+    def is_replaced(self, name: str, key: bytes) -> bool:
+        """Tell whether a known key of the client has been replaced by a newer one, and no board should get it again."""
+        return False
 
     def settings_of(self, name: str) -> dict[str, Any]:
         """Return entries of the board's configuration that are kept with the key of a client that is known here."""
@@ -101,6 +106,11 @@ class StoredKeys(KeySource):
         if client.state == LEAVING:
             raise UnknownName(f"{name} has been removed; nothing was done. e4 sync ends its removal")
         return [id_key.key for id_key in listing.read_id_keys(self._store, name)]
+
+    def is_replaced(self, name: str, key: bytes) -> bool:
+        """Tell whether this key counts as a previous one in the key store."""
+        id_keys = listing.read_id_keys(self._store, name)
+        return any(id_key.state == PREVIOUS for id_key in id_keys if id_key.key == key)
 
     def settings_of(self, name: str) -> dict[str, Any]:
         """Return the client's receiving topic if it is another one than clients usually have."""

@@ -66,15 +66,26 @@ def _decide_key(board: Board, name: str, source: KeySource, replace: bool) -> tu
     if source.held_key is HeldKey.KEEP_IF_KNOWN and holds_key_of(board, name):
         # `find_held_key` takes labelled keys. Here the label of a key is its index.
         known = dict(enumerate(source.known_keys(name)))
-        held = find_held_key(board, known)
-        if held is not None:
+        held = find_held_key(board, known, name)
+        if held is not None and not source.is_replaced(name, known[held]):
             return known[held], True
         if not replace:
-            raise ToolError(
-                f"this board holds an ID key of {name} that the key store does not know; nothing was done. "
-                f"e4 client add {name} adds that key, if you have it; --replace forgets it"
-            )
+            raise ToolError(_explain_held_key(name, replaced=held is not None))
     return source.key_of(name), False
+
+
+def _explain_held_key(name: str, replaced: bool) -> str:
+    """Return the error for a board with a key of the client that a key store has replaced, or does not know."""
+    if replaced:
+        return (
+            f"this board holds an earlier ID key of {name}, which the key store has replaced since; nothing was done. "
+            f"--replace gives it the current key and forgets all others. If the current key has never reached the "
+            f"client: e4 client confirm {name} --port DEVICE --undo"
+        )
+    return (
+        f"this board holds an ID key of {name} that the key store does not know; nothing was done. "
+        f"e4 client add {name} adds that key, if you have it; --replace forgets it"
+    )
 
 
 def give_key(

@@ -10,10 +10,15 @@ from e4_tools.cli.shared.sending import deliver, fleet_at_broker
 from e4_tools.cli.shared.store_access import StoreAccess, client_argument, store_options
 from e4_tools.fleet import listing
 from e4_tools.fleet.operations import Fleet
+from e4_tools.keystore.models import PREVIOUS
 from e4_tools.provisioning.key_confirmation import confirm_by_proof
 
 _STILL_OLD = "still holds an old ID key; e4 client rekey sends the new one again"
 _NEWEST = "holds its newest ID key"
+_WARNING = (
+    "Warning: an earlier ID key of {name} counts again. Whoever else has that key can read and forge its commands. If "
+    "somebody may: e4 client forget {name}, then e4 provision {name} --in-store --replace, which makes a new key."
+)
 
 
 @click.command("rekey")
@@ -57,18 +62,23 @@ def confirm_client(report: Report, access: StoreAccess, name: str, port: str | N
     messages are protected with topic keys. If you are not sure, leave the new key pending; that costs one more message
     for each command.
 
-    The old key is kept until a board proves that it holds the new one.
+    The old key is kept until a board proves that it holds the new one. A board that proves a key which was replaced
+    changes nothing, because somebody else may have that key. Only with --undo it counts again.
 
     \b
       e4 client confirm alice --port /dev/ttyUSB0
       e4 client confirm alice
       e4 client confirm alice --undo
+      e4 client confirm alice --port /dev/ttyUSB0 --undo
     """
     store = access.open()
     with store.sending_lock():
         rekeying = Fleet(store).rekeying
         if port:
-            held = confirm_by_proof(store, name, port)
+            held = confirm_by_proof(store, name, port, undo)
+            if held == PREVIOUS:
+                warning = _WARNING.format(name=name)
+                report.say(warning, warning=warning)
             pending = listing.read_client(store, name).pending
             report.say(f"{name} {_STILL_OLD if pending else _NEWEST}.", name=name, held=held, pending=pending)
         elif undo:
