@@ -11,6 +11,8 @@ from e4_tools.errors import ToolError
 
 PRIVATE = 0o600  # the permissions of a file that only its owner may read
 _OPEN_TO_OTHERS = 0o077  # permissions that a private file gives to nobody
+_CHANGED_BY_OTHERS = 0o022  # permissions of a folder by which others add and remove files
+_OPEN_DESCRIPTORS = (Path("/dev/fd"), Path("/proc/self/fd"))  # where this process finds what it has open
 
 
 def write_file(path: Path, content: bytes, mode: int = PRIVATE, overwrite: bool = False) -> None:
@@ -57,15 +59,72 @@ def _sync_folder(folder: Path) -> None:
 def read_private_file(path: Path, kind: str, most: int = -1) -> bytes:
     """Return the contents of a file that only its owner may read, at most `most` bytes of it (-1: all).
 
-    `kind` says in errors what the file is for, such as "key file". Raises ToolError if the file cannot be read, or if
-    its permissions let others read or change it. Nothing of the contents is in the error.
+    This is the one rule for all files with secrets: keys, key folders, and passwords. The file is a regular one and
+    belongs to this user or to root, and its permissions let nobody else read or change it. Its folder is one that
+    `check_folder` accepts. The same holds for every symbolic link that the path leads through at its end, and for the
+    folder of that link, so that nobody else can put another file in its place. A pipe that the shell has opened for
+    this process, as bash does for `<(command)`, is accepted too.
+
+    `kind` says in errors what the file is for, such as "key file". Raises ToolError if the file cannot be read, or
+    if it breaks the rule. Nothing of the contents is in the error.
     """
     try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            content = file.read(most)
+        # Without O_NONBLOCK this would wait at a pipe that nobody writes to.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            status = os.fstat(file.fileno())
+            if stat.S_ISFIFO(status.st_mode) and path.parent in _OPEN_DESCRIPTORS:
+                os.set_blocking(file.fileno(), True)
+            else:
+                _check_file(path, status, kind)
+                _check_place(path, kind)
+            return file.read(most)
     except OSError as error:
         raise ToolError(f"the {kind} {path} cannot be read: {error.strerror}; nothing was done") from None
+
+
+def check_folder(folder: Path, kind: str) -> None:
+    """Raise ToolError unless nobody but this user and root can replace files of ours in a folder.
+
+    The folder belongs to this user or to root. If others may write to it, it has the sticky bit, as /tmp does: then
+    nobody can remove or rename files of others. `kind` is as in `read_private_file`.
+    """
+    try:
+        status = folder.stat()
+    except OSError as error:
+        raise ToolError(f"the folder {folder} cannot be used: {error.strerror}; nothing was done") from None
+    mode = stat.S_IMODE(status.st_mode)
+    what = f"others could replace a {kind} in the folder {folder}"
+    if not _is_trusted(status):
+        raise ToolError(f"{what}, which belongs to another user (uid {status.st_uid}); nothing was done")
+    if mode & _CHANGED_BY_OTHERS and not mode & stat.S_ISVTX:
+        raise ToolError(f"{what} (mode {mode:o}); nothing was done. chmod go-w {folder}")
+
+
+def _check_file(path: Path, status: os.stat_result, kind: str) -> None:
+    """Raise ToolError unless an open file is a regular one, and only this user or root may read or change it."""
+    mode = stat.S_IMODE(status.st_mode)
+    if not stat.S_ISREG(status.st_mode):
+        raise ToolError(f"the {kind} {path} is no regular file; nothing was done")
+    if not _is_trusted(status):
+        raise ToolError(f"the {kind} {path} belongs to another user (uid {status.st_uid}); nothing was done")
     if mode & _OPEN_TO_OTHERS:
         raise ToolError(f"the {kind} {path} is open to others (mode {mode:o}); nothing was done. chmod 600 {path}")
-    return content
+
+
+def _check_place(path: Path, kind: str) -> None:
+    """Check the folder of a file, and, where the file is a symbolic link, the link and where it leads to.
+
+    The system has opened the file already, so there is no circle of links. Raises ToolError, OSError.
+    """
+    check_folder(path.parent, kind)
+    while path.is_symlink():
+        status = path.lstat()
+        if not _is_trusted(status):
+            raise ToolError(f"the link {path} belongs to another user (uid {status.st_uid}); nothing was done")
+        path = path.parent / path.readlink()
+        check_folder(path.parent, kind)
+
+
+def _is_trusted(status: os.stat_result) -> bool:
+    """Tell whether something belongs to this user, or to root, who could do everything anyway."""
+    return status.st_uid in (0, os.geteuid())

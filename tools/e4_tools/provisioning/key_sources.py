@@ -9,6 +9,7 @@ KeySource
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum, auto
@@ -21,10 +22,12 @@ from e4_tools.errors import ToolError, UnknownName
 from e4_tools.fleet import listing
 from e4_tools.fleet.operations import Fleet
 from e4_tools.fleet.rekeying import Rekeying
-from e4_tools.keys.secret_files import write_file
+from e4_tools.keys.secret_files import check_folder, read_private_file, write_file
 from e4_tools.keys.symmetric import KEY_SIZE, check_size, new_key
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.models import LEAVING, PREVIOUS
+
+_KEY_FILE = "key file"
 
 
 class HeldKey(Enum):
@@ -131,7 +134,11 @@ class StoredKeys(KeySource):
 
 
 class KeyFolder(KeySource):
-    """ID keys in files `NAME.key` (mode 0600) of a folder (mode 0700, if it is made here). Raises ToolError."""
+    """ID keys in files `NAME.key` (mode 0600) of a folder (mode 0700, if it is made here).
+
+    Raises ToolError, also for a folder or a key file that breaks the rule of `read_private_file`: somebody else could
+    read the keys of the fleet, or replace them.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -139,6 +146,7 @@ class KeyFolder(KeySource):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise ToolError(f"the folder for keys, {folder}, cannot be made: {error.strerror}") from None
+        check_folder(folder, _KEY_FILE)
 
     def path_of(self, name: str) -> Path:
         """Return the path of a client's key file, whether there is one or not."""
@@ -147,12 +155,13 @@ class KeyFolder(KeySource):
     def key_of(self, name: str, renew: bool = False) -> bytes:
         """Return the key in the client's file. A random one is written if there is no file, or if `renew` is set."""
         path = self.path_of(name)
+        check_folder(self._folder, _KEY_FILE)
         try:
-            if renew or not path.exists():
+            if renew or not os.path.lexists(path):
                 write_file(path, new_key(), overwrite=True)
-            key = path.read_bytes()
         except OSError as error:
-            raise ToolError(f"the key file {path} cannot be used ({error.strerror}); nothing was done") from None
+            raise ToolError(f"the key file {path} cannot be written ({error.strerror}); nothing was done") from None
+        key = read_private_file(path, _KEY_FILE, most=KEY_SIZE + 1)  # one byte more shows that a file is too long
         complaint = f"{path} has not the {KEY_SIZE} bytes of a key; it was left as it is, nothing was done"
         return check_size(key, complaint)
 

@@ -77,10 +77,10 @@ class Settings:
 def _first_line(path: Path) -> str:
     """Return the first line of a file, or "" if the file is empty. Raises ToolError also if others may read it."""
     try:
-        lines = read_private_file(path, "password file").decode("utf-8").splitlines()
+        text = read_private_file(path, "password file").decode("utf-8")
     except UnicodeDecodeError:
         raise ToolError(f"the password file {path} cannot be read: not UTF-8; nothing was done") from None
-    return lines[0] if lines else ""
+    return text.partition("\n")[0].removesuffix("\r")
 
 
 def _parse_entries(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> _Entries:
