@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from e4_tools.keystore import KEY_FILE, make_store
 from e4_tools.provisioning.factory import read_table
 from e4_tools.provisioning.install import find_held_key
 from e4_tools.provisioning.key_sources import KeyFolder, StoredKeys
+from e4_tools.provisioning.label import write_label
 from e4_tools.provisioning.ledger import BEGUN, ISSUED, Ledger
 from e4_tools.virtual_board import VirtualBoard
 from helpers.board_files import on_board
@@ -144,6 +147,129 @@ def test_a_ledger_line_that_a_crash_cut_short_is_dropped_and_a_damaged_one_refus
     path.write_bytes(b"{}\n" + whole)
     with pytest.raises(ToolError, match="line 1"), Ledger(path):
         pass
+
+
+_ENTRY = (
+    b'{"event": "issued", "time": "2026-01-02T03:04:05+00:00", "name": "one", "id": "%s", "mac": "aa:bb", '
+    b'"firmware": "1 \\"x\\" \\u00e4", "key_fingerprint": "0011223344556677"}' % e4.id_of("one").hex().encode()
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        bytes(range(200, 232)),
+        b"k" * 31 + b"\n",
+        b"name,topics\none,\ntwo,rooms/2",
+        b"SQLite format 3\0" + bytes(4096),
+        b"{}\n",
+        b"{",
+        b'{"event": "login", "time": "2026',
+        b'{"event": "issued"}',
+        b"[1]\n",
+        b"[" * 5000,
+        b"\n",
+        _ENTRY + b"\n" + _ENTRY.replace(b"issued", b"lost") + b"\n",
+        _ENTRY + b"\n" + _ENTRY[:-30] + b"\n" + _ENTRY + b"\n",
+        _ENTRY + b"\n" + b"some other text",
+        _ENTRY + b"\n" + _ENTRY[:60] + b"\0",
+        _ENTRY + b"\n" + _ENTRY.replace(b'"aa:bb"', b"7"),
+        _ENTRY.replace(b'"id": "', b'"id": "0'),
+    ],
+)
+def test_a_file_that_is_no_ledger_stays_as_it_is(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(ToolError, match=r"no ledger: its line \d .*nothing was done"), Ledger(path):
+        pass
+    assert path.read_bytes() == content
+
+
+def test_a_place_that_holds_no_regular_file_is_no_ledger(tmp_path: Path) -> None:
+    (tmp_path / "real").write_bytes(b"precious")
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "dangling").symlink_to("made")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for path in (*(tmp_path / name for name in ("link", "dangling", "folder", "pipe")), Path("/dev/full")):
+        with pytest.raises(ToolError, match="nothing was done"), Ledger(path):
+            pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling", "folder", "link", "pipe", "real"]
+    assert (tmp_path / "real").read_bytes() == b"precious"
+
+
+def test_a_last_line_that_is_cut_short_anywhere_costs_no_other_line(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    for length in range(1, len(_ENTRY)):
+        content = _ENTRY + b"\n" + _ENTRY[:length]
+        path.write_bytes(content)
+        with Ledger(path) as ledger:
+            assert len(ledger.entries) == 1
+        assert path.read_bytes() == content, "opening a ledger must not change it"
+        with Ledger(path) as ledger:
+            ledger.note(BEGUN, "two", "mac", "1", b"k" * 32)
+        lines = path.read_bytes().split(b"\n")
+        assert lines[0] == _ENTRY and json.loads(lines[1])["name"] == "two" and lines[2:] == [b""]
+    path.write_bytes(_ENTRY)  # Only the newline is missing, so the entry counts.
+    with Ledger(path) as ledger:
+        assert ledger.issued_names() == {"one"}
+        ledger.note(BEGUN, "two", "mac", "1", b"k" * 32)
+    assert path.read_bytes().startswith(_ENTRY + b"\n{")
+    path.write_bytes(_ENTRY[:40])  # The first line of all was cut short.
+    with Ledger(path) as ledger:
+        assert ledger.entries == []
+
+
+def test_a_disk_that_gets_full_leaves_the_ledger_whole(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Ledger(path) as ledger:
+        ledger.note(BEGUN, "one", "mac", "1", b"k" * 32)
+        whole = path.read_bytes()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 50, before[1]))
+        try:
+            with pytest.raises(ToolError, match="cannot be written: File too large"):
+                ledger.note(ISSUED, "one", "mac", "1", b"k" * 32)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert path.read_bytes() == whole and ledger.issued_names() == set()
+        ledger.note(ISSUED, "one", "mac", "1", b"k" * 32)
+    with Ledger(path) as ledger:
+        assert [entry.event for entry in ledger.entries] == [BEGUN, ISSUED]
+
+
+def test_options_that_name_a_wrong_file_destroy_nothing(tool: E4) -> None:
+    KeyFolder(tool.folder / "keys").key_of("one")
+    key, table = tool.folder / "keys" / "one.key", tool.folder / "fleet.csv"
+    table.write_text("name,topics\none,\ntwo,x")
+    before = key.read_bytes(), table.read_bytes()
+    for path in (key, table):
+        said = tool.run(*_command(), "--ledger", str(path), "--port", "/dev/none", code=1)
+        assert "is no ledger" in said and "nothing was done" in said
+        said = tool.run("provision", "one", *_OPTIONS, "--label", str(path), "--port", "/dev/none", code=1)
+        assert "is no label" in said and "nothing was done" in said
+    assert (key.read_bytes(), table.read_bytes()) == before
+
+
+def test_a_label_gives_way_to_a_label_only(tmp_path: Path) -> None:
+    path = tmp_path / "labels" / "one.svg"
+    write_label(path, "one")
+    first = path.read_bytes()
+    write_label(path, "two")
+    assert b">two<" in path.read_bytes() and path.read_bytes() != first
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
+    try:
+        with pytest.raises(ToolError, match="File too large"):
+            write_label(path, "three")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert b">two<" in path.read_bytes()
+    for content in (b"", b"<svg>a drawing</svg>"):
+        path.write_bytes(content)
+        with pytest.raises(ToolError, match="is no label"):
+            write_label(path, "one")
+        assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -42,6 +43,22 @@ def test_a_disk_that_fails_leaves_the_folder_as_it_was(
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="the disk has failed"):
         write_file(path, b"second", overwrite=overwrite)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_disk_that_is_full_leaves_the_folder_as_it_was(tmp_path: Path, overwrite: bool) -> None:
+    path = tmp_path / "key"
+    if overwrite:
+        write_file(path, b"first")
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_file(path, _KEY, overwrite=overwrite)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 

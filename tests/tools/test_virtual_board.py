@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import secrets
 import signal
 import socket
@@ -17,6 +18,7 @@ import serial
 from mpremote.transport_serial import SerialTransport
 
 from e4_tools.virtual_board import VirtualBoard, VirtualBoardError, find_micropython
+from e4_tools.virtual_board.flash_image import FlashImage
 
 try:
     find_micropython()
@@ -672,3 +674,16 @@ def test_source_that_is_no_text_is_refused_and_the_board_lives_on(board: Virtual
         assert transport.exec(b"print(6 * 7)") == b"42\r\n"
     finally:
         transport.close()
+
+
+def test_an_image_for_which_the_disk_has_no_room_is_made_once_there_is_room(tmp_path: Path) -> None:
+    path = tmp_path / "board.flash"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        with pytest.raises(VirtualBoardError, match="cannot be made: File too large"):
+            FlashImage(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    FlashImage(path).close()
+    assert path.read_bytes() == b"\xff" * 2 * 1024 * 1024

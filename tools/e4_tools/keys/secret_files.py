@@ -39,10 +39,20 @@ def write_file(path: Path, content: bytes, mode: int = PRIVATE, overwrite: bool 
         if not overwrite:
             path.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write all of `content` to a descriptor. One call of the system may write less, such as on a disk that gets full.
+
+    Raises OSError; a part may be written then.
+    """
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def sync_folder(folder: Path) -> None:
     """Have the names in a folder written to the disk. Without this, a power cut could undo the renaming of a file.
 
     The file itself is written already, so a folder that may not be read, or a file system that cannot do this, is no

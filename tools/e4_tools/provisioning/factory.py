@@ -18,7 +18,7 @@ from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
 from e4_tools.keys.fingerprint import fingerprint_text
 from e4_tools.provisioning.key_sources import KeySource, file_name_of
-from e4_tools.provisioning.label import write_label
+from e4_tools.provisioning.label import prepare_label, write_label
 from e4_tools.provisioning.ledger import BEGUN, ISSUED, Ledger
 from e4_tools.provisioning.provision_board import give_key, update_files
 
@@ -60,13 +60,16 @@ class Factory:
 
         Raises ToolError. A board that was begun is finished by doing this again.
         """
+        label = None if self.labels is None else self.labels / file_name_of(row.name, ".svg")
+        if label is not None:
+            prepare_label(label)
         with Board(port) as board:
             if self.update:
                 update_files(board)
             issued = self._issue(board, row, ledger)
             board.reset()
-        if self.labels is not None:
-            write_label(self.labels / file_name_of(row.name, ".svg"), row.name)
+        if label is not None:
+            write_label(label, row.name)
         return issued
 
     def _issue(self, board: Board, row: TableRow, ledger: Ledger) -> IssuedBoard:

@@ -5,10 +5,14 @@ An entry `begun` is written before a board gets its key, and an entry `issued` w
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import itertools
 import json
 import os
-from dataclasses import asdict, dataclass
+import re
+import stat
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -16,10 +20,15 @@ from types import TracebackType
 import e4
 from e4_tools.errors import ToolError
 from e4_tools.keys.fingerprint import fingerprint_text
-from e4_tools.keys.secret_files import PRIVATE
+from e4_tools.keys.secret_files import PRIVATE, sync_folder, write_all
 
 BEGUN = "begun"
 ISSUED = "issued"
+
+_LONGEST_LINE = 64 * 1024  # bytes; an entry is far shorter, and a file that is no ledger may have no lines
+# A string of JSON in ASCII, as entries have them, and one that was cut short. Every entry has such values only.
+_STRING = re.compile(rb'"(?:[ !#-\[\]-~]|\\[ -~])*"')
+_CUT_STRING = re.compile(rb'("(?:[ !#-\[\]-~]|\\[ -~])*\\?)?')
 
 
 @dataclass(frozen=True)
@@ -36,23 +45,34 @@ class LedgerEntry:
 
 
 class Ledger:
-    """An open ledger. It is a context manager, and one process at a time has it. Raises ToolError."""
+    """An open ledger. It is a context manager, and one process at a time has it. Raises ToolError.
+
+    A file is a ledger if it is a regular file and each of its lines is an entry, so an empty file is one. The last line
+    may lack its end. If only the newline is missing, the entry counts. If a crash has cut the line short, so that it is
+    the beginning of an entry, the step of that entry counts as not done; doing it again does no harm. Anything else is
+    refused, and nothing of the file is changed before an entry is written.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.entries: list[LedgerEntry] = []
+        self._size = 0  # bytes of the file that are entries; the next one is written there
+        self._is_open_line = False  # whether the last entry lacks its newline
+        self._is_cut_short = False  # whether a part of an entry follows, which a crash has left
 
     def __enter__(self) -> Ledger:
+        self._file = self._open()
         try:
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, PRIVATE)
-        except OSError as error:
-            raise ToolError(f"the ledger {self._path} cannot be opened ({error.strerror}); nothing was done") from None
-        try:
+            if not stat.S_ISREG(os.fstat(self._file).st_mode):
+                raise ToolError(f"{self._path} is no ledger, but no regular file either; nothing was done")
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._read()
         except BlockingIOError:
             os.close(self._file)
             raise ToolError(f"another process is using the ledger {self._path}; nothing was done") from None
+        except OSError as error:
+            os.close(self._file)
+            raise ToolError(f"the ledger {self._path} cannot be read ({error.strerror}); nothing was done") from None
         except ToolError:
             os.close(self._file)
             raise
@@ -63,28 +83,63 @@ class Ledger:
     ) -> None:
         os.close(self._file)
 
-    def _read(self) -> None:
-        content = self._path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if whole != content:
-            # A crash cut the last line short. The step of that line counts as not done, and is done again; doing it
-            # twice does no harm.
-            os.ftruncate(self._file, len(whole))
-        for number, line in enumerate(whole.splitlines(), 1):
+    def _open(self) -> int:
+        """Return the descriptor of the file, which is made if there is none. Raises ToolError.
+
+        Symbolic links are not followed: one that somebody else has made could lead to any file. O_NONBLOCK is for a
+        pipe, at which this would wait otherwise.
+        """
+        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
             try:
-                self.entries.append(LedgerEntry(**json.loads(line)))
-            except (ValueError, TypeError):
-                raise ToolError(f"{self._path}, line {number}, is no entry of a ledger; nothing was done") from None
+                return os.open(self._path, flags)
+            except FileNotFoundError:
+                descriptor = os.open(self._path, flags | os.O_CREAT | os.O_EXCL, PRIVATE)
+                sync_folder(self._path.parent)
+                return descriptor
+        except OSError as error:
+            reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
+            raise ToolError(f"the ledger {self._path} cannot be opened ({reason}); nothing was done") from None
+
+    def _read(self) -> None:
+        """Read the entries. Raises ToolError at the first line that is none, and OSError."""
+        with os.fdopen(os.dup(self._file), "rb") as file:
+            for number in itertools.count(1):
+                line = file.readline(_LONGEST_LINE)
+                if not line:
+                    return
+                entry = _parse_entry(line)
+                if entry is not None:
+                    self.entries.append(entry)
+                    self._size += len(line)
+                    self._is_open_line = not line.endswith(b"\n")
+                elif _is_beginning(line, certain=bool(self.entries)):
+                    self._is_cut_short = True
+                else:
+                    raise ToolError(
+                        f"{self._path} is no ledger: its line {number} is no entry of one; nothing was done, and the "
+                        "file is as it was. --ledger names another file"
+                    )
 
     def note(self, event: str, name: str, mac: str, firmware: str, key: bytes) -> None:
-        """Append an entry. It is on the disk when this returns."""
+        """Append an entry. It is on the disk when this returns. Raises ToolError; the ledger is whole then, too."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         entry = LedgerEntry(event, now, name, e4.id_of(name).hex(), mac, firmware, fingerprint_text(key))
+        line = b"\n" * self._is_open_line + json.dumps(asdict(entry)).encode() + b"\n"
         try:
-            os.write(self._file, json.dumps(asdict(entry)).encode() + b"\n")
-            os.fsync(self._file)
+            if self._is_cut_short:
+                os.ftruncate(self._file, self._size)
+                self._is_cut_short = False
+            try:
+                write_all(self._file, line)
+                os.fsync(self._file)
+            except BaseException:
+                os.ftruncate(self._file, self._size)
+                raise
         except OSError as error:
             raise ToolError(f"the ledger {self._path} cannot be written: {error.strerror}; run it again") from None
+        self._size += len(line)
+        self._is_open_line = False
         self.entries.append(entry)
 
     def issued_names(self) -> set[str]:
@@ -116,3 +171,33 @@ class Ledger:
     def has_with_other_board(self, name: str, mac: str) -> bool:
         """Tell whether this name was begun with another board, which may hold its key."""
         return any(entry.name == name and entry.mac != mac for entry in self.entries)
+
+
+def _parse_entry(line: bytes) -> LedgerEntry | None:
+    """Return the entry in a line, or None if the line is none that `Ledger.note` has written."""
+    try:
+        entry = LedgerEntry(**json.loads(line))
+        is_ours = entry.event in (BEGUN, ISSUED) and entry.id == e4.id_of(entry.name).hex()
+        return entry if is_ours and all(isinstance(value, str) for value in asdict(entry).values()) else None
+    except (ValueError, TypeError, AttributeError, RecursionError, e4.InvalidName):
+        return None
+
+
+def _is_beginning(text: bytes, certain: bool) -> bool:
+    """Tell whether a text without a newline is the beginning of an entry, as a crash leaves it, but not all of it.
+
+    If it is not `certain` that the file is a ledger, the text must go as far as the second field.
+    """
+    starts = [b'{"event": "%s", ' % event.encode() for event in (BEGUN, ISSUED)]
+    if not text.startswith(tuple(starts)):
+        return certain and any(start.startswith(text) for start in starts)
+    for count, field in enumerate(fields(LedgerEntry)):
+        separator = b'%s"%s": ' % (b", " if count else b"{", field.name.encode())
+        if not text.startswith(separator):
+            return separator.startswith(text)
+        text = text[len(separator) :]
+        value = _STRING.match(text)
+        if value is None:
+            return _CUT_STRING.fullmatch(text) is not None
+        text = text[value.end() :]
+    return not text

@@ -45,11 +45,21 @@ class FlashImage:
         """Fill a new image with 0xFF, which is the state of erased flash, and return the number of blocks."""
         size = os.fstat(self.fd).st_size
         if size == 0:
-            os.pwrite(self.fd, b"\xff" * DEFAULT_SIZE, 0)
+            self._fill()
             size = DEFAULT_SIZE
         if size % BLOCK_SIZE:
             raise VirtualBoardError(f"{self.path} is no flash image: its size is no multiple of {BLOCK_SIZE}")
         return size // BLOCK_SIZE
+
+    def _fill(self) -> None:
+        """Write a blank image into an empty file. Raises VirtualBoardError; then the file is empty again."""
+        try:
+            while (size := os.fstat(self.fd).st_size) < DEFAULT_SIZE:
+                # One call may write less than it is given, such as on a disk that gets full.
+                os.pwrite(self.fd, b"\xff" * (DEFAULT_SIZE - size), size)
+        except OSError as error:
+            os.ftruncate(self.fd, 0)
+            raise VirtualBoardError(f"flash image {self.path} cannot be made: {error.strerror}") from error
 
     @property
     def unique_id(self) -> bytes:

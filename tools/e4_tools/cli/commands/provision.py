@@ -20,7 +20,7 @@ from e4_tools.cli.shared.store_access import StoreAccess, store_options
 from e4_tools.keys.symmetric import parse_hex_key
 from e4_tools.provisioning.factory import Factory
 from e4_tools.provisioning.key_sources import GivenKey, KeyFolder, KeySource, RandomKey, StoredKeys
-from e4_tools.provisioning.label import write_label
+from e4_tools.provisioning.label import prepare_label, write_label
 from e4_tools.provisioning.provision_board import ProvisionedBoard, provision_board, update_files
 
 _PATH = click.Path(path_type=Path)
@@ -141,6 +141,8 @@ def _check_usage(name: str | None, ports: tuple[str, ...], settings: Settings, c
 def _provision_one(
     report: Report, port: str, config: dict[str, Any], source: KeySource, chosen: _ProvisionOptions
 ) -> None:
+    if chosen.label is not None:
+        prepare_label(chosen.label)
     with Board(port) as board:
         if chosen.deploy:
             plan = update_files(board)
