@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import multiprocessing
 import os
+import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -12,13 +15,15 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import LargeBinary, select, text
+from sqlalchemy.orm import Session
 
 from e4_tools.errors import KeyStoreError
 from e4_tools.fleet.operations import Fleet
-from e4_tools.fleet.rekeying import Rekeying
+from e4_tools.fleet.rekeying import Rekeying, add_id_key
 from e4_tools.keystore import KEY_FILE, PASSPHRASE, KeyStore, engine, make_store, open_store, read_store
-from e4_tools.keystore.models import SCHEMA
+from e4_tools.keystore.models import SCHEMA, ClientRow, StoreRow, Table
+from e4_tools.keystore.reencryption import TABLES
 from helpers.operator import Operator
 
 _SECRET = b"a secret of 32 bytes, no less!!!"
@@ -74,11 +79,149 @@ def test_relock_changes_what_opens_it(tmp_path: Path) -> None:
     operator.e4("client", "add", "alice")
     before = operator.e4("client", "show", "alice")["keys"]
     operator.give("E4_NEW_PASSPHRASE", "correct horse")
-    operator.e4("store", "relock")
+    assert operator.e4("store", "relock")["encrypted_anew"] == 1
     operator.give("E4_PASSPHRASE", "the wrong one")
     assert "wrong passphrase" in operator.e4("client", "show", "alice", expect=5)["error"]
     operator.give("E4_PASSPHRASE", "correct horse")
     assert operator.e4("client", "show", "alice")["keys"] == before
+
+
+def _contents(store: KeyStore) -> dict[tuple[str, ...], bytes]:
+    """Return all secrets of a store, decrypted, by their places."""
+    with store.transaction() as session:
+        return {place: store.vault.open(sealed, *place) for place, sealed in _sealed(session).items()}
+
+
+def _sealed(session: Session) -> dict[tuple[str, ...], bytes]:
+    """Return all secrets of a store as they are in the database, by their places."""
+    return {
+        place: getattr(row, column)
+        for table in TABLES
+        for row in session.scalars(select(table))
+        for column, place in row.secrets().items()
+        if getattr(row, column) is not None
+    }
+
+
+def _fill(store: KeyStore) -> None:
+    """Put a secret of every kind into a store that has alice and lab: keys of all states, and commands."""
+    fleet = Fleet(store)
+    fleet.grant("alice", "lab")
+    fleet.rotate_topic("lab")
+    Rekeying(store).renew("alice")
+    Rekeying(store).rekey("alice")
+
+
+def test_an_old_copy_opens_nothing_of_a_relocked_store(store: KeyStore, place: str) -> None:
+    _fill(store)
+    old = Path(place).with_name("copy.db")
+    shutil.copyfile(place, old)
+    fleet = Fleet(store)
+    fleet.add_client("after the copy", bytes(range(32)))
+    with store.transaction() as session:
+        before = _sealed(session)
+    contents, done = _contents(store), []
+    assert len({(place[0], place[-1]) for place in contents}) == 4  # every column with secrets has some
+    assert store.relock(PASSPHRASE, b"correct horse", lambda *of: done.append(of)) == 7
+    assert done[-1] == (7, 7)
+    fleet.add_client("after the relock", bytes(range(32)))
+    copied = open_store(str(old), lambda kind: _SECRET)
+    with store.transaction() as session:
+        after = _sealed(session)
+    assert set(before) < set(after)
+    for where, sealed in after.items():
+        with pytest.raises(KeyStoreError, match="damaged"):
+            copied.vault.open(sealed, *where)
+    image = Path(place).read_bytes()
+    assert not [where for where, sealed in before.items() if sealed in image], "an old secret is left in the file"
+    for opened in (store, open_store(place, lambda kind: b"correct horse")):
+        assert {where: secret for where, secret in _contents(opened).items() if where in contents} == contents
+    with pytest.raises(KeyStoreError, match="wrong passphrase"):
+        open_store(place, lambda kind: _SECRET)
+
+
+def test_what_was_opened_before_a_relock_changes_nothing_after_it(store: KeyStore, place: str) -> None:
+    other = open_store(place, lambda kind: _SECRET)
+    store.relock(KEY_FILE, _SECRET)
+    for change in (lambda: Fleet(other).add_topic("new"), lambda: other.relock(KEY_FILE, _SECRET)):
+        with pytest.raises(KeyStoreError, match="another e4 has changed what opens"):
+            change()
+    other.unlock(lambda kind: _SECRET)
+    Fleet(other).add_topic("new")
+    assert len(_contents(store)) == 3
+
+
+def test_a_store_with_a_damaged_secret_is_not_relocked(store: KeyStore, place: str) -> None:
+    with sqlite3.connect(place) as connection:
+        connection.execute("UPDATE topics SET key = x'00'")
+    before = Path(place).read_bytes()
+    with pytest.raises(KeyStoreError, match="damaged"):
+        store.relock(PASSPHRASE, b"correct horse")
+    assert Path(place).read_bytes() == before
+    open_store(place, lambda kind: _SECRET)
+
+
+def test_every_column_with_secrets_is_known_to_relock() -> None:
+    binary = {
+        (table.name, column.name)
+        for table in Table.metadata.tables.values()
+        for column in table.columns
+        if isinstance(column.type, LargeBinary) and table.name != StoreRow.__tablename__
+    }
+    known = {(table.__tablename__, column) for table in TABLES for column in table().secrets()}
+    assert known == binary
+
+
+def _relock(place: str, last: int) -> None:
+    """Relock a store, and die when `last` rows or more are done."""
+
+    def die(done: int, _of: int) -> None:
+        if done >= last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    open_store(place, lambda kind: _SECRET).relock(KEY_FILE, _SECRET[::-1], die)
+
+
+def test_a_relock_that_is_killed_leaves_the_old_state(store: KeyStore, place: str) -> None:
+    number = 1600
+    with store.transaction() as session:
+        for index in range(number):
+            name = f"{index:032x}"
+            client = ClientRow(id=name, name=name, receiving_topic="", mode="", state="", added_at=0)
+            session.add(client)
+            session.flush()
+            add_id_key(session, store.vault, client, "current", bytes([index % 255 + 1]) * 32)
+    contents = _contents(store)
+    spawning = multiprocessing.get_context("spawn")
+    for last in (1, number // 2, number, number * 2):
+        process = spawning.Process(target=_relock, args=(place, last))
+        process.start()
+        process.join(60)
+        finished = last > number + 2
+        assert process.exitcode == (0 if finished else -signal.SIGKILL)
+        secret = _SECRET[::-1] if finished else _SECRET
+        assert _contents(open_store(place, lambda kind, secret=secret: secret)) == contents  # type: ignore[misc]
+
+
+def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    operator = Operator(tmp_path, 1)
+    for name, tables in (("one", ["places (x)"]), ("two", ["alembic_version (version_num VARCHAR)"])):
+        path = tmp_path / name
+        with sqlite3.connect(path) as connection:
+            for table in tables:
+                connection.execute(f"CREATE TABLE {table}")
+            if name == "two":
+                connection.execute("INSERT INTO alembic_version VALUES ('0001')")
+        before = path.read_bytes()
+        error = operator.e4("topic", "add", "lab", "--store", str(path), expect=5)["error"]
+        assert "another program" in error and path.read_bytes() == before
+
+
+def test_an_empty_file_that_becomes_a_store_is_nobody_elses(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    path.touch(0o644)
+    make_store(str(path), KEY_FILE, _SECRET)
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_key_file_open_to_others_is_refused(tmp_path: Path) -> None:

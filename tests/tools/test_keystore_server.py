@@ -5,20 +5,22 @@ from __future__ import annotations
 import importlib.util
 import os
 import random
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 import e4
 from e4_tools.errors import KeyStoreError
+from e4_tools.fleet.listing import read_id_keys
 from e4_tools.fleet.messages import protect_for_topic
 from e4_tools.fleet.operations import Fleet
 from e4_tools.keys.files import read_key
-from e4_tools.keystore import KeyStore, engine, open_store
-from e4_tools.keystore.models import SCHEMA, Table, TopicRow
+from e4_tools.keystore import KEY_FILE, KeyStore, engine, open_store
+from e4_tools.keystore.models import SCHEMA, IdKeyRow, Table, TopicRow
 from helpers.member import Member
 from helpers.mosquitto import Mosquitto
 from helpers.operator import Operator
@@ -80,6 +82,29 @@ def test_what_opens_it_can_be_changed(operator: Operator) -> None:
     assert "wrong passphrase" in operator.e4("client", "show", "alice", expect=5)["error"]
     operator.give("E4_PASSPHRASE", "correct horse")
     operator.e4("client", "show", "alice")
+
+
+def test_a_relock_waits_for_those_who_write_and_they_for_it(operator: Operator) -> None:
+    writing, relocking, late = (_open(operator) for _ in range(3))
+    secret = read_key(Path(operator.environment["E4_KEYFILE"]))
+    order = []
+
+    def relock() -> None:
+        relocking.relock(KEY_FILE, secret)
+        order.append("relocked")
+
+    thread = threading.Thread(target=relock)
+    with writing.transaction() as session:
+        thread.start()
+        time.sleep(1)
+        row = session.scalars(select(IdKeyRow)).one()
+        row.key = writing.vault.seal(b"n" * 32, *row.place)
+        order.append("written")
+    thread.join(30)
+    assert order == ["written", "relocked"]
+    with pytest.raises(KeyStoreError, match="another e4 has changed what opens"):
+        Fleet(late).add_topic("lab")
+    assert [key.key for key in read_id_keys(_open(operator), "alice")] == [b"n" * 32]
 
 
 def test_its_schema_is_that_of_the_models_and_of_a_later_e4_it_is_refused(operator: Operator) -> None:

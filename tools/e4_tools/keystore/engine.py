@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from e4_tools.errors import KeyStoreError
@@ -21,7 +22,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_SECONDS = 30  # how long SQLite waits for another process that is writing
 _EXAMPLE = "postgresql+psycopg://user@host/database"
 _PACKAGES = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "pg8000": "pg8000"}
-_SENDING, _UPGRADING = 0xE4000001, 0xE4000002  # the numbers of our advisory locks in PostgreSQL
+# The numbers of our advisory locks in PostgreSQL.
+_SENDING, _UPGRADING, _DATA_KEY = 0xE4000001, 0xE4000002, 0xE4000003
 
 
 def store_url(location: str) -> URL:
@@ -67,7 +69,11 @@ def make_file(path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, PRIVATE))
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, PRIVATE)
+        try:
+            os.fchmod(descriptor, PRIVATE)  # An empty file that was there may have had other permissions.
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise KeyStoreError(f"no key store can be made at {path}: {error.strerror}") from None
 
@@ -109,6 +115,16 @@ def try_lock(connection: Connection) -> bool:
     return bool(connection.execute(select(func.pg_try_advisory_lock(_SENDING))).scalar())
 
 
+def lock_data_key(session: Session, alone: bool) -> None:
+    """Keep others from changing the data key until the transaction ends, or, if `alone`, from using it.
+
+    In SQLite there is one transaction at a time anyway.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        lock = func.pg_advisory_xact_lock if alone else func.pg_advisory_xact_lock_shared
+        session.execute(select(lock(_DATA_KEY)))
+
+
 @contextmanager
 def explain_errors(location: str) -> Iterator[None]:
     """Turn the errors of a database into KeyStoreError.
@@ -123,11 +139,25 @@ def explain_errors(location: str) -> Iterator[None]:
 
 
 def schema_of(connection: Connection) -> str | None:
-    """Return the number of the schema that a database has, or None if it has none."""
-    if not inspect(connection).has_table("alembic_version"):
+    """Return the number of the schema that a key store has, or None if the database is none and can become one.
+
+    Raises KeyStoreError if the database belongs to another program.
+    """
+    found = inspect(connection)
+    is_versioned = found.has_table("alembic_version")
+    # A database on a server may have tables of others beside ours. A file that has tables, and not ours, was named by
+    # mistake.
+    is_foreign = not found.has_table("meta") if is_versioned else _is_file(connection) and found.get_table_names()
+    if is_foreign:
+        raise KeyStoreError("this is a database of another program, and no key store; it was left as found")
+    if not is_versioned:
         return None
     number = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     return str(number)
+
+
+def _is_file(connection: Connection) -> bool:
+    return connection.dialect.name == "sqlite"
 
 
 def upgrade_schema(connection: Connection, migrations: Path = MIGRATIONS, to: str = SCHEMA) -> None:

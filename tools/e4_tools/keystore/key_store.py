@@ -17,6 +17,7 @@ from e4_tools.keys.secret_files import PRIVATE
 from e4_tools.keystore import engine as database
 from e4_tools.keystore import vault
 from e4_tools.keystore.models import StoreRow
+from e4_tools.keystore.reencryption import reencrypt
 
 LOCK_SECONDS = 60.0  # how long a process waits for another one that sends
 _RETRY_SECONDS = 0.05  # between two attempts to take the lock
@@ -31,9 +32,12 @@ class KeyStore:
     `location` is its path or its URL, as a person may read it.
     """
 
-    def __init__(self, location: str, engine: Engine, opened: vault.Vault | None = None) -> None:
+    def __init__(
+        self, location: str, engine: Engine, opened: vault.Vault | None = None, slot: vault.KeySlot | None = None
+    ) -> None:
         self.location = location
         self._vault = opened
+        self._slot = slot  # the slot that held the data key of `_vault` when the store was unlocked
         self._engine = engine
 
     @property
@@ -45,14 +49,33 @@ class KeyStore:
 
     def unlock(self, secrets: Secrets) -> None:
         """Unlock the vault with the secret that `secrets` returns. Raises KeyStoreError if the secret is wrong."""
+        self._vault = self._slot = None
         with self.transaction() as session:
             slot = _read_slot(session.scalars(select(StoreRow)).one())
         self._vault = vault.unlock(slot, secrets(slot.kind))
+        self._slot = slot
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """Yield a session. All its changes are made when the block ends, or none if it raises. Raises KeyStoreError."""
+        """Yield a session. All its changes are made when the block ends, or none if it raises. Raises KeyStoreError.
+
+        If the store was unlocked, and another process has relocked it since, nothing is done: what was encrypted under
+        the old data key could never be read again.
+        """
+        with self._session(alone=False) as session:
+            yield session
+
+    @contextmanager
+    def _session(self, alone: bool) -> Iterator[Session]:
+        """Yield a session for `transaction`. If it is `alone`, no other process has one that knows the data key."""
         with database.explain_errors(self.location), Session(self._engine) as session, session.begin():
+            if self._slot is not None:
+                database.lock_data_key(session, alone)
+                if session.scalars(select(StoreRow.wrapped_key)).one() != self._slot.wrapped:
+                    raise KeyStoreError(
+                        f"another e4 has changed what opens the key store {self.location}; this one has done nothing "
+                        "more since. Run the command again"
+                    )
             yield session
 
     @contextmanager
@@ -102,11 +125,23 @@ class KeyStore:
                 )
             time.sleep(_RETRY_SECONDS)
 
-    def relock(self, kind: str, secret: bytes) -> None:
-        """Change the secret that opens the store. `kind` is PASSPHRASE or KEY_FILE. Raises KeyStoreError."""
-        slot = self.vault.make_slot(kind, secret)
-        with self.transaction() as session:
+    def relock(self, kind: str, secret: bytes, progress: Callable[[int, int], None] = lambda done, of: None) -> int:
+        """Change the secret that opens the store. `kind` is PASSPHRASE or KEY_FILE.
+
+        There is a new data key then, and all secrets are encrypted anew under it: who has an old copy of the store and
+        its old secret, and with them the old data key, can open nothing of the new store. All of that is one
+        transaction, so a crash leaves the old state or the new one.
+
+        `progress` is called with the numbers of rows that are done and of all. Return how many rows it were. Raises
+        KeyStoreError; then nothing has changed.
+        """
+        old, new = self.vault, vault.new_vault()
+        slot = new.make_slot(kind, secret)
+        with self._session(alone=True) as session:
+            count = reencrypt(session, old, new, progress)
             _write_slot(session.scalars(select(StoreRow)).one(), slot)
+        self._vault, self._slot = new, slot
+        return count
 
 
 def _lock_file(handle: int) -> bool:
@@ -167,7 +202,7 @@ def make_store(location: str, kind: str, secret: bytes) -> KeyStore:
         database.upgrade_schema(connection)
         with Session(connection, join_transaction_mode="create_savepoint") as session, session.begin():
             session.add(_write_slot(StoreRow(id=1, made_at=int(time.time())), slot))
-    return KeyStore(name, engine, opened)
+    return KeyStore(name, engine, opened, slot)
 
 
 def _write_slot(row: StoreRow, slot: vault.KeySlot) -> StoreRow:

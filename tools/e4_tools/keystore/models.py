@@ -1,8 +1,8 @@
 """The tables of a key store.
 
 Times are Unix seconds. A column that is marked as a secret holds what `vault.Vault.seal` returned, and `place` is what
-that is bound to. A change of a table needs a migration in `migrations/versions`, and SCHEMA is the number of the newest
-migration.
+that is bound to. A new secret needs an entry in the method `secrets` of its table. A change of a table needs a
+migration in `migrations/versions`, and SCHEMA is the number of the newest migration.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ Long = Annotated[int, mapped_column(BigInteger().with_variant(Integer, "sqlite")
 
 class Table(DeclarativeBase):
     """The base of all tables."""
+
+    def secrets(self) -> dict[str, tuple[str, ...]]:
+        """Return the columns with secrets, and the place of each. A table with secrets overrides this."""
+        return {}
 
 
 class StoreRow(Table):
@@ -80,6 +84,10 @@ class IdKeyRow(Table):
         """The place of `key`."""
         return "id_keys", self.client_id, self.uid, "key"
 
+    def secrets(self) -> dict[str, tuple[str, ...]]:
+        """Return the columns with secrets, and their places."""
+        return {"key": self.place}
+
 
 class TopicRow(Table):
     """A topic and its key."""
@@ -97,6 +105,10 @@ class TopicRow(Table):
     def place(self, column: str) -> tuple[str, ...]:
         """Return the place of the secret in `column`, which is "key" or "previous_key"."""
         return "topics", self.hash, column
+
+    def secrets(self) -> dict[str, tuple[str, ...]]:
+        """Return the columns with secrets, and their places."""
+        return {column: self.place(column) for column in ("key", "previous_key")}
 
 
 class GrantRow(Table):
@@ -132,3 +144,7 @@ class CommandRow(Table):
     def place(self) -> tuple[str, ...]:
         """The place of `command`."""
         return "outbox", self.client_id, self.uid, "command"
+
+    def secrets(self) -> dict[str, tuple[str, ...]]:
+        """Return the columns with secrets, and their places."""
+        return {"command": self.place}

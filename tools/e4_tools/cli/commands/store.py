@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from e4_tools.cli.shared.output import Report, reports
+from e4_tools.cli.shared.sending import progress_bar
 from e4_tools.cli.shared.store_access import StoreAccess, store_options
 from e4_tools.fleet.listing import summarize_store
 from e4_tools.keystore import KEY_FILE, PASSPHRASE
@@ -44,12 +45,18 @@ def show_store(report: Report, access: StoreAccess) -> None:
 @store_options
 @reports
 def relock_store(report: Report, access: StoreAccess, new_key_file: Path | None) -> None:
-    """Change the passphrase of the key store, or have a key file open it.
+    """Change the passphrase of the key store, or have a key file open it, and encrypt all its secrets anew.
 
-    The new passphrase comes from a prompt or from E4_NEW_PASSPHRASE.
+    The new passphrase comes from a prompt or from E4_NEW_PASSPHRASE. Old copies of the store still open with what
+    opened them, and hold the keys of their time. They open nothing that is added later.
     """
     store = access.open()
     key = StoreAccess(access.location, new_key_file).new_secret("E4_NEW_PASSPHRASE")
-    with store.sending_lock():
-        store.relock(KEY_FILE if new_key_file else PASSPHRASE, key)
-    report.say(f"{store.location} has another {'key file' if new_key_file else 'passphrase'} now.")
+    with store.sending_lock(), progress_bar(report, "Encrypting") as progress:
+        count = store.relock(KEY_FILE if new_key_file else PASSPHRASE, key, progress)
+    report.say(
+        f"{store.location} has another {'key file' if new_key_file else 'passphrase'} now, and all its secrets were "
+        "encrypted anew. Old copies of it still open with what opened them; delete them, and rotate what they hold if "
+        "somebody may open one.",
+        encrypted_anew=count,
+    )

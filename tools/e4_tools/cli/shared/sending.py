@@ -48,7 +48,7 @@ def deliver(report: Report, delivery: Delivery, clients: Collection[str] | None)
     reached, or if the user interrupts. In each case what is unsent stays in the key store.
     """
     try:
-        with _progress_bar(report) as progress:
+        with progress_bar(report, "Sending") as progress:
             outcome = delivery.send(clients, progress)
     except KeyboardInterrupt:
         raise ToolError(
@@ -67,8 +67,11 @@ def deliver(report: Report, delivery: Delivery, clients: Collection[str] | None)
 
 
 @contextmanager
-def _progress_bar(report: Report) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function that is told of progress. On a terminal it moves a bar; elsewhere it does nothing."""
+def progress_bar(report: Report, doing: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that is told of progress. On a terminal it moves a bar; elsewhere it does nothing.
+
+    `doing` is the word before the bar.
+    """
     if report.as_json or not sys.stderr.isatty():
         yield lambda done, of: None
         return
@@ -77,5 +80,5 @@ def _progress_bar(report: Report) -> Iterator[Callable[[int, int], None]]:
     from rich.progress import Progress  # noqa: PLC0415
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Sending", visible=False)
+        task = bar.add_task(doing, visible=False)
         yield lambda done, of: bar.update(task, completed=done, total=of, visible=of >= _LEAST_FOR_A_BAR)
