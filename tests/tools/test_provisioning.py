@@ -116,6 +116,19 @@ def test_replacing_gives_a_board_back_a_key_that_it_had_before(make_board: Board
     assert _run(board, _HOLDS_TOPIC_KEY) == "True"
 
 
+def test_replacing_the_key_that_a_board_has_ends_its_previous_key_only(make_board: BoardMaker) -> None:
+    board = make_board()
+    provision_at(board.device, config_for("alice", 1), _KEY)
+    _obey(board, _SET_TOPIC_KEY, _KEY)
+    _obey(board, e4.commands.set_id_key(_OTHER), _KEY, _NOW + 1)
+    provision_at(board.device, config_for("alice", 1), _OTHER)
+    _obey(board, e4.commands.remove_topic("elsewhere"), _KEY, _NOW + 2)  # The previous key counts still.
+    provision_at(board.device, config_for("alice", 1), _OTHER, replace=True)
+    with pytest.raises(ToolError, match="NotAuthentic"):
+        _obey(board, e4.commands.remove_topic("elsewhere"), _KEY, _NOW + 3)
+    assert _holds(board, _OTHER) and _run(board, _HOLDS_TOPIC_KEY) == "True"
+
+
 def test_a_recorded_command_does_not_count_again_after_a_replacement(make_board: BoardMaker) -> None:
     board = make_board()
     provision_at(board.device, config_for("alice", 1), _KEY)

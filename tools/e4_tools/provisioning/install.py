@@ -45,9 +45,9 @@ def install(
 
     Installing the key that is the board's current one changes nothing that the board has learnt since. A board that
     holds another key or another name refuses, unless `replace` is set. An older key of the same client, which C2 has
-    replaced by SetIDKey, counts as another key. With `replace` the given key takes the place of all keys on the board,
-    those of topics included. Only the time of the last command stays, if the name is the same, so that no recorded
-    command is applied once more.
+    replaced by SetIDKey, counts as another key. With `replace` the board holds the given ID key afterwards, and
+    obeys no other one. If it was not the current key before, the keys of topics are gone. The time of the last command
+    stays, if the name is the same, so that no recorded command is applied once more.
 
     `on_proof` is called when the board has proved the key and before the key is final. It tells the user the key, or
     notes it. If it raises, the board gives the key up for another one the next time, without `replace`.

@@ -41,9 +41,9 @@ def write_identity(entries: str, key: str | None, replace: bool = False) -> None
     """Write the configuration and the ID key.
 
     `entries` is JSON text, see `firmware.config`. `key` is 32 bytes in hexadecimal, or None: then the board keeps its
-    key. A store whose current key for this client is this one is kept with all its topic keys. A store that holds
-    anything else is refused and kept too, unless `replace` is set or the key in it is pending; then the key takes the
-    place of all that is in it.
+    key. A store whose current key for this client is this one is kept with all its topic keys; with `replace` it gives
+    up its older ID keys. A store that holds anything else is refused and kept too, unless `replace` is set or the key
+    in it is pending; then the key takes the place of all that is in it.
 
     Raises ValueError, OSError, E4Error; then the board holds the keys and the configuration that it held before. Only
     if the configuration itself cannot be written, after the key was, the board has the new key and the old
@@ -74,6 +74,8 @@ def _install_key(wanted: config.Config, key: bytes, replace: bool) -> None:
             _client(store, wanted.name)  # raises if the store belongs to another client
             if records.get_identity(store)[1] == key:
                 _client(store, wanted.name, None, wanted.receiving_topic)
+                if replace:
+                    _drop_older_keys(store)
                 return
             raise e4.InvalidKey("the board holds another ID key of this client; C2 may have replaced the given one")
         except e4.E4Error:
@@ -84,7 +86,18 @@ def _install_key(wanted: config.Config, key: bytes, replace: bool) -> None:
         file.write(e4.proof_of_key(key, _NONCE))
     store = e4.FileStore(config.KEYS_PATH, True)
     store.commit(changes)
-    # The keys are replaced. What is left is to overwrite the old ones, which the board does by itself when it is idle.
+    _overwrite_old_keys(store)
+
+
+def _drop_older_keys(store: e4.FileStore) -> None:
+    """Have a store know no other ID key than the current one. Under the previous one the client would still obey."""
+    client_id, key, _, _, receiving_topic = records.get_identity(store)
+    store.commit(records.put_identity({}, (client_id, key, e4.protection.fingerprint(key), None, receiving_topic)))
+    _overwrite_old_keys(store)
+
+
+def _overwrite_old_keys(store: e4.FileStore) -> None:
+    """Overwrite what was replaced, as far as possible. What fails, the board does later when it is idle."""
     try:
         while store.tidy(16):
             pass
