@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import resource
 import subprocess
 import sys
@@ -126,7 +128,7 @@ def test_a_secret_is_read_only_where_nobody_else_can_read_or_replace_it(
     for mode in (0o700, 0o755, 0o1777):
         folder.chmod(mode)
         assert read(path) == _KEY
-    for mode in (0o777, 0o775, 0o722):
+    for mode in (0o777, 0o757, 0o702):
         folder.chmod(mode)
         with pytest.raises(ToolError, match=r"others could replace.*chmod go-w"):
             read(path)
@@ -136,6 +138,33 @@ def test_a_secret_is_read_only_where_nobody_else_can_read_or_replace_it(
         with pytest.raises(ToolError, match=r"open to others.*chmod 600"):
             read(path)
     assert path.read_bytes() == _KEY
+
+
+@pytest.mark.parametrize("read", _READERS)
+def test_the_group_may_write_to_the_folder_of_a_secret_only_if_it_is_the_owners_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], bytes]
+) -> None:
+    owner = pwd.getpwuid(os.geteuid())
+    path = tmp_path / "alice.key"
+    write_file(path, _KEY)
+    tmp_path.chmod(0o775)
+    stranger = pwd.struct_passwd(("mallory", "x", 54321, tmp_path.stat().st_gid, "", "/", "/bin/sh"))
+    for name, members, users, accepted in (
+        (owner.pw_name, [], [owner], True),
+        (owner.pw_name, [owner.pw_name], [owner], True),
+        (owner.pw_name, ["mallory"], [owner], False),
+        (owner.pw_name, [], [owner, stranger], False),
+        ("users", [], [owner], False),
+        ("users", [owner.pw_name], [owner], False),
+    ):
+        group = grp.struct_group((name, "x", tmp_path.stat().st_gid, members))
+        monkeypatch.setattr(grp, "getgrgid", lambda _, group=group: group)
+        monkeypatch.setattr(pwd, "getpwall", lambda users=users: users)
+        if accepted:
+            assert read(path) == _KEY
+        else:
+            with pytest.raises(ToolError, match=r"others could replace.*chmod go-w"):
+                read(path)
 
 
 @pytest.mark.parametrize("read", _READERS)

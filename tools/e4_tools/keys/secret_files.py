@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
+import pwd
 import stat
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from e4_tools.errors import ToolError
 
 PRIVATE = 0o600  # the permissions of a file that only its owner may read
 _OPEN_TO_OTHERS = 0o077  # permissions that a private file gives to nobody
-_CHANGED_BY_OTHERS = 0o022  # permissions of a folder by which others add and remove files
+# Permissions of a folder by which the group, or everybody, adds and removes files.
+_CHANGED_BY_GROUP = 0o020
+_CHANGED_BY_ALL = 0o002
 _OPEN_DESCRIPTORS = (Path("/dev/fd"), Path("/proc/self/fd"))  # where this process finds what it has open
 
 
@@ -96,7 +100,8 @@ def check_folder(folder: Path, kind: str) -> None:
     """Raise ToolError unless nobody but this user and root can replace files of ours in a folder.
 
     The folder belongs to this user or to root. If others may write to it, it has the sticky bit, as /tmp does: then
-    nobody can remove or rename files of others. `kind` is as in `read_private_file`.
+    nobody can remove or rename files of others. The group may write to it if nobody but the owner is in that group:
+    systems that give each user a group of the same name make such folders. `kind` is as in `read_private_file`.
     """
     try:
         status = folder.stat()
@@ -106,7 +111,8 @@ def check_folder(folder: Path, kind: str) -> None:
     what = f"others could replace a {kind} in the folder {folder}"
     if not _is_trusted(status):
         raise ToolError(f"{what}, which belongs to another user (uid {status.st_uid}); nothing was done")
-    if mode & _CHANGED_BY_OTHERS and not mode & stat.S_ISVTX:
+    changed_by_others = mode & _CHANGED_BY_ALL or (mode & _CHANGED_BY_GROUP and not _is_private_group(status))
+    if changed_by_others and not mode & stat.S_ISVTX:
         raise ToolError(f"{what} (mode {mode:o}); nothing was done. chmod go-w {folder}")
 
 
@@ -138,3 +144,18 @@ def _check_place(path: Path, kind: str) -> None:
 def _is_trusted(status: os.stat_result) -> bool:
     """Tell whether something belongs to this user, or to root, who could do everything anyway."""
     return status.st_uid in (0, os.geteuid())
+
+
+def _is_private_group(status: os.stat_result) -> bool:
+    """Tell whether the owner of something is the only member of its group.
+
+    The group has the name of the owner, lists nobody else, and is the main group of no other user that the system
+    lists. A group or an owner without a name is not trusted.
+    """
+    try:
+        owner = pwd.getpwuid(status.st_uid)
+        group = grp.getgrgid(status.st_gid)
+    except KeyError:
+        return False
+    others = {user.pw_name for user in pwd.getpwall() if user.pw_gid == status.st_gid} | set(group.gr_mem)
+    return group.gr_name == owner.pw_name and others <= {owner.pw_name}
