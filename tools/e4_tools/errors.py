@@ -7,7 +7,7 @@
             PortInUse           Another program has the serial port.
             NoMicroPython       The port can be opened, and no MicroPython answers there.
             BoardError          Code on the board raised an exception (`board.raw_repl`).
-        GarbledResult           A board printed something else than a result (`board.raw_repl`).
+            GarbledResult       A board answered something else than was expected (`board.raw_repl`).
         ConsoleError            A board did not print in time what was expected of it (`board.console`).
         SeveralBoards           Several boards are there, and the user named none (`board.ports`).
         KeyStoreError           The key store cannot be opened or used, or its secret is wrong.
@@ -18,11 +18,22 @@
 The errors that name a module in brackets are defined there.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from e4_tools.printable import printable
+
 
 class ToolError(Exception):
-    """A step failed. The text says what, what state things are in, and what to do. It never holds a secret."""
+    """A step failed. The text says what, what state things are in, and what to do. It never holds a secret.
+
+    The text may name what a board or a broker has sent, so it is made safe to print.
+    """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__(), keep="\n")
 
 
 class BrokerError(ToolError):
@@ -65,3 +76,26 @@ class NameTaken(ToolError):
     """The key store, or a file, of this name is there already."""
 
     exit_code = 6
+
+
+@contextmanager
+def cleaning_up(clean_up: Callable[[], None], left: str) -> Iterator[None]:
+    """Call `clean_up` when the block has ended, also if it has raised.
+
+    The error of the block is the one that a user needs, and what is wrong with a board or a broker makes cleaning up
+    fail too. So an error of `clean_up` then becomes a note of the first one, which says what is `left`.
+    """
+    try:
+        yield
+    except BaseException as error:
+        try:
+            clean_up()
+        except Exception as second:  # The first error is raised below, so no error is lost here.
+            error.add_note(f"{left}: {printable(str(second))}")
+        raise
+    clean_up()
+
+
+def with_notes(error: BaseException) -> str:
+    """Return the text of an error with its notes, safe to print."""
+    return printable(" ".join([str(error), *getattr(error, "__notes__", ())]), keep="\n")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from functools import wraps
+from io import TextIOWrapper
 from typing import Any
 
 import click
 
 import e4
-from e4_tools.errors import ToolError
+from e4_tools.errors import ToolError, with_notes
+from e4_tools.printable import printable
 
 
 class Report:
@@ -25,10 +28,13 @@ class Report:
         self._facts: dict[str, Any] = {}
 
     def say(self, text: str = "", **facts: Any) -> None:
-        """Print `text`, if a person is to read the answer, and keep `facts` for the JSON object."""
+        """Print the line `text`, if a person is to read the answer, and keep `facts` for the JSON object.
+
+        What is not printable in the line is escaped, because the line may name what a board or a broker has sent.
+        """
         self._facts.update(facts)
         if text and not self.as_json:
-            click.echo(text)
+            click.echo(printable(text))
 
     def add(self, name: str, item: Any, text: str = "") -> None:
         """Append `item` to the list `name` among the facts, and print `text` if a person is to read the answer."""
@@ -40,7 +46,7 @@ class Report:
 
         Exits with the exit code of the error.
         """
-        text = " ".join([str(error), *getattr(error, "__notes__", ())])
+        text = with_notes(error) if error else ""
         if self.as_json:
             ended = {"ok": error is None, **({"error": text} if error else {})}
             click.echo(json.dumps({**ended, **self._facts}))
@@ -59,6 +65,10 @@ def reports(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
     @wraps(command)
     def wrapped(*arguments: Any, as_json: bool, **options: Any) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                # A letter that the terminal does not have must not end the command.
+                stream.reconfigure(errors="backslashreplace")
         report = Report(as_json)
         try:
             command(report, *arguments, **options)
