@@ -8,10 +8,11 @@ def _finish_deployment():
     """Finish a deployment that was cut short, so that two versions never mix.
 
     The file `/e4.update` exists only then. Its lines are "+path" (rename `path.new` to `path`) and "-path" (remove it).
+    A path may have spaces in it, so nothing but a newline ends a line.
     """
     try:
         with open("/e4.update") as file:
-            lines = file.read().split()
+            lines = file.read().split("\n")[:-1]
     except OSError:
         return
     for line in lines:

@@ -81,22 +81,22 @@ def test_values_go_to_the_board_and_come_back() -> None:
 def test_a_program_is_sent_once_and_again_after_another_one(make_board: BoardMaker, tmp_path: Path) -> None:
     one, other = tmp_path / "one.py", tmp_path / "other.py"
     one.write_text(
-        "_calls = []\n\n\ndef count(text):\n    _calls.append(text)\n    return [len(_calls), text]\n\n\n"
+        "_calls = []\n\n\ndef count(text):\n    _calls.append(text)\n    return len(_calls), text\n\n\n"
         "def fail():\n    raise ValueError('on purpose')\n"
     )
     other.write_text("def count(text):\n    print('not a result', end='')\n")
     with Board(make_board().device) as board:
-        assert board.ask(one, "count", "é\n", doing="a test") == [1, "é\n"]
-        assert board.ask(one, "count", b"\0", doing="a test") == [2, b"\0"]
+        assert board.ask(one, "count", "é\n", shape=(int, str), doing="a test") == (1, "é\n")
+        assert board.ask(one, "count", b"\0", shape=(int, bytes), doing="a test") == (2, b"\0")
         with pytest.raises(BoardError, match="on purpose"):
-            board.ask(one, "fail", doing="a test")
-        assert board.ask(one, "count", "", doing="a test") == [3, ""]
-        with pytest.raises(GarbledResult, match="a test: the answer is garbled"):
-            board.ask(other, "count", "", doing="a test")
-        assert board.ask(one, "count", "", doing="a test") == [1, ""]
+            board.ask(one, "fail", shape=str, doing="a test")
+        assert board.ask(one, "count", "", shape=(int, str), doing="a test") == (3, "")
+        with pytest.raises(GarbledResult, match="a test: this board answered what was not expected"):
+            board.ask(other, "count", "", shape=(int, str), doing="a test")
+        assert board.ask(one, "count", "", shape=(int, str), doing="a test") == (1, "")
         seen: list[bytes] = []
         board.call(other, "count", "", doing="a test", printed=seen.append)
-        assert b"".join(seen) == b"not a result\x04"
+        assert b"".join(seen) == b"not a result"
 
 
 def test_the_host_knows_the_paths_that_code_on_boards_has() -> None:

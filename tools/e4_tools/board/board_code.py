@@ -7,10 +7,13 @@ with values that Python can write down and read back: text, bytes, numbers, None
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+# Text in which each backslash begins an escape that `repr` writes. Python warns of others, and prints them then.
+_NOTATION = re.compile(r"""(?:[^\\]|\\[\\'"nrtxuU])*""")
 _SCRIPTS = Path(__file__).with_name("scripts")
 CHANGE_FILES = _SCRIPTS / "change_files.py"
 DESCRIBE_BOARD = _SCRIPTS / "describe_board.py"
@@ -47,11 +50,15 @@ def read_result(printed: str) -> Any:
     """Return the result that code of `code_to_ask` printed. Raises ValueError if that is not what was printed.
 
     The result is on the last line. What precedes it may come from the board's network drivers, which print at any time.
+    The text of the error does not quote what was printed, because that may be anything, secrets included.
     """
+    line = printed.strip().rpartition("\n")[2]
+    if not line.isprintable() or not _NOTATION.fullmatch(line):
+        raise ValueError("its last line is not in the notation of results")
     try:
-        (result,) = ast.literal_eval(printed.strip().rpartition("\n")[2])
+        (result,) = ast.literal_eval(line)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        raise ValueError("this is no result") from None
+        raise ValueError("its last line is no result") from None
     return result
 
 

@@ -26,6 +26,7 @@ _ARCHITECTURES = (
 _MPY_VERSION = 6
 _MPY_SUB_VERSION = 3
 _SMALL_INT_31 = 0x7FFFFFFF
+LOADER_FACTS = (int, int)  # the shape of what `describe_loader` answers
 _SENT_AS_SOURCES = ("boot.py", "main.py")  # MicroPython runs these by their names, and only as sources.
 _FOLDER_OF_SOURCES = ROOT
 # The line must be written exactly so: any other form would stay, and the board would fail to import
@@ -56,7 +57,8 @@ class Target:
 
 def ask_target(board: Board) -> Target:
     """Ask a board what it loads. Raises ToolError."""
-    return Target.from_facts(*board.ask(DESCRIBE_LOADER, "describe_loader", doing="asking the board what it is"))
+    facts = board.ask(DESCRIBE_LOADER, "describe_loader", shape=LOADER_FACTS, doing="asking the board what it is")
+    return Target.from_facts(*facts)
 
 
 def compile_module(source: Path, target: Target) -> bytes:

@@ -7,8 +7,8 @@ short, `boot.py` finishes it at the next start, before the board imports anythin
 
 from __future__ import annotations
 
-import base64
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -20,8 +20,8 @@ from e4_tools.board.raw_repl import Board, BoardError, GarbledResult
 from e4_tools.errors import PortError, ToolError
 
 _VERSION_FILE = VERSION_PATH.removeprefix("/")
-_CHUNK = 768  # bytes of a file that one call writes; a multiple of 3, so that base64 needs no padding
-_CHUNK_SECONDS = 10.0  # A chunk takes a few milliseconds, and longer when a block of flash has to be erased.
+_COMPARISON = ({str: str}, int, int)  # the shape of what `compare_files` answers
+_MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\.(py|mpy)")  # the name of a file that can be imported
 _RESERVE_BLOCKS = 8  # blocks of the file system that are kept free for its directories
 _NO_SPACE = ("OSError: 28", "OSError: [Errno 28]")
 
@@ -43,7 +43,9 @@ class Plan:
     write: tuple[str, ...]  # files that are new or different
     staged: tuple[str, ...]  # the part of `write` that is on the board already, under temporary names
     remove: tuple[str, ...]  # modules in our folders that are not ours any more
-    leftovers: tuple[str, ...]  # temporary files of an interrupted deployment that are of no use
+    # Files in our folders that neither version uses: temporary ones of an interrupted deployment, and those that end
+    # as a module does and have a name that no module can have.
+    leftovers: tuple[str, ...]
 
     @property
     def has_changes(self) -> bool:
@@ -85,8 +87,15 @@ def plan_for(board: Board, options: DeployOptions) -> Plan:
     root = [path for path in files if "/" not in path]
     root += [path + TEMPORARY for path in root]
     hashes, block, free = board.ask(
-        CHANGE_FILES, "compare_files", FOLDERS, root, doing="comparing the board's files with ours"
+        CHANGE_FILES,
+        "compare_files",
+        FOLDERS,
+        root,
+        shape=_COMPARISON,
+        doing="comparing the board's files with ours",
     )
+    if not block:
+        raise GarbledResult("this board says that a block of its flash has no bytes; nothing was changed")
     found = {path.removeprefix("/"): digest for path, digest in hashes.items()}
     if options.keep_main and "main.py" in found:
         del files["main.py"]
@@ -106,13 +115,17 @@ def _plan(files: dict[str, bytes], found: dict[str, str]) -> Plan:
     hashes = {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
     write = sorted((path for path in files if found.get(path) != hashes[path]), key=_order)
     staged = {path for path in write if found.get(path + TEMPORARY) == hashes[path]}
-    temporary = {path for path in found if path.endswith(TEMPORARY)}
+    temporary = {path for path in found if path.endswith(TEMPORARY)} - {path + TEMPORARY for path in staged}
+    gone = {path for path in found if "/" in path and path.endswith((".py", ".mpy")) and path not in files}
+    # The list of changes on the board has a line for each of the modules, and only a plain name is surely one line for
+    # every `boot.py`, also for one of an older version. Other names are no part of a version: nothing imports them.
+    modules = {path for path in gone if _MODULE.fullmatch(path.rpartition("/")[2])}
     return Plan(
         files,
         tuple(write),
         tuple(path for path in write if path in staged),
-        tuple(path for path in found if "/" in path and path.endswith((".py", ".mpy")) and path not in files),
-        tuple(temporary - {path + TEMPORARY for path in staged}),
+        tuple(sorted(modules)),
+        tuple(sorted(temporary | gone - modules)),
     )
 
 
@@ -137,7 +150,7 @@ def carry_out(board: Board, plan: Plan, progress: Callable[[str, int], None] | N
                     progress(path, len(plan.files[path]))
                 _send(board, path + TEMPORARY, plan.files[path])
         _check(board, plan)
-    except (PortError, GarbledResult) as error:
+    except PortError as error:
         raise _interruption_error(board, plan, error) from None
     if lines:
         try:
@@ -156,15 +169,12 @@ def _prepare(board: Board, plan: Plan) -> None:
 
 
 def _send(board: Board, path: str, data: bytes) -> None:
-    board.call(CHANGE_FILES, "begin_file", _absolute(path), doing=f"opening {path}", seconds=_CHUNK_SECONDS)
-    for start in range(0, len(data), _CHUNK):
-        text = base64.b64encode(data[start : start + _CHUNK]).decode()
-        board.call(CHANGE_FILES, "add_to_file", text, doing=f"writing {path}", seconds=_CHUNK_SECONDS)
-    board.call(CHANGE_FILES, "end_file", doing=f"closing {path}", seconds=_CHUNK_SECONDS)
+    board.send_file(_absolute(path), data)
 
 
 def _check(board: Board, plan: Plan) -> None:
-    arrived = board.ask(CHANGE_FILES, "digests", _temporary_paths(plan), doing="checking what was written")
+    paths = _temporary_paths(plan)
+    arrived = board.ask(CHANGE_FILES, "digests", paths, shape=(str,) * len(paths), doing="checking what was written")
     for path, digest in zip(plan.write, arrived, strict=True):
         if digest != hashlib.sha256(plan.files[path]).hexdigest():
             raise PortError(f"{path} did not arrive as it was sent")
@@ -172,8 +182,12 @@ def _check(board: Board, plan: Plan) -> None:
 
 def _interruption_error(board: Board, plan: Plan, error: ToolError) -> ToolError:
     if isinstance(error, BoardError) and error.reply.startswith(_NO_SPACE):
-        board.call(CHANGE_FILES, "give_up_files", _temporary_paths(plan), doing="removing what was written")
-        return ToolError(f"the board's flash is full ({plan.size} bytes were to be written). It has its old version.")
+        full = ToolError(f"the board's flash is full ({plan.size} bytes were to be written). It has its old version.")
+        try:
+            board.call(CHANGE_FILES, "give_up_files", _temporary_paths(plan), doing="removing what was written")
+        except PortError as second:
+            full.add_note(f"What was written is still there under temporary names: {second}")
+        return full
     text = f"{str(error).removesuffix('; run the command again')}. The board has its old version, and some new files "
     text += "under temporary names. Run the command again: it goes on from there."
     return ToolError(text) if isinstance(error, BoardError) else PortError(text)

@@ -5,10 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import e4
+from e4_tools.board.answers import Entries, OrNone
 from e4_tools.board.board_code import DESCRIBE_BOARD, DESCRIBE_NODE
 from e4_tools.board.paths_on_board import CONFIG_PATH, FOLDERS, KEYS_PATH, VERSION_PATH
 from e4_tools.board.raw_repl import Board, BoardError
 
+_BOARD_FACTS = Entries(
+    {"machine": str, "micropython": str, "heap_free": int, "provisioned": bool, "ours": bool},
+    {"version": str, "mac": str, "flash_size": int, "flash_free": int},
+)
+_NODE_FACTS = Entries(
+    {"backend": str, "problems": [str], "name": OrNone(str)},
+    {"topics": [str], "topics_with_key": [str], "broker": str, "receiving_topic": str},
+)
 VIRTUAL = "Virtual ESP32"  # The name of a virtual board's machine begins with this.
 
 
@@ -62,6 +71,7 @@ def inspect_board(board: Board) -> BoardInfo:
         [KEYS_PATH, CONFIG_PATH],
         FOLDERS,
         VERSION_PATH,
+        shape=_BOARD_FACTS,
         doing="asking the board what it is",
     )
     return BoardInfo(**facts)
@@ -73,8 +83,15 @@ def inspect_node(board: Board) -> NodeInfo:
     Whatever is missing or broken is in `problems`, also if our files do not work at all.
     """
     try:
-        facts = board.ask(DESCRIBE_NODE, "describe_node", doing="asking our files on the board")
+        facts = board.ask(DESCRIBE_NODE, "describe_node", shape=_NODE_FACTS, doing="asking our files on the board")
     except BoardError as error:
         return NodeInfo(problems=[f"our files on the board do not work ({error.reply}): deploy them again"])
-    name = facts["name"]
-    return NodeInfo(id=e4.id_of(name).hex() if name else None, **facts)
+    return NodeInfo(id=_id_of(facts["name"]), **facts)
+
+
+def _id_of(name: str | None) -> str | None:
+    """Return the ID of a name, or None for a name that no client can have; the board has a problem then."""
+    try:
+        return e4.id_of(name).hex() if name else None
+    except e4.InvalidName:
+        return None

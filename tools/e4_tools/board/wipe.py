@@ -9,11 +9,9 @@ import e4.filestore
 from e4_tools.board.board_code import OVERWRITE_IDENTITY
 from e4_tools.board.paths_on_board import CA_PATH, CONFIG_PATH, FILL_PATH, KEYS_PATH, PENDING_PATH
 from e4_tools.board.raw_repl import Board, GarbledResult
-from e4_tools.errors import ToolError
 
 _WIPE_SECONDS = 600.0  # A thousand keys take so long.
-_FILL_SECONDS = 60.0  # between two signs of life
-_PREFIXES = tuple(path.removeprefix("/") for path in (KEYS_PATH, CONFIG_PATH, PENDING_PATH, CA_PATH, FILL_PATH))
+_NAMES = tuple(path.removeprefix("/").encode() for path in (KEYS_PATH, CONFIG_PATH, PENDING_PATH, CA_PATH, FILL_PATH))
 
 
 def wipe_board(board: Board) -> list[str]:
@@ -24,24 +22,25 @@ def wipe_board(board: Board) -> list[str]:
     # These numbers are private to the library, because public names would cost every board memory. If they were
     # repeated here and the library changed its own, old keys could stay in flash.
     try:
-        removed: list[str] = board.ask(
+        removed: list[bytes] = board.ask(
             OVERWRITE_IDENTITY,
             "overwrite_identity",
-            _PREFIXES,
+            _NAMES,
             FILL_PATH,
             e4._files.REWRITES,
             e4._files._ZEROS,
             e4.filestore._IN_A_BLOCK,
+            shape=[bytes],
             doing="wiping; some of the board's keys may be left",
             seconds=_WIPE_SECONDS,
         )
-    except GarbledResult:
-        raise ToolError("the board's answer is garbled; run the command again to be sure") from None
-    return removed
+    except GarbledResult as error:
+        raise GarbledResult(f"{error}. Run the command again to be sure that all keys are removed") from None
+    return [name.decode(errors="backslashreplace") for name in removed]
 
 
 def fill_free_flash(board: Board, progress: Callable[[bytes], None]) -> None:
-    """Fill the free flash with random data once and free it again. `progress` gets a byte now and then.
+    """Fill the free flash with random data once and free it again. `progress` is called now and then.
 
     Raises ToolError. The file `/e4.fill` may be left then, and `wipe_board` removes it.
     """
@@ -51,5 +50,4 @@ def fill_free_flash(board: Board, progress: Callable[[bytes], None]) -> None:
         FILL_PATH,
         doing="filling the flash; the keys are removed, old blocks may be left",
         printed=progress,
-        seconds=_FILL_SECONDS,
     )

@@ -19,9 +19,10 @@ from e4_tools.board.board_code import CHANGE_FILES
 from e4_tools.board.compile import Target, ask_target, module_file, package_files
 from e4_tools.board.raw_repl import Board
 from e4_tools.dev import conformance_cases
-from e4_tools.errors import ToolError
+from e4_tools.errors import ToolError, cleaning_up, with_notes
 from e4_tools.keys.passwords import derive_keys
 from e4_tools.paths import LIBRARY
+from e4_tools.printable import printable
 from e4_tools.virtual_board.errors import VirtualBoardError
 from e4_tools.virtual_board.interpreter import BOARD_HEAP, find_micropython
 
@@ -69,7 +70,7 @@ def _run_all(where: str, cases: list[Case], run: Runner) -> bool:
             passed += 1
         else:
             failed += 1
-            print(f"FAILED {section}, case {number}{_note(case)}: {verdict}")
+            print(f"FAILED {section}, case {number}{_note(case)}: {printable(verdict)}")
     if left_out:
         print(f"{where}: not run here:", ", ".join(f"{n} of {section}" for section, n in left_out.items()))
     print(f"{where}: {passed} passed, {failed} failed", flush=True)
@@ -131,19 +132,24 @@ def _on_board(port: str, cases: list[Case]) -> bool:
     """Copy library and cases to a folder of their own on the board, run the cases there, and remove the folder."""
     with Board(port, restart=False) as board:
         target = ask_target(board)
-        board.call(CHANGE_FILES, "remove_folders", [_FOLDER], doing="removing what an earlier run left")
-        try:
+        _remove_folder(board, "removing what an earlier run left")
+        with cleaning_up(
+            lambda: _remove_folder(board, "removing the test folder"), f"The folder {_FOLDER} may still be on the board"
+        ):
             board.call(CHANGE_FILES, "make_folders", [f"{_FOLDER}/e4"], doing="making the test folder")
             for path, data in _board_files(target):
                 board.write_file(path, data)
-            print("board:", board.ask(_RUN_CASES, "start", _FOLDER, doing="starting"), "bytes free", flush=True)
+            started = board.ask(_RUN_CASES, "start", _FOLDER, shape=str, doing="importing the library")
+            print("board:", printable(started), "bytes free", flush=True)
 
             def run(line: str) -> str:
-                return str(board.ask(_RUN_CASES, "run_case", line, doing="running a case"))
+                return str(board.ask(_RUN_CASES, "run_case", line, shape=str, doing="running a case"))
 
             return _run_all("board", cases, run)
-        finally:
-            board.call(CHANGE_FILES, "remove_folders", [_FOLDER], doing="removing the test folder")
+
+
+def _remove_folder(board: Board, doing: str) -> None:
+    board.call(CHANGE_FILES, "remove_folders", [_FOLDER], doing=doing)
 
 
 @click.command()
@@ -161,7 +167,7 @@ def main(vectors: Path, port: str | None) -> None:
         if port:
             good = _on_board(port, cases) and good
     except ToolError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(with_notes(error)) from None
     sys.exit(0 if good else 1)
 
 

@@ -11,24 +11,23 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 from rich.console import Console as Terminal
 from rich.markup import escape
 
 import e4
 from e4_tools.board.console import BoardConsole
 from e4_tools.board.deploy import deploy_to
-from e4_tools.errors import BrokerError, ToolError
+from e4_tools.errors import ToolError, cleaning_up, with_notes
 from e4_tools.keys.passwords import derive_keys
 from e4_tools.keys.symmetric import new_key
+from e4_tools.mqtt.bounded_client import BoundedClient
 from e4_tools.mqtt.broker import BrokerConnection, parse_address
 from e4_tools.mqtt.embedded_broker import HOST, EmbeddedBroker
 from e4_tools.provisioning.install import provision_at
@@ -67,7 +66,7 @@ class Wiretap:
     def __init__(self, stage: Stage) -> None:
         self.heard: list[bytes] = []
         self._subscribed = threading.Event()
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        self._client = BoundedClient()
         self._client.on_connect = lambda client, *_: client.subscribe([(TOPIC, 1), ("e4/+", 1)])
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = lambda _client, _data, message: self.heard.append(bytes(message.payload))
@@ -132,7 +131,7 @@ class Story:
                 self._note(f"{name} is at {self._ports[name]}")
 
     def _flash(self) -> None:
-        with self._step("Each gets library, application and main.py, by mpremote"), ThreadPoolExecutor() as pool:
+        with self._step("Each gets library, application and main.py over its port"), ThreadPoolExecutor() as pool:
             for name, files in zip(self._ports, pool.map(deploy_to, self._ports.values()), strict=True):
                 self._note(f"{name} has {files} files")
 
@@ -267,12 +266,9 @@ def _set_stage(broker: str | None, port: str | None, stack: ExitStack) -> Stage:
 
 def _play(stage: Stage, keys: dict[str, bytes], terminal: Terminal) -> int:
     """Play the story, unplug the boards, and leave the broker as it was. Return the number of steps."""
-    try:
-        with ExitStack() as boards:
-            return Story(stage, keys, terminal, boards).play()
-    finally:
-        with suppress(BrokerError):  # The error that ended the story is the one to report, not this one.
-            _forget_retained(stage)
+    left = "Our retained commands may still be at the broker"
+    with cleaning_up(lambda: _forget_retained(stage), left), ExitStack() as boards:
+        return Story(stage, keys, terminal, boards).play()
 
 
 def _forget_retained(stage: Stage) -> None:
@@ -297,7 +293,7 @@ def main(broker: str | None, port: str | None) -> None:
             keys = dict(zip(PASSWORDS, derive_keys(PASSWORDS.values()), strict=True))
             steps = _play(stage, keys, terminal)
     except (ToolError, VirtualBoardError) as error:
-        terminal.print(f"\n[bold red]The story breaks off:[/bold red] {escape(str(error))}")
+        terminal.print(f"\n[bold red]The story breaks off:[/bold red] {escape(with_notes(error))}")
         sys.exit(1)
     terminal.print(f"\n[bold]The end. {steps} steps, all of them seen on the boards.[/bold]")
 

@@ -62,6 +62,10 @@ class EmbeddedBroker:
     ) -> None:
         try:
             asyncio.run_coroutine_threadsafe(self._broker.shutdown(), self._loop).result(_TIMEOUT_SECONDS)
+        except Exception as second:
+            if error is None:
+                raise
+            error.add_note(f"The embedded broker did not stop: {second!r}")  # The first error is the one to report.
         finally:
             self._stop_thread()
 

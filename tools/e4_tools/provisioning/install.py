@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import e4
+from e4_tools.board.answers import OrNone
 from e4_tools.board.paths_on_board import CA_PATH, TEMPORARY
-from e4_tools.board.raw_repl import Board, BoardError
+from e4_tools.board.raw_repl import Board, BoardError, GarbledResult
 from e4_tools.errors import ToolError
 
 _Label = TypeVar("_Label")
@@ -76,7 +77,7 @@ def reconfigure(board: Board, config: dict[str, Any]) -> None:
 
 def holds_key_of(board: Board, name: str) -> bool:
     """Tell whether a board holds an ID key of the client `name` that is final. Raises ToolError."""
-    return bool(_ask_provision(board, "holds", name, doing="asking whose key the board holds"))
+    return bool(_ask_provision(board, "holds", name, shape=bool, doing="asking whose key the board holds"))
 
 
 def find_held_key(board: Board, keys: Mapping[_Label, bytes], name: str | None = None) -> _Label | None:
@@ -101,13 +102,17 @@ def _ask_proof(board: Board, nonce: bytes, name: str | None) -> tuple[bytes, byt
 
     Both are empty if the board holds no key of that client. Raises ToolError.
     """
-    answer = _ask_provision(board, "prove", nonce.hex(), name, doing="asking for a proof of the key")
+    doing = "asking for a proof of the key"
+    answer = _ask_provision(board, "prove", nonce.hex(), name, shape=OrNone((str, str)), doing=doing)
     if answer is None:
         return b"", b""
     try:
         client_id, proof = map(bytes.fromhex, answer)
-    except (TypeError, ValueError):
-        raise ToolError("the board's proof of its key is garbled; run the command again") from None
+    except ValueError:
+        raise GarbledResult(
+            f"{doing}: this board answered what was not expected: its proof is not hexadecimal. "
+            "It may run other firmware; run the command again"
+        ) from None
     return client_id, proof
 
 
@@ -129,7 +134,7 @@ def _write_certificate(board: Board, config: dict[str, Any]) -> dict[str, Any]:
 
 def _drop_old_certificates(board: Board, config: dict[str, Any]) -> None:
     """Remove the certificates that the configuration in place does not name."""
-    prefix, path = CA_PATH.removeprefix("/"), config["broker"].get("ca") or ""
+    prefix, path = CA_PATH.removeprefix("/") + ".", config["broker"].get("ca") or ""
     board.call(_CERTIFICATES, "drop_others", prefix, path, doing="removing old CA certificates")
 
 
@@ -141,10 +146,10 @@ def _call_provision(board: Board, function: str, *arguments: str | bool | None, 
         raise _explain(error) from None
 
 
-def _ask_provision(board: Board, function: str, *arguments: str | None, doing: str) -> Any:
-    """Return the result of a function of `on_board/provision.py`. Raises ToolError."""
+def _ask_provision(board: Board, function: str, *arguments: str | None, shape: Any, doing: str) -> Any:
+    """Return the result of a function of `on_board/provision.py`, which has that shape. Raises ToolError."""
     try:
-        return board.ask(_PROVISION, function, *arguments, doing=doing)
+        return board.ask(_PROVISION, function, *arguments, shape=shape, doing=doing)
     except BoardError as error:
         raise _explain(error) from None
 

@@ -44,17 +44,35 @@ def digest(path: str) -> str:
     return binascii.hexlify(whole.digest()).decode()
 
 
-def digests(paths: list[str]) -> list[str]:
+def digests(paths: list[str]) -> tuple[str, ...]:
     """Return the SHA-256 of each of these files in hexadecimal."""
-    return [digest(path) for path in paths]
+    return tuple([digest(path) for path in paths])
 
 
 def _list_files(folder: str) -> list[str]:
-    """Return the names of the files in a folder. A folder that is missing has none."""
+    """Return the names of the files in a folder. A folder that is missing has none.
+
+    A name that is no UTF-8 is left out: the host has no business with such a file.
+    """
+    names = []
     try:
-        return [entry[0] for entry in os.ilistdir(folder) if entry[1] & _FILE]
+        for entry in _list_folder(b"/" + folder.encode()):
+            if entry[1] & _FILE:
+                try:
+                    names.append(entry[0].decode())
+                except UnicodeError:
+                    pass
     except OSError:
-        return []
+        pass
+    return names
+
+
+def _list_folder(path: bytes) -> list:
+    """Return the entries of a folder, with names as bytes. Names as text would end the listing at one that is no UTF-8.
+
+    For b"/" MicroPython answers with text, and for b"//" with bytes.
+    """
+    return list(os.ilistdir(path))
 
 
 def make_folders(paths: list[str]) -> None:
@@ -84,20 +102,26 @@ def remove_folders(paths: list[str]) -> None:
     """Remove folders with all that is in them. It is no error if one is missing."""
     for path in paths:
         try:
-            for entry in os.ilistdir(path):
-                child = path + "/" + entry[0]
-                if entry[1] & _FOLDER:
-                    remove_folders([child])
-                else:
-                    os.remove(child)
-            os.rmdir(path)
+            _remove_folder(path.encode())
         except OSError as error:
             if error.errno != ENOENT:
                 raise
 
 
+def _remove_folder(path: bytes) -> None:
+    for entry in _list_folder(path):
+        child = path + b"/" + entry[0]
+        if entry[1] & _FOLDER:
+            _remove_folder(child)
+        else:
+            os.remove(child)
+    os.rmdir(path)
+
+
 def begin_file(path: str) -> None:
     """Open a file for what `add_to_file` writes. Whatever it held before is lost."""
+    while _incoming:  # The host has given up a file in the middle, and must not go on writing to that one.
+        _incoming.pop().close()
     _incoming.append(open(path, "wb"))  # noqa: SIM115 (`end_file` closes it)
 
 
@@ -126,13 +150,14 @@ def change_names(update_path: str, suffix: str, lines: str) -> None:
     """Give staged files their names, and remove files, so that `boot.py` can finish this after a power cut.
 
     A line "+path" says that the file `path + suffix` takes the name `path`, a line "-path" that the file `path` is
-    removed; these paths lack their first "/". `boot.py` reads the same lines from the file `update_path`. The change
-    is decided when that file gets its name, and done when the file is removed.
+    removed; these paths lack their first "/". Each line ends with a newline, and other spaces are part of a path.
+    `boot.py` reads the same lines from the file `update_path`. The change is decided when that file gets its name, and
+    done when the file is removed.
     """
     with open(update_path + suffix, "w") as file:
         file.write(lines)
     os.rename(update_path + suffix, update_path)
-    for line in lines.split():
+    for line in lines.split("\n")[:-1]:
         path = "/" + line[1:]
         if line[0] == "+":
             os.rename(path + suffix, path)

@@ -8,6 +8,8 @@ import gc
 import os
 import sys
 
+_LONGEST_VERSION = 64  # characters; a file of another kind may exceed the heap
+
 
 def describe_board(identity_paths: list[str], our_paths: list[str], version_path: str) -> dict[str, object]:
     """Return the facts of `BoardInfo` by name. Facts that this MicroPython does not know are left out.
@@ -37,8 +39,8 @@ def describe_board(identity_paths: list[str], our_paths: list[str], version_path
         pass
     try:
         with open(version_path) as file:
-            facts["version"] = file.read().strip()
-    except OSError:
+            facts["version"] = file.read(_LONGEST_VERSION).strip()
+    except (OSError, ValueError):  # The file is missing, or is no text.
         pass
     return facts
 

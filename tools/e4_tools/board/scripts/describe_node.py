@@ -19,14 +19,13 @@ def describe_node() -> dict[str, object]:
     facts: dict[str, object] = {"backend": loops.BACKEND, "problems": found.problems, "name": found.name}
     if not found.name:
         return facts
-    facts["topics"] = found.topics
+    topics = [topic for topic in found.topics if isinstance(topic, str)]  # Others are named in the problems.
+    facts["topics"] = topics
     facts["broker"] = "{}:{}".format(found.host, found.port)
     try:
         client = e4.Client(e4.id_of(found.name), None, e4.FileStore(config.KEYS_PATH), _clock)
         facts["receiving_topic"] = client.receiving_topic
-        facts["topics_with_key"] = [
-            topic for topic in found.topics if not _is_filter(topic) and client.holds_key(topic)
-        ]
+        facts["topics_with_key"] = [topic for topic in topics if not _is_filter(topic) and client.holds_key(topic)]
     except e4.E4Error as error:
         found.problems.append("keys: {}".format(error))
     return facts

@@ -13,6 +13,7 @@ every file of that number.
 import os
 
 _FOLDER = 0x4000  # the type of a folder in the entries of `os.ilistdir`
+_ENOENT = 2
 _ENOSPC = 28  # the module `errno` of MicroPython does not have it
 _PIECE = 64  # bytes that are overwritten at once
 _BLOCK = 4096  # bytes of a block of flash
@@ -21,42 +22,63 @@ _FOLDER_CHANGES = 256  # small files that are written at the end, to use the blo
 
 
 def overwrite_identity(
-    prefixes: tuple[str, ...], fill_path: str, rewrites: int, zeros: int, files_in_a_block: int
-) -> list[str]:
-    """Overwrite and remove all files and folders in the root folder whose names begin with one of `prefixes`.
+    names: tuple[bytes, ...], fill_path: str, rewrites: int, zeros: int, files_in_a_block: int
+) -> list[bytes]:
+    """Overwrite and remove the files and folders `names` in the root folder, and those that add a suffix to a name.
 
-    `fill_path` is the file of zeros in the root folder. `rewrites` says how often a file of `zeros` bytes is written
-    until both blocks of its directory have been erased. Return the names of what was removed.
+    A suffix begins with a dot. `fill_path` is the file of zeros in the root folder. `rewrites` says how often a file of
+    `zeros` bytes is written until both blocks of its directory have been erased. Return the names of what was removed.
     """
-    entries = [entry for entry in os.ilistdir("/") if entry[0].startswith(prefixes)]
+    entries = [entry for entry in _list_folder(b"//") if _is_one_of(entry[0], names)]
     for entry in entries:
         if entry[1] & _FOLDER:
-            _wipe_folder("/" + entry[0], rewrites, zeros, files_in_a_block)
+            _wipe_folder(b"/" + entry[0], rewrites, zeros, files_in_a_block)
         else:
-            _overwrite("/" + entry[0])
-    _erase_beside(fill_path, rewrites, zeros)
+            _overwrite(b"/" + entry[0])
+    _erase_beside(fill_path.encode(), rewrites, zeros)
     for entry in entries:
         if not entry[1] & _FOLDER:
-            os.remove("/" + entry[0])
-    _erase_beside(fill_path, rewrites, zeros)
+            _remove(b"/" + entry[0])
+    _erase_beside(fill_path.encode(), rewrites, zeros)
     return [entry[0] for entry in entries]
 
 
-def _wipe_folder(folder: str, rewrites: int, zeros: int, files_in_a_block: int) -> None:
-    for entry in list(os.ilistdir(folder)):
+def _list_folder(path: bytes) -> list:
+    """Return the entries of a folder, with names as bytes. Names as text would end the listing at one that is no UTF-8.
+
+    For b"/" MicroPython answers with text, and for b"//" with bytes.
+    """
+    return list(os.ilistdir(path))
+
+
+def _is_one_of(name: bytes, names: tuple[bytes, ...]) -> bool:
+    return any(name == known or name.startswith(known + b".") for known in names)
+
+
+def _wipe_folder(folder: bytes, rewrites: int, zeros: int, files_in_a_block: int) -> None:
+    for entry in _list_folder(folder):
         if entry[1] & _FOLDER:
-            _wipe_folder(folder + "/" + entry[0], rewrites, zeros, files_in_a_block)
-    names = sorted(os.listdir(folder))
+            _wipe_folder(folder + b"/" + entry[0], rewrites, zeros, files_in_a_block)
+    names = sorted([entry[0] for entry in _list_folder(folder)])
     for name in names:
-        _overwrite(folder + "/" + name)
+        _overwrite(folder + b"/" + name)
     for name in names[::files_in_a_block]:
-        _erase_beside(folder + "/" + name[:-1] + "!", rewrites, zeros)  # a name that sorts just before `name`
+        _erase_beside(folder + b"/" + name[:-1] + b"!", rewrites, zeros)  # a name that sorts just before `name`
     for name in names:
-        os.remove(folder + "/" + name)
+        _remove(folder + b"/" + name)
     os.rmdir(folder)
 
 
-def _overwrite(path: str) -> None:
+def _remove(path: bytes) -> None:
+    """Remove a file. It is no error if it is missing: a file of zeros may have had its name."""
+    try:
+        os.remove(path)
+    except OSError as error:
+        if error.errno != _ENOENT:
+            raise
+
+
+def _overwrite(path: bytes) -> None:
     """Write random bytes over a whole file."""
     with open(path, "r+b") as file:
         left = file.seek(0, 2)
@@ -65,7 +87,7 @@ def _overwrite(path: str) -> None:
             left -= file.write(os.urandom(min(left, _PIECE)))
 
 
-def _erase_beside(path: str, rewrites: int, zeros: int) -> None:
+def _erase_beside(path: bytes, rewrites: int, zeros: int) -> None:
     """Write a file of zeros so often that littlefs erases both blocks of its directory, and remove it."""
     for _ in range(rewrites):
         with open(path, "wb") as file:

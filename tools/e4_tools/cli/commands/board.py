@@ -195,7 +195,7 @@ def wipe(report: Report, port: str, yes: bool, fill: bool) -> None:
         report.say(f"Removed: {', '.join(removed) or 'nothing, there were no keys'}.", removed=removed)
         if fill:
             report.say("Filling the free flash; that takes a minute or two on a board ...")
-            fill_free_flash(board, lambda said: click.echo(said.replace(b"\x04", b""), nl=False, err=True))
+            fill_free_flash(board, lambda _: click.echo(".", nl=False, err=True))
             click.echo(err=True)
         board.reset()
     left = _FILLED if fill else _UNFILLED

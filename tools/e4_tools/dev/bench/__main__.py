@@ -21,7 +21,7 @@ from e4_tools.dev.bench.budgets import Budget, Budgets, Verdict
 from e4_tools.dev.bench.drawing import draw
 from e4_tools.dev.bench.figures import Figure
 from e4_tools.dev.bench.places import Place, RealBoard, Vm
-from e4_tools.errors import ToolError
+from e4_tools.errors import ToolError, with_notes
 from e4_tools.paths import BUILD, ROOT
 from e4_tools.virtual_board.errors import VirtualBoardError
 
@@ -165,7 +165,7 @@ def main(port: str | None, exact: bool) -> None:
         click.echo(f"NOTHING was measured: {error}")
         sys.exit(1)
     except ToolError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(with_notes(error)) from None
     rows = list(_judge(measured, Budgets(place.budgets)))
     _print(rows, place.name)
     if not exact:

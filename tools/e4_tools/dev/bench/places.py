@@ -8,17 +8,18 @@ import shutil
 import subprocess
 from abc import abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
+from e4_tools.board.answers import accept
 from e4_tools.board.board_code import CHANGE_FILES, DESCRIBE_LOADER, code_to_ask, read_program, read_result
-from e4_tools.board.compile import Target, ask_target, module_file, package_files
+from e4_tools.board.compile import LOADER_FACTS, Target, ask_target, module_file, package_files
 from e4_tools.board.inspection import inspect_board
 from e4_tools.board.raw_repl import Board
-from e4_tools.errors import ToolError
+from e4_tools.errors import ToolError, cleaning_up
 from e4_tools.paths import FIRMWARE, FROZEN, LIBRARY
 from e4_tools.virtual_board.interpreter import BOARD_HEAP, find_micropython
 
@@ -29,6 +30,7 @@ _STATE = "/e4-bench-state"
 _SECONDS = 900.0
 _NEEDED = 900_000  # bytes of flash, most of it for 1,000 topics
 
+_LEFT = "The folders of the measurement may still be on the board"
 _FOLDERS = (_FOLDER, _STATE)
 _INNER_FOLDERS = (f"{_FOLDER}/e4", f"{_FOLDER}/firmware", _STATE)
 
@@ -77,7 +79,7 @@ class Vm(Place):
         self._temporary = TemporaryDirectory()
         self.folder = Path(self._temporary.name)
         question = read_program(DESCRIBE_LOADER) + code_to_ask("describe_loader")
-        target = Target.from_facts(*read_result(self._output(question, BOARD_HEAP)))
+        target = Target.from_facts(*accept(read_result(self._output(question, BOARD_HEAP)), LOADER_FACTS))
         modules = {**dict(_modules(target)), **dict([module_file(_FLASH, target)])}
         for path, data in modules.items():
             (self.folder / path).parent.mkdir(exist_ok=True)
@@ -144,30 +146,34 @@ class RealBoard(Place):
                 free = f"the board has {what.flash_free} bytes of flash free"
                 raise ToolError(f"{free}, and {_NEEDED} are needed. Nothing was changed.")
             target = ask_target(board)
-            try:
+            with ExitStack() as unless_ready:
+                unless_ready.enter_context(cleaning_up(lambda: _remove_folders(board), _LEFT))
                 board.call(CHANGE_FILES, "make_folders", _INNER_FOLDERS, doing="making folders for the measurement")
                 for path, data in _modules(target):
                     board.write_file(f"{_FOLDER}/{path}", data)
-            except BaseException:
-                _remove_folders(board, "removing the folders of the measurement")
-                raise
+                unless_ready.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with Board(self._port) as board:
-            _remove_folders(board, "removing the folders of the measurement")
+        try:
+            with Board(self._port) as board:
+                _remove_folders(board)
+        except ToolError as second:
+            if error is None:
+                raise
+            error.add_note(f"{_LEFT}: {second}")  # The error that ended the measurement is the one to report.
 
     def run(self, code: str) -> Any:
         with Board(self._port, restart=False) as board:  # The board is reset at entry.
             said = board.run(f"import sys\nsys.path.insert(0, '{_FOLDER}')\n{code}", "measuring", _SECONDS)
         try:
             return json.loads(said.splitlines()[-1])
-        except (IndexError, ValueError):
+        except (IndexError, ValueError, RecursionError):
             raise ToolError(f"the board's answer is garbled; is another program using {self._port}?") from None
 
 
-def _remove_folders(board: Board, doing: str) -> None:
+def _remove_folders(board: Board, doing: str = "removing the folders of the measurement") -> None:
     """Remove the folders of a measurement from the board. `doing` names this step in errors."""
     board.call(CHANGE_FILES, "remove_folders", _FOLDERS, doing=doing)

@@ -16,7 +16,15 @@ def keep(written: str, path: str) -> None:
 
 def drop_others(prefix: str, path: str) -> None:
     """Remove the files of the root folder whose names begin with `prefix`, but for the file `path` ("" keeps none)."""
-    for entry in os.ilistdir("/"):
-        name = entry[0]
-        if name.startswith(prefix) and "/" + name != path:
-            os.remove("/" + name)
+    for entry in _list_folder(b"//"):
+        found = b"/" + entry[0]
+        if entry[0].startswith(prefix.encode()) and found != path.encode():
+            os.remove(found)
+
+
+def _list_folder(path: bytes) -> list:
+    """Return the entries of a folder, with names as bytes. Names as text would end the listing at one that is no UTF-8.
+
+    For b"/" MicroPython answers with text, and for b"//" with bytes.
+    """
+    return list(os.ilistdir(path))
