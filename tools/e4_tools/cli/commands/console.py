@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import select
 import sys
+import termios
 import time
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 import serial
@@ -19,6 +23,7 @@ from e4_tools.errors import PortError
 _POLL_SECONDS = 0.2
 _LAST_WORDS_SECONDS = 1.0  # for what the board answers after the input has ended
 _SILENCE_SECONDS = 3.0  # until the user is told that the board has printed nothing
+_CTRL_D = b"\x04"
 _AT_PROMPT = "(The board is at MicroPython's prompt: no application runs. e4 console --reset starts it.)"
 _AT_PROMPT_AFTER_RESET = (
     "(The board is at MicroPython's prompt: its main.py has ended, and what it said last is above. "
@@ -33,22 +38,79 @@ _SILENT = (
 @click.command(epilog="\b\nExamples:\n  e4 console\n  e4 console --reset\n  echo 21.5 | e4 console --seconds 5")
 @click.option("--seconds", type=click.FloatRange(min=0), help="End after this time, even if the input ends earlier.")
 @click.option("--reset", is_flag=True, help="Reset the board with the console open already: its start is shown.")
+@click.option("--raw", is_flag=True, help="Pass on bytes as they are, and keys of a terminal one by one.")
 @reports
 @board_port
-def console(report: Report, port: str, seconds: float | None, reset: bool) -> None:
+def console(report: Report, port: str, seconds: float | None, reset: bool, raw: bool) -> None:
     """Watch a board's console and type to it, line by line, until Ctrl-C or Ctrl-D.
 
     What the board said before is gone; --reset has it start anew, as e4 reset does, and shows all of it.
+
+    Colours are left out, and what else could steer your terminal is shown as text, such as \\x1b. With --raw everything
+    reaches the terminal as the board sends it, and keys such as the cursor keys reach the board, as its REPL wants
+    them; a board that is not to be trusted can then do to the terminal what it likes.
+
+    With --json the answer has the last 10,000 lines, and lines_forgotten says how many came before them.
     """
+    if raw and report.as_json:
+        raise click.UsageError("--raw and --json exclude each other")
     line = _reset(port) if reset else None
-    with BoardConsole(port, port, lambda line: report.add("lines", line, line), line) as board:
+    heard = _ignore if raw or report.as_json else click.echo
+    with BoardConsole(port, port, heard, line, _write_raw if raw else _ignore) as board:
         try:
             deadline = None if seconds is None else time.monotonic() + seconds
-            _pass_on(board, deadline, None if report.as_json else _Hint(board, reset))
+            if raw:
+                with _keys():
+                    _pass_keys(board, deadline)
+            else:
+                _pass_on(board, deadline, None if report.as_json else _Hint(board, reset))
         except KeyboardInterrupt:
             return
+        finally:
+            if report.as_json:
+                report.say(lines=board.lines, lines_forgotten=board.forgotten)
     if board.lost:
         raise PortError(f"the line to {port} is lost; what was typed before may not have arrived")
+
+
+def _ignore(_: object) -> None:
+    """Take what the board prints, and show nothing of it."""
+
+
+def _write_raw(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+@contextmanager
+def _keys() -> Iterator[None]:
+    """If our input is a terminal, get its keys one by one, without an echo: the board's REPL echoes them itself."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        tty.setcbreak(sys.stdin)
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def _pass_keys(board: BoardConsole, deadline: float | None) -> None:
+    """Send our input to the board as it comes. This ends as `_pass_on` does, and with Ctrl-D on a terminal."""
+    ended, on_terminal = False, sys.stdin.isatty()
+    while not board.lost and (deadline is None or time.monotonic() < deadline):
+        if ended:
+            time.sleep(_POLL_SECONDS)
+        elif select.select([sys.stdin], [], [], _POLL_SECONDS)[0]:
+            data = os.read(sys.stdin.fileno(), 4096)
+            if on_terminal and _CTRL_D in data:
+                return
+            if data:
+                board.send(data.replace(b"\n", b"\r"))
+            ended = not data
+            if ended and deadline is None:
+                deadline = time.monotonic() + _LAST_WORDS_SECONDS
 
 
 def _reset(port: str) -> serial.Serial:
