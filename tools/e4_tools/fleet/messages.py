@@ -48,9 +48,11 @@ class TopicReader:
     def unprotect(self, payload: bytes, topic: str) -> bytes:
         """Return the message in a payload that arrived on a topic.
 
-        Raises E4Error if the payload cannot be accepted, as `e4.Client.unprotect` does; UnknownName if the topic has
-        been removed meanwhile; KeyStoreError.
+        Raises E4Error if the payload cannot be accepted, as `e4.Client.unprotect` does; UnknownName if the topic is
+        none of `topics`, or has been removed meanwhile; KeyStoreError.
         """
+        if topic not in self._keys:
+            raise UnknownName("this topic is not one of those that are read")
         try:
             return self._receive(payload, topic)
         except e4.NotAuthentic:

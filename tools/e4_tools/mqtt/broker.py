@@ -13,15 +13,18 @@ from types import TracebackType
 from typing import TypeVar
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
 
 import e4
 from e4_tools.errors import BrokerError
+from e4_tools.mqtt.bounded_client import BoundedClient
+from e4_tools.printable import printable
 
 _TIMEOUT_SECONDS = 10.0  # for each answer of the broker
 _MQTT_PORT = 1883
 _TLS_PORT = 8883
 _MAX_PORT = 65535
+_NAMED = 3  # refused topics that an error message names
 # Messages that may wait for the broker's confirmation at once. paho itself has at most 20 of them in flight.
 _WINDOW = 100
 
@@ -61,7 +64,7 @@ class BrokerConnection:
     ) -> None:
         self.address = f"{host}:{port}"
         self._host, self._port = host, port
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        self._client = BoundedClient()
         if user:
             self._client.username_pw_set(user, password)
         self._tls = ca is not None
@@ -73,6 +76,8 @@ class BrokerConnection:
         self._client.on_connect = self._on_connect
         # Set by `listen`. Subscribed to again whenever paho has made a lost connection again.
         self._subscriptions: list[str] = []
+        # The number of messages that came on topics that `listen` did not ask for.
+        self.unasked = 0
 
     def _on_connect(self, client: mqtt.Client, _data: object, _flags: object, reason: object, _more: object) -> None:
         self._refusal = "" if str(reason) == "Success" else str(reason)
@@ -120,17 +125,63 @@ class BrokerConnection:
     def listen(self, topics: Iterable[str], on_message: Callable[[str, bytes], None]) -> None:
         """Subscribe to topics with QoS 1.
 
-        `on_message(topic, payload)` is called for each message, in a thread that belongs to this connection. If the
-        connection is lost, it is made again together with its subscriptions. Raises BrokerError if the broker does not
-        confirm the subscription.
+        `on_message(topic, payload)` is called for each message on them, in a thread that belongs to this connection. A
+        broker can send whatever it likes, so what arrives on another topic, or on one that is no UTF-8, is only counted
+        in `unasked`. If the connection is lost, it is made again together with its subscriptions; `trouble` says so
+        meanwhile. Raises BrokerError if the broker refuses a subscription, or does not answer.
         """
-        confirmed = threading.Event()
-        self._client.on_subscribe = lambda *_: confirmed.set()
-        self._client.on_message = lambda _client, _data, message: on_message(message.topic, bytes(message.payload))
         self._subscriptions = list(topics)
+        answered = threading.Event()
+        refused: list[int] = []
+
+        def take_answer(_client: object, _data: object, _mid: int, reasons: list[ReasonCode], *_: object) -> None:
+            refused.extend(index for index, reason in enumerate(reasons) if reason.is_failure)
+            answered.set()
+
+        self._client.on_subscribe = take_answer
+        # Filters are few; only they need to be compared one by one.
+        names = frozenset(self._subscriptions)
+        filters = [topic for topic in names if set(topic) & set("#+")]
+
+        def take_message(_client: object, _data: object, message: mqtt.MQTTMessage) -> None:
+            try:
+                topic = message.topic
+            except UnicodeDecodeError:
+                self.unasked += 1
+                return
+            if topic in names or any(mqtt.topic_matches_sub(asked, topic) for asked in filters):
+                on_message(topic, bytes(message.payload))
+            else:
+                self.unasked += 1
+
+        self._client.on_message = take_message
         self._client.subscribe([(topic, 1) for topic in self._subscriptions])
-        if not confirmed.wait(_TIMEOUT_SECONDS):
+        if not answered.wait(_TIMEOUT_SECONDS):
             raise BrokerError(f"broker {self.address} does not confirm our subscription")
+        if refused:
+            # A broker may answer more or less than it was asked.
+            named = [topic for index, topic in enumerate(self._subscriptions) if index in refused]
+            raise BrokerError(
+                f"broker {self.address} refuses our subscription to {', '.join(named[:_NAMED])}, and so "
+                f"{len(refused)} of {len(self._subscriptions)}; does its user have the right to read them?"
+            )
+
+    @property
+    def violations(self) -> int:
+        """How often the connection was ended because the broker broke MQTT or exceeded a limit."""
+        return self._client.violations
+
+    def trouble(self) -> str | None:
+        """Return why nothing can arrive at the moment, or None if the connection stands.
+
+        Raises BrokerError if nothing can arrive ever again.
+        """
+        if self._client.has_failed:
+            raise BrokerError(f"the connection to broker {self.address} has failed, and is not made again")
+        if self._client.is_connected():
+            return None
+        reason = f" ({printable(self._refusal)})" if self._refusal else ""
+        return f"the connection to broker {self.address} is lost{reason}; it is being made again"
 
     def publish(self, topic: str, payload: bytes, retain: bool) -> None:
         """Publish with QoS 2, and wait until the broker has confirmed it. Raises BrokerError."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import queue
 import sys
 import time
 from datetime import datetime
@@ -17,7 +16,16 @@ from e4_tools.cli.shared.output import Report, reports
 from e4_tools.cli.shared.store_access import StoreAccess, complete_topics, store_options, topic_argument
 from e4_tools.errors import ToolError, UnknownName
 from e4_tools.fleet.messages import TopicReader, protect_for_topic, wait_for_next_second
+from e4_tools.mqtt.broker import BrokerConnection
+from e4_tools.mqtt.incoming import IncomingMessages
+from e4_tools.printable import printable
 
+_WATCH_SECONDS = 1.0  # between two lines about the same
+_WARNINGS = {
+    "unasked": "messages on topics that were not asked for were ignored",
+    "dropped": "messages came faster than they can be read, and were dropped",
+    "violations": "the connection was ended because the broker broke MQTT or sent too large a packet",
+}
 _POLL_SECONDS = 0.5  # for one wait for a message; Ctrl-C takes effect between two waits
 
 
@@ -73,43 +81,80 @@ def listen(  # noqa: PLR0913 (one parameter for each option)
     with "topic" and "refused", and the last line is the result. With --count, the exit code is 1 if fewer messages
     arrive in time.
 
+    A broker may send more than it was asked for. The result has "unasked", the number of messages on other topics;
+    "dropped", those that came faster than they could be read; and "violations", how often the connection was ended
+    because the broker broke MQTT, or sent a packet of more than 4 MiB.
+
     \b
       e4 listen sensors/lab --broker 192.0.2.10
       e4 listen --count 1 --timeout 30 --json --broker 192.0.2.10
     """
     reader = TopicReader(access.open(), topics)
-    arrived: queue.Queue[tuple[str, bytes]] = queue.Queue()
     deadline = time.monotonic() + timeout if timeout else None
     heard = 0
     with broker.connect() as connection:
-        connection.listen(reader.topics, lambda topic, payload: arrived.put((topic, payload)))
+        arrived = IncomingMessages()
+        connection.listen(reader.topics, arrived.add)
+        watch = _Watch(connection, arrived)
         try:
             if not report.as_json:
-                click.echo(f"Listening on {', '.join(reader.topics)}; Ctrl-C ends.", err=True)
+                click.echo(f"Listening on {', '.join(map(printable, reader.topics))}; Ctrl-C ends.", err=True)
             while (count is None or heard < count) and (deadline is None or time.monotonic() < deadline):
                 heard += _print_next(report, reader, arrived, deadline, as_hex)
+                watch.tell()
         except KeyboardInterrupt:
             count = None  # the user has seen enough, so that fewer messages than --count asks for are no failure
-    report.say(messages=heard)
+        finally:
+            report.say(messages=heard, **watch.facts())
     if count is not None and heard < count:
         raise ToolError(f"{heard} of {count} messages came within {timeout:g} s")
 
 
+class _Watch:
+    """Tells the user, at most once a second, that something is wrong with the broker or with what it sends."""
+
+    def __init__(self, connection: BrokerConnection, arrived: IncomingMessages) -> None:
+        self._connection = connection
+        self._arrived = arrived
+        self._told = self.facts()
+        self._trouble: str | None = None
+        self._again_at = 0.0
+
+    def facts(self) -> dict[str, Any]:
+        """Return what was counted so far."""
+        here = self._connection
+        return {"unasked": here.unasked, "dropped": self._arrived.dropped, "violations": here.violations}
+
+    def tell(self) -> None:
+        """Print what has changed. Raises BrokerError if nothing can arrive any more."""
+        trouble = self._connection.trouble()
+        if time.monotonic() < self._again_at:
+            return
+        self._again_at = time.monotonic() + _WATCH_SECONDS
+        if trouble != self._trouble:
+            click.echo(f"({trouble or 'the connection stands again'})", err=True)
+        facts = self.facts()
+        for name, text in _WARNINGS.items():
+            if facts[name] != self._told[name]:
+                click.echo(f"({text}: {facts[name]} so far)", err=True)
+        self._trouble, self._told = trouble, facts
+
+
 def _print_next(
-    report: Report, reader: TopicReader, arrived: queue.Queue[tuple[str, bytes]], deadline: float | None, as_hex: bool
+    report: Report, reader: TopicReader, arrived: IncomingMessages, deadline: float | None, as_hex: bool
 ) -> int:
     """Print the next message, if one arrives soon. Return 1 if it could be unprotected, and 0 otherwise."""
     left = _POLL_SECONDS if deadline is None else min(_POLL_SECONDS, max(0.0, deadline - time.monotonic()))
-    try:
-        topic, payload = arrived.get(timeout=left)
-    except queue.Empty:
+    found = arrived.get(left)
+    if found is None:
         return 0
+    topic, payload = found
     try:
         message = reader.unprotect(payload, topic)
     except (e4.E4Error, UnknownName) as error:
         _print_line(report, topic, {"refused": str(error)}, f"refused: {error}", to_stderr=True)
         return 0
-    text = message.hex() if as_hex else _escape(message)
+    text = message.hex() if as_hex else printable(message)
     _print_line(report, topic, {"hex" if as_hex else "message": text}, text)
     return 1
 
@@ -119,14 +164,8 @@ def _print_line(report: Report, topic: str, facts: dict[str, Any], text: str, to
     if report.as_json:
         print(json.dumps({"topic": topic, "time": int(time.time()), **facts}), flush=True)
     else:
-        line = f"{datetime.now():%H:%M:%S} {_escape(topic.encode())}: {text}"
+        line = f"{datetime.now():%H:%M:%S} {printable(topic)}: {text}"
         print(line, file=sys.stderr if to_stderr else sys.stdout, flush=True)
-
-
-def _escape(message: bytes) -> str:
-    """Return a message as text, with everything escaped that is not printable and could steer a terminal."""
-    text = message.decode(errors="backslashreplace")
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 message_commands = [send, listen]
