@@ -37,13 +37,14 @@ class E4:
         self.printed = ""
         self.command_lines: set[bytes] = set()
 
-    def start(self, *arguments: str, typed: str | None = None) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, typed: str | None = None, terminal: int | None = None) -> subprocess.Popen[str]:
+        """Start the command. `terminal` is the descriptor of a terminal that it reads from and writes to."""
         return subprocess.Popen(
             [sys.executable, "-m", "e4_tools.cli", *arguments],
             env=self._environment,
             cwd=self.folder,
-            stdin=subprocess.DEVNULL if typed is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdin=terminal if terminal is not None else subprocess.DEVNULL if typed is None else subprocess.PIPE,
+            stdout=terminal if terminal is not None else subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,28 @@ def test_the_console_types_and_shows(make_board: BoardMaker, tmp_path: Path) -> 
         said = json.loads(tool.run("console", "--port", board.device, "--json", typed="print(6 * 7)"))
         assert "42" in said["lines"]
     assert "no such port" in tool.run("console", "--port", "/dev/no-such-port", code=4)
+
+
+def _read_until(terminal: int, text: bytes) -> None:
+    said, deadline = b"", time.monotonic() + 30
+    while text not in said:
+        assert select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0], said
+        said += os.read(terminal, 1024)
+
+
+def test_on_a_terminal_raw_passes_keys_so_that_the_repl_edits_its_line(tmp_path: Path) -> None:
+    tool = E4(tmp_path / "e4")
+    mine, its = os.openpty()
+    with VirtualBoard(tmp_path / "bare.flash") as board:
+        process = tool.start("console", "--raw", "--port", board.device, terminal=its)
+        os.write(mine, b"\r")
+        _read_until(mine, b">>> ")
+        os.write(mine, b"print(6 * )\x1b[D7\r")  # one key to the left, and a digit in front of the bracket
+        _read_until(mine, b"42")
+        os.write(mine, b"\x04")
+        assert process.wait(20) == 0
+    os.close(mine)
+    os.close(its)
 
 
 def test_a_stopped_board_is_told_from_one_that_runs_and_reset_starts_it(make_board: BoardMaker, tmp_path: Path) -> None:

@@ -101,7 +101,12 @@ def deploy(report: Report, port: str, dry_run: bool, source: bool, lines: bool, 
     with Board(port) as board:
         plan = plan_for(board, DeployOptions(source, keep_main, lines))
         report.say(
-            files=len(plan.files), write=plan.write, remove=plan.remove, bytes=plan.size, version=checkout_version()
+            files=len(plan.files),
+            write=plan.write,
+            remove=plan.remove,
+            leftovers=plan.leftovers,
+            bytes=plan.size,
+            version=checkout_version(),
         )
         if dry_run:
             _tell_plan(report, port, plan)

@@ -90,7 +90,7 @@ def _keys() -> Iterator[None]:
         return
     before = termios.tcgetattr(sys.stdin)
     try:
-        tty.setcbreak(sys.stdin)
+        tty.setcbreak(sys.stdin, termios.TCSADRAIN)  # What was typed already is not lost.
         yield
     finally:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
