@@ -8,6 +8,7 @@ import select
 import threading
 import time
 import tty
+from collections.abc import Collection
 from types import TracebackType
 
 _WINDOW = 128  # bytes that the board takes at once in raw-paste mode
@@ -19,7 +20,8 @@ class HostileBoard:
     """A context manager. `device` is its serial port.
 
     `answers` has, for each function that a host may call, what the board prints; `raises` has what it says on its error
-    channel instead. Other functions print nothing. `seconds` is how long the board is silent before each answer, and
+    channel instead; `later` has the same for all calls but the first. Other functions print nothing, and those in
+    `silent` do not even end. `seconds` is how long the board is silent before each answer, and
     `console` is what it prints outside of the raw REPL, again and again.
     """
 
@@ -27,10 +29,13 @@ class HostileBoard:
         self,
         answers: dict[str, bytes] | None = None,
         raises: dict[str, bytes] | None = None,
+        later: dict[str, bytes] | None = None,
+        silent: Collection[str] = (),
         seconds: float = 0.0,
         console: bytes = b"",
     ) -> None:
-        self._answers, self._raises = answers or {}, raises or {}
+        self._answers, self._raises, self._later = answers or {}, raises or {}, later or {}
+        self._silent = silent
         self._seconds, self._console = seconds, console
         self.called: list[str] = []
         self._end, its = os.openpty()
@@ -99,8 +104,13 @@ class HostileBoard:
         last = code.strip().rpartition(b"\n")[2]
         found = _CALLED.match(last)
         name = found[1].decode() if found else last.decode()
+        error = self._raises.get(name, b"")
+        if name in self.called:
+            error = self._later.get(name, error)
         self.called.append(name)
+        if name in self._silent:
+            return
         end = time.monotonic() + self._seconds
         while self._running and time.monotonic() < end:
             time.sleep(0.05)
-        self._say(self._answers.get(name, b"") + b"\x04" + self._raises.get(name, b"") + b"\x04>")
+        self._say(self._answers.get(name, b"") + b"\x04" + error + b"\x04>")

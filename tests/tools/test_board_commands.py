@@ -230,3 +230,18 @@ def test_help_has_examples_and_json(name: str) -> None:
     command = main.commands[name]
     assert f"e4 {name}" in (command.epilog or "")
     assert any("--json" in option.opts for option in command.params)
+
+
+def test_wipe_takes_its_own_files_only_whatever_they_are_called(make_board: BoardMaker, tmp_path: Path) -> None:
+    board, tool = make_board(), E4(tmp_path / "e4")
+    provision_at(board.device, config_for("alice", 1), _KEY)
+    on_board(
+        board,
+        "for name in ('e4.keys.d/a b', 'e4.keys.d/new\\nline', 'e4.keys.d/a!', 'e4.keys. x', 'e4.calibration',"
+        "'e4 keys'):\n    open('/' + name, 'w').close()\n"
+        "open(b'/\\xff', 'w').close()\nopen(b'/e4.keys.d/\\xff\\xfe', 'w').close()",
+    )
+    said = json.loads(tool.run("wipe", "--yes", "--json", "--port", board.device))
+    assert set(said["removed"]) == {"e4.keys", "e4.keys.d", "e4.json", "e4.keys. x"}
+    left = on_board(board, "import os; print(sorted(entry[0] for entry in os.ilistdir(b'//')))")
+    assert "b'e4.calibration'" in left and "b'e4 keys'" in left and "b'\\xff'" in left and "e4.keys" not in left

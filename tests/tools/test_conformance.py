@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +15,12 @@ import pytest
 from e4_tools.dev.conformance_cases import SECTIONS
 from e4_tools.virtual_board import VirtualBoard, VirtualBoardError, find_micropython
 from helpers.boards import VECTORS
+from helpers.hostile_board import HostileBoard
 
 
-def _conformance(*arguments: str) -> subprocess.CompletedProcess[str]:
+def _conformance(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "e4_tools.dev.conformance", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
 
 
 def _vectors(*sections: str) -> dict[str, Any]:
@@ -103,3 +105,24 @@ def test_a_port_without_a_board(quick: Path) -> None:
     done = _conformance(str(quick), "--port", "socket://127.0.0.1:1")
     assert done.returncode == 1
     assert "nothing was changed" in done.stderr
+
+
+def test_the_first_failure_is_reported_and_not_that_of_cleaning_up(quick: Path) -> None:
+    answers = {"describe_loader": b"[(0, 2147483647)]\r\n", "digest": b"['0']\r\n"}
+    raises = {"make_folders": b"Traceback\r\nOSError: 28 first\r\n"}
+    # The folder cannot be removed either. Its first removal, of what an earlier run left, succeeds.
+    with HostileBoard(answers, raises, later={"remove_folders": b"Traceback\r\nOSError: 5 second\r\n"}) as board:
+        done = _conformance(str(quick), "--port", board.device)
+    assert done.returncode == 1
+    assert "making the test folder: the board says: OSError: 28 first" in done.stderr
+    assert done.stderr.index("first") < done.stderr.index("/e4-conformance may still be on the board")
+    assert "second" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_step_that_takes_too_long_is_named(quick: Path) -> None:
+    _needs_vm()
+    answers = {"describe_loader": b"[(0, 2147483647)]\r\n"}
+    with HostileBoard(answers, silent={"make_folders"}) as board:
+        done = _conformance(str(quick), "--port", board.device, E4_BOARD_SECONDS="2")
+    assert done.returncode == 1
+    assert "making the test folder: no answer" in done.stderr and "nothing came for 2 s" in done.stderr

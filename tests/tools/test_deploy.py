@@ -244,3 +244,51 @@ def test_over_a_socket(tmp_path: Path, deployed_image: Path) -> None:
         E4(tmp_path / "e4").run("deploy", "--port", board.socket_url)
         with Board(board.socket_url) as serial:
             assert not plan_for(serial, DeployOptions()).has_changes
+
+
+_STRANGE = [
+    "old -boot.py",
+    "old +main.py",
+    "old\n-boot.py",
+    "a\r\n-main.py",
+    "a\t-boot.py",
+    "-boot.py",
+    " .py",
+    'it\'s "quoted".mpy',
+    "\x1b]0;title\x07.py",
+    "ünï\u2028.mpy",
+    "x -main.py.new",
+    "not utf-8 -boot.py",
+]
+
+
+def test_no_name_of_a_file_makes_a_deployment_remove_another_one(make_board: BoardMaker, tmp_path: Path) -> None:
+    board, tool = make_board(), E4(tmp_path / "e4")
+    before = hashes(board)
+    with Board(board.device) as serial:
+        for name in _STRANGE[:-1]:
+            for folder in ("/firmware/", "/lib/e4/"):
+                serial.write_file(folder + name, b"of nobody")
+        # The name of this one is no UTF-8, so that MicroPython cannot list it as text.
+        serial.run("open(b'/firmware/\\xff\\xfe -boot.py', 'w').close()", "a test")
+        serial.write_file("/firmware/notes -boot.txt", b"of the user")
+    said = json.loads(tool.run("deploy", "--port", board.device, "--json"))
+    assert len(said["remove"]) + len(said["leftovers"]) == 2 * len(_STRANGE[:-1])
+    with Board(board.device) as serial:
+        serial.run(
+            "import os\nos.remove(b'/firmware/\\xff\\xfe -boot.py')\nos.stat('/firmware/notes -boot.txt')", "a test"
+        )
+        serial.run("os.remove('/firmware/notes -boot.txt')", "a test")
+        assert not plan_for(serial, DeployOptions()).has_changes
+    assert hashes(board) == before
+
+
+@pytest.mark.parametrize("name", _STRANGE[:2])
+def test_boot_py_reads_a_list_of_changes_line_by_line(old_board: VirtualBoard, name: str) -> None:
+    before = hashes(old_board)
+    with Board(old_board.device) as serial:
+        serial.write_file("boot.py", (_ROOT / "boot.py").read_bytes())
+        serial.write_file(f"/firmware/{name}", b"of nobody")
+        serial.write_file("/e4.update", f"-firmware/{name}\n".encode())
+    found = hashes(old_board)
+    assert found.keys() == before.keys()

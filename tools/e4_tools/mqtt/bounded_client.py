@@ -46,12 +46,16 @@ class BoundedClient(mqtt.Client):
 
     def _packet_handle(self) -> MQTTErrorCode:
         """Handle a packet that has arrived whole. An error lets paho end the connection."""
-        result = MQTTErrorCode.MQTT_ERR_PROTOCOL
-        if not self._exceeds_limits():
-            try:
-                result = super()._packet_handle()
-            except Exception:  # Whatever paho's parsers raise for a packet that is not as MQTT has it.
-                result = MQTTErrorCode.MQTT_ERR_PROTOCOL
+        if self._exceeds_limits():
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        try:
+            return super()._packet_handle()
+        except Exception:  # Whatever paho's parsers raise for a packet that is not as MQTT has it.
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+
+    def _packet_read(self) -> MQTTErrorCode:
+        """Read a packet, or a part of one, and handle it once it is whole."""
+        result = super()._packet_read()
         if result == MQTTErrorCode.MQTT_ERR_PROTOCOL:
             self.violations += 1
         return result
