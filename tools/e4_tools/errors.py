@@ -88,12 +88,17 @@ def cleaning_up(clean_up: Callable[[], None], left: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        try:
-            clean_up()
-        except Exception as second:  # The first error is raised below, so no error is lost here.
-            error.add_note(f"{left}: {printable(str(second))}")
+        clean_up_after(error, clean_up, left)
         raise
     clean_up()
+
+
+def clean_up_after(error: BaseException, clean_up: Callable[[], None], left: str) -> None:
+    """Call `clean_up` because of an error, which is to be raised afterwards. See `cleaning_up`."""
+    try:
+        clean_up()
+    except Exception as second:  # The caller raises the first error, so none is lost here.
+        error.add_note(f"{left}: {printable(str(second))}")
 
 
 def with_notes(error: BaseException) -> str:

@@ -19,7 +19,7 @@ import serial
 
 from e4_tools.board.answers import accept
 from e4_tools.board.board_code import CHANGE_FILES, code_to_ask, code_to_call, read_program, read_result
-from e4_tools.board.serial_line import LineError, LineSilent, SerialLine
+from e4_tools.board.serial_line import LineError, LineSilent, SerialLine, patience
 from e4_tools.errors import NoMicroPython, PortError
 from e4_tools.printable import printable
 
@@ -53,13 +53,15 @@ class Board:
     """A board in its raw REPL. It is a context manager, which interrupts the program on the board and starts it again.
 
     `port` is a device, or `socket://host:port`. With `restart` false the board stays stopped at the end. With `brief`
-    true, a board that does not answer is given up after 5 seconds instead of 25. Entering raises NoSuchPort, PortInUse
-    or PortError if the port cannot be opened, and NoMicroPython if no MicroPython answers.
+    true, a board that does not answer is given up after 5 seconds instead of 25, and each step may take an eighth of
+    the patience. Entering raises NoSuchPort, PortInUse or PortError if the port cannot be opened, and NoMicroPython if
+    no MicroPython answers.
     """
 
     def __init__(self, port: str, restart: bool = True, brief: bool = False) -> None:
         self.port = port
         self._restart = restart
+        self._brief = brief
         self._stops = _BRIEF_STOP_SECONDS if brief else _STOP_SECONDS
         self._open_line: SerialLine | None = None
         # The program whose functions the board has. `_run_with` sets it.
@@ -70,7 +72,7 @@ class Board:
         self._has_paste = True
 
     def __enter__(self) -> Board:
-        self._open_line = SerialLine(self.port)
+        self._open_line = SerialLine(self.port, self._brief)
         try:
             self._stop()
         except LineError as error:
@@ -122,7 +124,7 @@ class Board:
             raise PortError(
                 f"the MicroPython on {self.port} answers, but has not come back from a soft reset within "
                 f"{seconds:.0f} s; nothing was changed. Its boot.py may hang, or it is slow: then set E4_BOARD_SECONDS "
-                f"to more than {line.patience:.0f}, and run the command again"
+                f"to more than {patience():.0f}, and run the command again"
             ) from None
 
     @staticmethod

@@ -26,6 +26,7 @@ _VARIABLE = "E4_BOARD_SECONDS"
 # An official MicroPython on an emulated ESP32 needs 80 s to import the library, on a machine that does nothing else.
 _PATIENCE_SECONDS = 240.0
 _LIVES = 10  # A step that gives signs of life may take so many times as long as a silence.
+_BRIEF = 8  # Where several boards are asked, each may be silent for this part of the time.
 _POLL_SECONDS = 0.05  # for one read of the line
 _DRAIN_SECONDS = 0.5
 _BAUD = 115200
@@ -74,10 +75,14 @@ def open_port(port: str) -> serial.Serial:
 
 
 class SerialLine:
-    """An open serial line. Making it raises PortError, and all its methods raise LineError."""
+    """An open serial line. Making it raises PortError, and all its methods raise LineError.
 
-    def __init__(self, port: str) -> None:
-        self.patience = patience()
+    `brief` is for those who would keep somebody waiting for a board that is perhaps none.
+    """
+
+    def __init__(self, port: str, brief: bool = False) -> None:
+        self.patience = patience() / _BRIEF if brief else patience()
+        self._lives = 1 if brief else _LIVES
         self.serial = open_port(port)
 
     def close(self) -> None:
@@ -119,7 +124,7 @@ class SerialLine:
         many seconds this may take although bytes come, by default ten times as many.
         """
         silence = self.patience if silence is None else silence
-        overall = silence * _LIVES if overall is None else overall
+        overall = silence * self._lives if overall is None else overall
         begin = last = time.monotonic()
         tail = b""
         while not tail.endswith(ending):
@@ -163,4 +168,4 @@ class SerialLine:
             raise LineError(f"the line failed: {error}") from None
 
     def _advice(self) -> str:
-        return f"a slow board or line needs a larger {_VARIABLE}, now {self.patience:.0f}"
+        return f"a slow board or line needs a larger {_VARIABLE}, now {patience():.0f}"

@@ -24,12 +24,14 @@ from rich.markup import escape
 import e4
 from e4_tools.board.console import BoardConsole
 from e4_tools.board.deploy import deploy_to
+from e4_tools.board.serial_line import patience
 from e4_tools.errors import ToolError, cleaning_up, with_notes
 from e4_tools.keys.passwords import derive_keys
 from e4_tools.keys.symmetric import new_key
 from e4_tools.mqtt.bounded_client import BoundedClient
 from e4_tools.mqtt.broker import BrokerConnection, parse_address
 from e4_tools.mqtt.embedded_broker import HOST, EmbeddedBroker
+from e4_tools.mqtt.incoming import IncomingMessages
 from e4_tools.provisioning.install import provision_at
 from e4_tools.virtual_board import VirtualBoard, VirtualBoardError
 from e4_tools.virtual_board.options import DEFAULT_PASSWORD, DEFAULT_SSID
@@ -38,6 +40,7 @@ TOPIC = "/e4go/demo/messages"
 PASSWORDS = {name: f"super-secret-{name}-password" for name in ("alice", "bob", "eve")}
 _COLOURS = {"alice": "cyan", "bob": "green", "eve": "magenta", "broker": "yellow"}
 _VIRTUAL_WIFI = {"ssid": DEFAULT_SSID, "password": DEFAULT_PASSWORD}
+_VIRTUAL_SECONDS = 60.0  # until a virtual board prints what is expected
 _RAW = r"< received raw message on "
 
 
@@ -61,15 +64,15 @@ class Stage:
 
 
 class Wiretap:
-    """Subscribes at the broker, as anyone on the network can. `heard` holds every payload that has passed."""
+    """Subscribes at the broker, as anyone on the network can, and keeps the payloads that have passed."""
 
     def __init__(self, stage: Stage) -> None:
-        self.heard: list[bytes] = []
+        self._passed = IncomingMessages()
         self._subscribed = threading.Event()
         self._client = BoundedClient()
         self._client.on_connect = lambda client, *_: client.subscribe([(TOPIC, 1), ("e4/+", 1)])
         self._client.on_subscribe = lambda *_: self._subscribed.set()
-        self._client.on_message = lambda _client, _data, message: self.heard.append(bytes(message.payload))
+        self._client.on_message = lambda _client, _data, message: self._passed.add("", bytes(message.payload))
         try:
             self._client.connect(stage.host, stage.port)
         except OSError as error:
@@ -77,6 +80,10 @@ class Wiretap:
         self._client.loop_start()
         if not self._subscribed.wait(10):
             raise DemoError(f"broker {stage.host}:{stage.port} does not confirm our subscription")
+
+    def payloads(self) -> list[bytes]:
+        """Return the payloads that have passed since this was asked last."""
+        return [payload for _, payload in iter(lambda: self._passed.get(0), None)]
 
     def close(self) -> None:
         """End the connection to the broker."""
@@ -142,8 +149,8 @@ class Story:
                 self._note(f"{name} proves that it holds its key, and listens on {e4.receiving_topic(e4.id_of(name))}")
                 # The console is opened at once, because what a board prints while nobody listens is lost.
                 self._consoles[name] = self._stack.enter_context(BoardConsole(name, port, self._printer(name)))
-            for console in self._consoles.values():
-                console.expect(f"> subscribed to MQTT topic {TOPIC}", 60)
+            for name in self._consoles:
+                self._expect(name, f"> subscribed to MQTT topic {TOPIC}")
 
     def _init_keys(self) -> bytes:
         with self._step(f"C2 makes a key for {TOPIC} and sends it to alice and bob, encrypted for each"):
@@ -157,8 +164,8 @@ class Story:
 
     def _eve_cannot_read(self) -> None:
         with self._step("eve heard it too, and cannot read it"):
-            self._consoles["eve"].expect(_RAW + TOPIC)
-            self._consoles["eve"].expect("failed to unprotect message: topic key not found")
+            self._expect("eve", _RAW + TOPIC)
+            self._expect("eve", "failed to unprotect message: topic key not found")
 
     def _authorise_eve(self, topic_key: bytes) -> None:
         with self._step("C2 authorises eve; now she reads as well"):
@@ -173,24 +180,25 @@ class Story:
                 self._note("(this broker, unlike others, then sends him retained messages that are not for him, too:")
                 self._note("he says that he failed to unprotect them)")
             self._boards["bob"].power_on()
-            self._consoles["bob"].expect(f"> subscribed to MQTT topic {TOPIC}", 60)
+            self._expect("bob", f"> subscribed to MQTT topic {TOPIC}")
             self._say("Are you back, bob?", "bob", "eve")
 
     def _rotate(self) -> None:
         with self._step("C2 rotates the key for alice and bob; eve, left out, no longer reads"):
             self._set_topic_key(new_key(), "alice", "bob")
             self._say("This one is not for eve.", "bob")
-            self._consoles["eve"].expect("failed to unprotect message: not authentic")
+            self._expect("eve", "failed to unprotect message: not authentic")
 
     def _check_nothing_leaked(self, wiretap: Wiretap, topic_key: bytes) -> None:
         with self._step("Whoever listened at the broker has ciphertext only"):
-            heard = b"\n".join(wiretap.heard)
+            payloads = wiretap.payloads()
+            heard = b"\n".join(payloads)
             for secret in (*(line.encode() for line in self._said), topic_key, *self._keys.values()):
                 if secret in heard:
                     raise DemoError("something passed the broker in the clear")
-            if len(wiretap.heard) < len(self._said):
-                raise DemoError(f"only {len(wiretap.heard)} messages passed the broker")
-            self._note(f"{len(wiretap.heard)} messages passed, {len(heard)} bytes, none of them readable")
+            if len(payloads) < len(self._said):
+                raise DemoError(f"only {len(payloads)} messages passed the broker")
+            self._note(f"{len(payloads)} messages passed, {len(heard)} bytes, none of them readable")
 
     # Parts of the steps
 
@@ -231,18 +239,21 @@ class Story:
         with BrokerConnection(self._stage.host, self._stage.port) as broker:
             for name in names:
                 broker.send_command(e4.id_of(name), self._keys[name], e4.commands.set_topic_key(key, TOPIC))
-                console = self._consoles[name]
-                console.expect(_RAW + e4.receiving_topic(e4.id_of(name)))
-                console.expect("^< unprotected message:$")
+                self._expect(name, _RAW + e4.receiving_topic(e4.id_of(name)))
+                self._expect(name, "^< unprotected message:$")
+
+    def _expect(self, name: str, pattern: str) -> None:
+        """Wait until a board prints a line with this pattern. A real board may be as slow as all commands allow."""
+        self._consoles[name].expect(pattern, _VIRTUAL_SECONDS if name in self._boards else patience())
 
     def _say(self, line: str, *readers: str) -> None:
         """Have alice type a line, and check that these boards print it unprotected."""
         self._said.append(line)
         self._consoles["alice"].type(line)
-        self._consoles["alice"].expect("> message published successfully")
+        self._expect("alice", "> message published successfully")
         for name in readers:
-            self._consoles[name].expect(_RAW + TOPIC)
-            self._consoles[name].expect(f"^< unprotected message: {re.escape(line)}$")
+            self._expect(name, _RAW + TOPIC)
+            self._expect(name, f"^< unprotected message: {re.escape(line)}$")
 
 
 def _set_stage(broker: str | None, port: str | None, stack: ExitStack) -> Stage:

@@ -11,6 +11,7 @@ from e4_tools.board.micropython_image import find_image, read_image
 from e4_tools.cli.shared.options import board_port
 from e4_tools.cli.shared.output import Report, reports
 from e4_tools.errors import ToolError
+from e4_tools.printable import printable
 
 
 @click.command(
@@ -33,7 +34,7 @@ def flash(report: Report, image: Path | None, port: str, erase: bool, keep: bool
     firmware = read_image(image if image is not None else find_image())
     report.say(f"{firmware.path}: {firmware.chip}, {firmware.size} bytes", image=str(firmware.path), chip=firmware.chip)
     check_erasable(port, erase, keep)
-    write_micropython(port, firmware, erase, lambda said: click.echo(said, nl=False, err=True))
+    write_micropython(port, firmware, erase, _show)
     board = wait_for_micropython(port)
     report.say(erased=erase, verified=True, micropython=board.micropython if board else None)
     if board is None:
@@ -41,6 +42,11 @@ def flash(report: Report, image: Path | None, port: str, erase: bool, keep: bool
             "the image was written and verified, but no MicroPython answers; press the board's reset button"
         )
     report.say(f"{port} runs MicroPython {board.micropython} on {board.machine}. Next: e4 deploy")
+
+
+def _show(said: bytes) -> None:
+    """Print what esptool says. It quotes what the chip has answered."""
+    click.echo(printable(said, keep="\r\n\t"), nl=False, err=True)
 
 
 flash_commands = [flash]

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from abc import abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -19,7 +19,7 @@ from e4_tools.board.board_code import CHANGE_FILES, DESCRIBE_LOADER, code_to_ask
 from e4_tools.board.compile import LOADER_FACTS, Target, ask_target, module_file, package_files
 from e4_tools.board.inspection import inspect_board
 from e4_tools.board.raw_repl import Board
-from e4_tools.errors import ToolError, cleaning_up
+from e4_tools.errors import ToolError, clean_up_after
 from e4_tools.paths import FIRMWARE, FROZEN, LIBRARY
 from e4_tools.virtual_board.interpreter import BOARD_HEAP, find_micropython
 
@@ -146,24 +146,26 @@ class RealBoard(Place):
                 free = f"the board has {what.flash_free} bytes of flash free"
                 raise ToolError(f"{free}, and {_NEEDED} are needed. Nothing was changed.")
             target = ask_target(board)
-            with ExitStack() as unless_ready:
-                unless_ready.enter_context(cleaning_up(lambda: _remove_folders(board), _LEFT))
+            try:
                 board.call(CHANGE_FILES, "make_folders", _INNER_FOLDERS, doing="making folders for the measurement")
                 for path, data in _modules(target):
                     board.write_file(f"{_FOLDER}/{path}", data)
-                unless_ready.pop_all()
+            except BaseException as error:
+                clean_up_after(error, lambda: _remove_folders(board), _LEFT)
+                raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            with Board(self._port) as board:
-                _remove_folders(board)
-        except ToolError as second:
-            if error is None:
-                raise
-            error.add_note(f"{_LEFT}: {second}")  # The error that ended the measurement is the one to report.
+        if error is None:
+            self._remove()
+        else:
+            clean_up_after(error, self._remove, _LEFT)
+
+    def _remove(self) -> None:
+        with Board(self._port) as board:
+            _remove_folders(board)
 
     def run(self, code: str) -> Any:
         with Board(self._port, restart=False) as board:  # The board is reset at entry.
