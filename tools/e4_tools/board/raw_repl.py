@@ -25,7 +25,8 @@ from e4_tools.printable import printable
 
 _STOP_SECONDS = (1.5, 3.0, 6.0, 12.0)  # for each attempt to stop a board, which hears nothing while it starts
 _BRIEF_STOP_SECONDS = (1.5, 3.0)  # where perhaps no board is connected at all
-_LAST_STOP = 0.25  # the part of the patience that a board gets which has answered to one of these attempts
+_LAST_STOP = 0.05  # the part of the patience that the last of these attempts lasts, if that is longer
+_SLOW_STOP = 0.25  # the part that a board gets which has answered to one of these attempts
 
 _INTERRUPT, _TO_RAW, _TO_FRIENDLY, _END = b"\r\x03", b"\r\x01", b"\r\x02", b"\x04"
 _RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n"
@@ -105,7 +106,8 @@ class Board:
         """
         line, answered = self._line, False
         self._program = None
-        for seconds in self._stops:
+        stops = (*self._stops[:-1], max(self._stops[-1], line.patience * _LAST_STOP))
+        for seconds in stops:
             try:
                 self._interrupt(line, seconds)
                 answered = True
@@ -114,9 +116,9 @@ class Board:
             except LineSilent as error:
                 silent = error
         if not answered:
-            waited = sum(self._stops)
-            raise LineSilent(f"it was interrupted {len(self._stops)} times in {waited:.0f} s or more") from silent
-        seconds = max(self._stops[-1], line.patience * _LAST_STOP)
+            waited = sum(stops)
+            raise LineSilent(f"it was interrupted {len(stops)} times within {waited:.0f} s") from silent
+        seconds = max(stops[-1], line.patience * _SLOW_STOP)
         try:
             self._interrupt(line, seconds)
             self._soft_reset(line, seconds)
