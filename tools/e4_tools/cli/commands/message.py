@@ -152,7 +152,7 @@ def _print_next(
     try:
         message = reader.unprotect(payload, topic)
     except (e4.E4Error, UnknownName) as error:
-        _print_line(report, topic, {"refused": str(error)}, f"refused: {error}", to_stderr=True)
+        _print_line(report, topic, {"refused": str(error)}, f"refused: {printable(str(error))}", to_stderr=True)
         return 0
     text = message.hex() if as_hex else printable(message)
     _print_line(report, topic, {"hex" if as_hex else "message": text}, text)
