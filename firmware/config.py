@@ -88,7 +88,7 @@ def load() -> Config:
             return Config(json.load(file))
     except OSError:
         problem = "there is no {}: the board is not provisioned".format(CONFIG_PATH)
-    except (ValueError, UnicodeError):
+    except (ValueError, UnicodeError, RuntimeError):  # RuntimeError means that it is nested too deeply.
         problem = "{} is not JSON".format(CONFIG_PATH)
     config = Config({})
     config.problems = [problem]

@@ -46,7 +46,8 @@ def is_address(host: str) -> bool:
     """Tell whether `host` is an IPv4 address."""
     parts = host.split(".")
     for part in parts:
-        if not part.isdigit() or int(part) > 255:
+        # CPython takes more signs for digits than `int` does, and MicroPython has no `isdecimal`.
+        if not part.isdigit() or max(part) > "9" or len(part) > 3 or int(part) > 255:
             return False
     return len(parts) == 4
 

@@ -154,4 +154,5 @@ def _is_server(server) -> bool:
     host, colon, port = server.partition(":") if isinstance(server, str) else ("", "", "")
     if not host or " " in host:
         return False
-    return not colon or (port.isdigit() and len(port) <= 5 and 1 <= int(port) <= _MAX_PORT)
+    # CPython takes more signs for digits than `int` does, and MicroPython has no `isdecimal`.
+    return not colon or (port.isdigit() and max(port) <= "9" and len(port) <= 5 and 1 <= int(port) <= _MAX_PORT)

@@ -20,5 +20,8 @@ def is_valid(topic_filter: str) -> bool:
     for level in topic_filter.split("/"):
         if len(level) > 1 and ("#" in level or "+" in level):
             return False
-    # MQTT allows more bytes; E4 does not (`e4.names`).
-    return 1 <= len(topic_filter.encode()) <= 512 and "#" not in topic_filter[:-1] and "\0" not in topic_filter
+    try:
+        # MQTT allows more bytes; E4 does not (`e4.names`).
+        return 1 <= len(topic_filter.encode()) <= 512 and "#" not in topic_filter[:-1] and "\0" not in topic_filter
+    except UnicodeError:  # JSON can express half of a character, which has no bytes.
+        return False

@@ -168,9 +168,20 @@ def test_no_problem_repeats_a_secret():
     assert "secret" not in "\n".join(config.Config(wrong).problems)
 
 
+def test_text_that_json_can_express_and_nobody_else_is_a_problem():
+    # Half of a character has no bytes in UTF-8.
+    for entries in ({"topics": ["a", "\ud800"]}, {"status_topic": "a/\udfff"}):
+        problems = config.Config(dict(_GOOD, **json.loads(json.dumps(entries)))).problems
+        if sys.implementation.name == "cpython":  # MicroPython makes bytes of it, and a broker refuses them.
+            assert problems, entries
+    # These are digits, and no number of a port.
+    for server in ("host:\u00b2", "host:12\u0663", "host:" + "9" * 5000):
+        assert config.Config(dict(_GOOD, time_servers=[server])).problems, server
+
+
 def test_a_file_that_is_missing_or_no_json_is_a_problem_and_no_exception():
     with At():
         assert "not provisioned" in config.load().problems[0]
-        for text in ("", "{", "[1, 2]", '"name"', "nul"):
+        for text in ("", "{", "[1, 2]", '"name"', "nul", "[" * 1500, "[" * 1500 + "]" * 1500):
             _write(text)
             assert config.load().problems, text

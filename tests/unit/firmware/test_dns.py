@@ -56,6 +56,13 @@ def test_what_is_no_name_is_not_asked_for():
         raises(LinkDown, dns.make_query, host, b"\x00\x00")
 
 
+def test_what_is_an_address():
+    for host in ("192.0.2.1", "1.2.3.4", "255.255.255.255"):
+        assert dns.is_address(host), host
+    for host in ("256.0.2.1", "1.2.3", "1.2.3.4.5", "1.2.3.x", "1.2.3.", "1.2.3.\u00b2", "1.2.3." + "9" * 5000):
+        assert not dns.is_address(host), host
+
+
 def test_addresses_and_local_names_are_left_alone():
     for host in ("192.0.2.1", "localhost", "broker.local"):
         steps = dns.resolve(host, 1000)
