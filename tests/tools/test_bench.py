@@ -15,6 +15,7 @@ from e4_tools.dev.bench import budgets, figures, places
 from e4_tools.dev.bench.budgets import Budget, Budgets, Verdict
 from e4_tools.dev.bench.drawing import draw
 from e4_tools.dev.bench.figures import Figure
+from e4_tools.errors import ToolError
 from e4_tools.paths import FIRMWARE, ROOT
 from e4_tools.virtual_board import VirtualBoard
 from helpers.board_files import on_board
@@ -28,6 +29,14 @@ def test_a_figure_fails_only_beyond_its_noise() -> None:
     ]  # fmt: skip
     more = Budget(limit=0.8, noise=0.1, goal=None, more_is_better=True)
     assert [more.verdict(value) for value in (0.9, 0.75, 0.6)] == [Verdict.GOOD, Verdict.NOISE, Verdict.WORSE]
+
+
+@pytest.mark.parametrize("text", ["speed = 1", "[speed]\nvm = 'x'", "[speed", "a = " + "[" * 5000, "\xff"])
+def test_a_file_of_budgets_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "budgets.toml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ToolError, match=r"budgets\.toml"):
+        Budgets("vm", path)
 
 
 def test_every_size_has_a_budget_and_the_modules_are_all_there() -> None:

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from e4_tools.dev.bench.figures import Figure
+from e4_tools.errors import ToolError
 
 _FILE = Path(__file__).with_name("budgets.toml")
 
@@ -50,11 +51,18 @@ class Budget:
 
 
 class Budgets:
-    """The budgets of one place, "vm" or "board"."""
+    """The budgets of one place, "vm" or "board". Raises ToolError for a file that is no file of budgets."""
 
     def __init__(self, place: str, path: Path = _FILE) -> None:
         self._place = place
-        self._entries: dict[str, dict[str, float | bool]] = tomllib.loads(path.read_text())
+        try:
+            entries = tomllib.loads(path.read_text())
+        except (OSError, ValueError, RecursionError) as error:
+            raise ToolError(f"the budgets in {path} cannot be read: {error}") from None
+        for name, entry in entries.items():
+            if not isinstance(entry, dict) or not all(isinstance(value, int | float) for value in entry.values()):
+                raise ToolError(f"{path}: {name} is not a table of numbers")
+        self._entries: dict[str, dict[str, float | bool]] = entries
 
     def of(self, figure: Figure) -> Budget | None:
         """Return the budget of a figure, from the entry of its name or of a pattern that fits, or None."""
