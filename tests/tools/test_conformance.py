@@ -85,7 +85,18 @@ def test_a_wrong_vector_of_any_section_fails_on_both(tmp_path: Path) -> None:
     assert "VM: 0 passed, 7 failed" in done.stdout
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"vectors": []}', '{"vectors": {"aes_gcm": [{}]}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[" * 100000,
+        '{"vectors": []}',
+        '{"vectors": {"aes_gcm": [{}]}}',
+        '{"vectors": {"aes_siv": [7]}}',
+        '{"vectors": {"passwords": [{}]}}',
+    ],
+)
 def test_a_file_that_is_no_vector_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "vectors.json"
     path.write_text(text)

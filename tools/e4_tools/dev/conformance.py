@@ -42,7 +42,7 @@ def load_vectors(path: Path) -> list[Case]:
     """Return the cases of a vector file. Raises ToolError for a file that is not a vector file."""
     try:
         document = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ToolError(f"{path} cannot be read as JSON: {error}") from None
     sections = document.get("vectors") if isinstance(document, dict) else None
     if not isinstance(sections, dict) or not all(isinstance(cases, list) for cases in sections.values()):
@@ -51,7 +51,12 @@ def load_vectors(path: Path) -> list[Case]:
     unknown = [section for section in sections if section not in known]
     if unknown:
         raise ToolError(f"{path} has sections that this version does not know: {', '.join(unknown)}")
-    return [(section, case) for section, cases in sections.items() for case in cases]
+    found = [(section, case) for section, cases in sections.items() for case in cases]
+    for section, case in found:
+        wanted = ("password", "symmetric_key") if section in _HOST_SECTIONS else ()
+        if not isinstance(case, dict) or not all(isinstance(case.get(name), str) for name in wanted):
+            raise ToolError(f"{path} has a case in its section {section} that is none")
+    return found
 
 
 def _run_all(where: str, cases: list[Case], run: Runner) -> bool:
