@@ -91,6 +91,11 @@ def test_a_certificate_that_does_not_arrive_changes_nothing(
     assert _broker(board) == before
 
 
+def _change(der: bytes, before: str, after: str) -> bytes:
+    assert bytes.fromhex(before) in der
+    return der.replace(bytes.fromhex(before), bytes.fromhex(after), 1)
+
+
 def test_files_that_are_no_ca_are_refused_before_anything_is_asked(tool: E4) -> None:
     ca = Authority()
     leaf, private = ca.issue(tool.folder)
@@ -102,6 +107,9 @@ def test_files_that_are_no_ca_are_refused_before_anything_is_asked(tool: E4) -> 
         "may not sign": Authority(signs=False).pem,
         "neither RSA nor EC": ca.issue_ca_with_other_key(),
         "is no certificate": b"certainly not",
+        # A point that is not on the curve, and a kind of key that nobody knows.
+        "a part of it cannot be read": _change(ca.der, "03420004", "03420005"),
+        "part of it cannot be read": _change(ca.der, "2a8648ce3d0201", "2a8648ce3d0101"),
     }
     for complaint, content in wrong.items():
         (tool.folder / "ca").write_bytes(content)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -47,11 +48,15 @@ def read_authority(path: Path) -> Authority:
         raise ToolError(f"{path} is no certificate, PEM or DER; nothing was done") from None
     if len(found) != 1:
         raise ToolError(f"{path} holds {len(found)} certificates; give a file with the CA's alone. Nothing was done")
-    _check(path, found[0])
-    der = found[0].public_bytes(Encoding.DER)
+    try:
+        _check(path, found[0])
+        der, subject = found[0].public_bytes(Encoding.DER), found[0].subject.rfc4514_string()
+    except (ValueError, UnsupportedAlgorithm):
+        # The parts of a certificate are read only when they are asked for, and each of them may be damaged.
+        raise ToolError(f"{path} is damaged: a part of it cannot be read; nothing was done") from None
     if len(der) > _LARGEST_ON_BOARD:
         raise ToolError(f"{path} has {len(der)} bytes as DER; boards take up to {_LARGEST_ON_BOARD}. Nothing was done")
-    return Authority(der, found[0].subject.rfc4514_string(), found[0].not_valid_after_utc)
+    return Authority(der, subject, found[0].not_valid_after_utc)
 
 
 def _check(path: Path, certificate: x509.Certificate) -> None:
