@@ -19,6 +19,7 @@ from mpremote.transport_serial import SerialTransport
 
 from e4_tools.virtual_board import VirtualBoard, VirtualBoardError, find_micropython
 from e4_tools.virtual_board.flash_image import FlashImage
+from e4_tools.virtual_board.options import BoardOptions
 
 try:
     find_micropython()
@@ -655,14 +656,28 @@ def test_missing_interpreter_is_explained(image: Path, monkeypatch: pytest.Monke
     "settings",
     [
         {"listen": "0.0.0.0:1234"},
+        {"listen": "127.0.0.1:\N{SUPERSCRIPT TWO}"},
+        {"listen": "127.0.0.1:" + "9" * 5000},
         {"wifi": "no-password-separator"},
         {"heap": "much"},
+        {"heap": "9" * 5000 + "k"},
         {"frozen": Path("/no/such")},
     ],
 )
 def test_impossible_settings_are_refused(image: Path, settings: dict[str, object]) -> None:
     with pytest.raises(VirtualBoardError):
         VirtualBoard(image, **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100000, '{"image": 1, "port": null, "frozen": null}', "{"])
+def test_json_that_has_no_settings_is_refused(text: str) -> None:
+    with pytest.raises(VirtualBoardError, match="no JSON with the options"):
+        BoardOptions.from_json(text)
+
+
+def test_a_network_may_have_a_name_that_is_no_utf8(image: Path) -> None:
+    options = BoardOptions(image, wifi="caf\udce9:password")  # as Python decodes a command line that is Latin-1
+    assert BoardOptions.from_json(options.to_json()) == options
 
 
 def test_source_that_is_no_text_is_refused_and_the_board_lives_on(board: VirtualBoard) -> None:

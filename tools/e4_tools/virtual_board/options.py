@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,16 +46,17 @@ class BoardOptions:
     def wifi_network(self) -> tuple[str, str]:
         """The SSID and the password of the virtual access point. The password of an open network is empty."""
         ssid, colon, password = self.wifi.partition(":")
-        if not colon or not 0 < len(ssid.encode()) <= _SSID_MAX:
+        # A command line may hold bytes that are not UTF-8; `os.fsencode` gives them back, and they count as they are.
+        if not colon or not 0 < len(os.fsencode(ssid)) <= _SSID_MAX:
             raise VirtualBoardError("the WiFi network is given as SSID:PASSWORD, the SSID with 1 to 32 bytes")
-        if password and len(password.encode()) not in _KEY_LENGTHS:
+        if password and len(os.fsencode(password)) not in _KEY_LENGTHS:
             raise VirtualBoardError("a WiFi password has 8 to 63 bytes, or none for an open network")
         return ssid, password
 
     @property
     def heap_bytes(self) -> int:
         """The bytes of heap that are about free when user code starts."""
-        match = re.fullmatch(r"(\d+)([km]?)", self.heap.lower())
+        match = re.fullmatch(r"(\d{1,12})([km]?)", self.heap.lower())
         size = int(match[1]) * _HEAP_UNITS[match[2]] if match else 0
         if size < _HEAP_MIN:
             raise VirtualBoardError(f"heap {self.heap!r}: expected a size of at least 64k, such as 320k or 1m")
@@ -73,7 +75,7 @@ class BoardOptions:
             loopback = ipaddress.IPv4Address(host).is_loopback
         except ValueError:
             loopback = False
-        if not loopback or not port.isdigit() or int(port) > _PORT_MAX:
+        if not loopback or not re.fullmatch(r"\d{1,5}", port) or int(port) > _PORT_MAX:
             raise VirtualBoardError(f"listen {self.listen!r}: expected 127.0.0.1:PORT (port 0: any free one)")
         return host, int(port)
 
@@ -83,11 +85,14 @@ class BoardOptions:
 
     @classmethod
     def from_json(cls, text: str) -> "BoardOptions":
-        """Return the options that `to_json` has written as JSON."""
-        values = json.loads(text)
-        for name in ("image", "port", "frozen"):
-            values[name] = Path(values[name]) if values[name] is not None else None
-        return cls(**values)
+        """Return the options that `to_json` has written as JSON. Raises VirtualBoardError for any other text."""
+        try:
+            values = json.loads(text)
+            for name in ("image", "port", "frozen"):
+                values[name] = Path(values[name]) if values[name] is not None else None
+            return cls(**values)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            raise VirtualBoardError("this is no JSON with the options of a virtual board") from None
 
 
 def default_frozen() -> Path | None:
