@@ -19,6 +19,7 @@ from e4_tools.errors import ToolError
 from e4_tools.fleet.rekeying import Rekeying
 from e4_tools.keystore import open_store
 from e4_tools.provisioning.install import find_held_key, install, provision_at
+from e4_tools.provisioning.label import write_label
 from e4_tools.virtual_board import VirtualBoard
 from helpers.board_files import on_board
 from helpers.boards import BoardMaker, config_for
@@ -265,6 +266,12 @@ def test_a_key_from_a_file_is_made_there_first_and_never_shown(make_board: Board
     assert ">alice<" in label and e4.id_of("alice").hex() in label
 
 
+def test_a_label_is_xml_whatever_is_in_the_name(tmp_path: Path) -> None:
+    write_label(tmp_path / "label.svg", "a\x00b\x1b[2J <&> ]]> \ufffe größe")
+    texts = [text.text for text in ElementTree.parse(tmp_path / "label.svg").iter("{http://www.w3.org/2000/svg}text")]  # noqa: S314 (The label is our own.)
+    assert texts[0] == "a\ufffdb\ufffd[2J <&> ]]> \ufffd größe"
+
+
 @pytest.mark.parametrize("power", [False, True], ids=["process killed", "power cut"])
 def test_interrupted_at_any_point_the_same_command_finishes(
     make_board: BoardMaker, deployed_image: Path, tmp_path: Path, power: bool
@@ -448,4 +455,9 @@ def test_further_entries_of_the_configuration(make_board: BoardMaker, tmp_path: 
     assert "not a known entry" in tool.run(*_sends(board), "--set", "broker.colour=1", code=1)
     for entry in ("broker.password=x", "wifi.password=x", "name=bob", "topics=[]"):
         assert "option of its own" in tool.run(*_sends(board), "--set", entry, code=2)
+    # An entry and the whole that it belongs to: one of the two would be lost.
+    for whole in ("queue=5", 'queue={"messages": 3}', "queue=" + "[" * 5000):
+        for entries in ((whole, "queue.bytes=100"), ("queue.bytes=100", whole)):
+            said = tool.run(*_sends(board), "--set", entries[0], "--set", entries[1], code=2)
+            assert "queue.bytes is a part of queue" in " ".join(said.split()), said
     assert on_board(board, "from firmware import config; print(config.load().time_servers)") == "['ntp.example']"

@@ -52,6 +52,8 @@ def write_label(path: Path, name: str) -> None:
     Raises ToolError; then an old label is still there.
     """
     prepare_label(path)
+    # XML has no way to write most control characters, and a label could not show them.
+    shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name)
     code = segno.make_qr(label_text(name), error="m")
     side = code.symbol_size(scale=_MODULE)[0]
     width = max(side, _MIN_WIDTH)
@@ -62,7 +64,7 @@ def write_label(path: Path, name: str) -> None:
         f'<rect width="100%" height="100%" fill="#fff"/>\n'
         f'<g transform="translate({(width - side) // 2} 0)">{drawn.getvalue().decode()}</g>\n'
         f'<g font-family="monospace" text-anchor="middle">\n'
-        f'<text x="{width // 2}" y="{side + 8}" font-size="14">{escape(name)}</text>\n'
+        f'<text x="{width // 2}" y="{side + 8}" font-size="14">{escape(shown)}</text>\n'
         f'<text x="{width // 2}" y="{side + 22}" font-size="10">{e4.id_of(name).hex()}</text>\n'
         "</g>\n</svg>\n"
     )

@@ -99,8 +99,13 @@ def _parse_entries(_context: click.Context, _parameter: click.Parameter, given: 
             raise click.BadParameter(f"{entry} has an option of its own: see --help{part}")
         try:
             found[path] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             found[path] = value
+    for path in found:
+        if path[:1] != path and path[:1] in found:
+            raise click.BadParameter(
+                f"{'.'.join(path)} is a part of {path[0]}, which is given as well; give one of them"
+            )
     return tuple(found.items())
 
 
