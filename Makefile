@@ -11,6 +11,7 @@
 #
 # Long runs and figures
 #   make powercut      power cuts everywhere in the life of a board          (CUTS=n: how many, SEED=n: another life)
+#   make fuzz          random input for all parsers                          (INPUTS=n, SEED=n, ONLY=part of a name)
 #   make soak          messages and faults: is any lost, does the heap stay? (MINUTES=n, BOARDS=n, SEED=n)
 #   make bench         time, heap, flash and size against their budgets      (PORT=device or socket://host:port)
 #
@@ -23,7 +24,7 @@ STUBS := build/stubs
 WASM := build/wasm
 
 .PHONY: setup check test demo lint style imports types unit vm wasm property budgets tools boards docs texts faults \
-	powercut soak bench conformance lock clean
+	powercut fuzz soak bench conformance lock clean
 
 setup: $(VENV)/.installed
 
@@ -72,9 +73,9 @@ $(WASM)/.installed: tests/wasm/package-lock.json
 	npm ci --prefix $(WASM) --silent --no-audit --no-fund --ignore-scripts
 	touch $@
 
-# Random histories, hostile input, and the short form of `make powercut`.
+# Random histories, hostile input, and the short forms of `make fuzz` and `make powercut`.
 property: $(VENV)/.installed
-	$(RUN) -m pytest tests/property tests/powercut
+	$(RUN) -m pytest tests/property tests/fuzz tests/powercut
 
 # Sizes, heap and flash are the same on every machine, so they are part of `make test`. Times depend on what
 # else the machine does, so only `make bench` measures them.
@@ -94,6 +95,11 @@ faults: $(VENV)/.installed
 
 powercut: $(VENV)/.installed
 	PYTHONPATH=tests $(RUN) -m powercut $(or $(CUTS),0) $(or $(SEED),1)
+
+# FIRST=n begins at that input: with ONLY and INPUTS=1 it repeats a single one.
+fuzz: $(VENV)/.installed
+	PYTHONPATH=tests $(RUN) -m fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(ONLY),--only "$(ONLY)") $(if $(FIRST),--first $(FIRST))
 
 soak: $(VENV)/.installed
 	PYTHONPATH=tests $(RUN) -m faults.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(BOARDS),--boards $(BOARDS)) \
