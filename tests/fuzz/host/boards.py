@@ -19,14 +19,23 @@ from e4_tools.board.wipe import fill_free_flash, wipe_board
 from e4_tools.errors import NoMicroPython, PortError, ToolError
 from e4_tools.provisioning.install import find_held_key, holds_key_of, install, reconfigure
 from fuzz import mutation
-from fuzz.host.fake_board import ANSWERS, FakeLine, board_at_every_port, printed_result
+from fuzz.host.fake_board import (
+    ANSWERS,
+    CERTIFICATE,
+    FILES,
+    KEY,
+    VERSION,
+    FakeLine,
+    board_at_every_port,
+    printed_result,
+)
 from fuzz.mutation import pick
 from fuzz.parser import Parser, check
 from helpers.portable.support import Dice
 
 _ALL = tuple(answer for answers in ANSWERS.values() for answer in answers)
 _CONFIG: dict[str, Any] = {
-    "name": "alice", "wifi": {"ssid": "n"}, "broker": {"host": "h", "port": 1, "ca": b"0\x82"}, "topics": ["t"],
+    "name": "alice", "wifi": {"ssid": "n"}, "broker": {"host": "h", "port": 1, "ca": CERTIFICATE}, "topics": ["t"],
 }  # fmt: skip
 
 
@@ -52,7 +61,7 @@ class Conversation(Parser):
         return int(dice.below(1 << 23))
 
     def parse(self, given: int) -> None:
-        line = FakeLine(Dice(given), 12 if given % 2 else 10000)
+        line = FakeLine(Dice(given), is_calm=bool(given % 2))
         with board_at_every_port(lambda: line), Board("/dev/null", brief=True) as board:
             self.talk(board)
 
@@ -78,16 +87,10 @@ class Deployment(Conversation):
     """What a board says of its files, before and while they are changed."""
 
     def talk(self, board: Board) -> None:
-        files = (
-            ("lib/e4/siv.mpy", b"new"),
-            ("firmware/node.mpy", b"n" * 2000),
-            ("boot.py", b"boot"),
-            ("main.py", b"main"),
-        )
         with (
-            patch("e4_tools.board.deploy.board_files", lambda _: files),
+            patch("e4_tools.board.deploy.board_files", lambda _: FILES.items()),
             patch("e4_tools.board.deploy.check_compilable", lambda *_: None),
-            patch("e4_tools.board.deploy.checkout_version", lambda: "0.1.0+00112233"),
+            patch("e4_tools.board.deploy.checkout_version", lambda: VERSION),
         ):
             plan = plan_for(board, DeployOptions())
         check(all(path in plan.files for path in plan.write), "it would write a file that is not ours")
@@ -101,9 +104,9 @@ class Provisioning(Conversation):
 
     def talk(self, board: Board) -> None:
         check(holds_key_of(board, "alice") in (True, False), "it is no answer")
-        check(find_held_key(board, {"one": b"1" * 32, "two": b"2" * 32}) is None, "it takes a proof that is none")
+        check(find_held_key(board, {"one": b"1" * 32, "two": KEY}) in (None, "two"), "it takes a wrong proof")
         reconfigure(board, _CONFIG)
-        install(board, _CONFIG, b"k" * 32)
+        install(board, _CONFIG, KEY)
 
 
 class Wiping(Conversation):

@@ -205,7 +205,7 @@ class CommandLine(Parser):
         def open_port(*arguments: Any) -> Any:
             if "board" not in str(arguments[0]):
                 raise serial.SerialException(f"could not open port {arguments[0]}")
-            return FakeLine(dice, 30)
+            return FakeLine(dice, is_calm=bool(dice.below(2)))
 
         def fail(*_: Any) -> Any:
             raise VirtualBoardError("no virtual board in this test")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,14 +12,26 @@ from unittest.mock import patch
 
 import serial
 
+import e4
 from fuzz import mutation
 from fuzz.mutation import chance, pick
 from helpers.portable.support import Dice
 
+KEY = b"k" * 32  # the ID key that the board holds
+CERTIFICATE = b"0\x82"
+VERSION = "0.1.0+00112233"
+# What the host deploys to the board.
+FILES = {
+    "e4.version": VERSION.encode() + b"\n",
+    "lib/e4/siv.mpy": b"new",
+    "firmware/node.mpy": b"n" * 2000,
+    "boot.py": b"boot",
+    "main.py": b"main",
+}
 _RAW = b"raw REPL; CTRL-B to exit\r\n"
 _DESCRIPTION: dict[str, Any] = {
     "machine": "Generic ESP32 module with ESP32", "micropython": "1.27.0", "heap_free": 100000, "provisioned": True,
-    "ours": True, "version": "0.1.0+00112233", "mac": "02:00:00:00:00:01", "flash_size": 2097152, "flash_free": 1048576,
+    "ours": True, "version": VERSION, "mac": "02:00:00:00:00:01", "flash_size": 2097152, "flash_free": 1048576,
 }  # fmt: skip
 _NODE: dict[str, Any] = {
     "backend": "viper", "problems": [], "name": "alice", "topics": ["sensors/lab", "a/+"], "broker": "192.0.2.1:1883",
@@ -76,13 +90,13 @@ def _jsonable(value: Any) -> Any:
 class FakeLine:
     """A serial line to a board in its raw REPL, as pyserial's class has it.
 
-    The dice decide what the board answers, and how its answers are damaged: `damage` is one in how many. The board goes
-    silent after a number of answers if the dice say so.
+    The dice decide what the board answers, and how its answers are damaged; those of a calm board are right mostly. The
+    board goes silent after a number of answers if the dice say so.
     """
 
-    def __init__(self, dice: Dice, damage: int = 12) -> None:
+    def __init__(self, dice: Dice, is_calm: bool) -> None:
         self._dice = dice
-        self._damage = damage
+        self._is_calm = is_calm
         self._waiting = b""
         self._typed = b""
         self._raw = False
@@ -164,22 +178,37 @@ class FakeLine:
 
     def _run(self) -> None:
         code, self._code = self._code, b""
-        asked = re.search(rb"print\(\[(\w+)\(", code[code.rfind(b"\n") + 1 :])
+        asked = re.search(r"print\(\[(\w+)\((.*)\)\]\)$", code[code.rfind(b"\n") + 1 :].decode())
         error = b""
         if asked is not None:
-            said = printed_result(self._dice, ANSWERS.get(asked[1].decode(), (None,)))
+            answers = self._answers(asked[1], asked[2])
+            said = printed_result(self._dice, answers)
+            if self._is_calm and self._dice.below(6):
+                said = repr([answers[0]]).encode()
+        elif code.startswith(b"print(") and self._dice.below(8):
+            said = repr(hashlib.sha256(CERTIFICATE).digest()).encode()  # mpremote asks for the hash of what it wrote
         else:
-            said = mutation.noise(self._dice, 60) if chance(self._dice, 8) else b""
-        if chance(self._dice, 10):
+            said = mutation.noise(self._dice, 60) if chance(self._dice, 30) else b""
+        if chance(self._dice, 150 if self._is_calm else 15):
             error = pick(self._dice, _ERRORS)
             error = error if self._dice.below(2) else mutation.change(self._dice, error)
         self._say(said.replace(b"\x04", b"") + b"\x04" + error.replace(b"\x04", b"") + b"\x04>")
+
+    def _answers(self, function: str, arguments: str) -> tuple[Any, ...]:
+        """Return what the function of a good board may return."""
+        if function == "prove":
+            return (e4.proof_of_key(KEY, bytes.fromhex(ast.literal_eval(arguments))).hex(), *ANSWERS["prove"])
+        if function == "digests":
+            paths = ast.literal_eval(arguments)
+            contents = [FILES.get(path.removeprefix("/").removesuffix(".new"), b"") for path in paths]
+            return ([hashlib.sha256(content).hexdigest() for content in contents],)
+        return ANSWERS.get(function, (None,))
 
     def _say(self, data: bytes) -> None:
         self._left -= 1
         if self._left < 0:
             return
-        if chance(self._dice, self._damage * 4):
+        if chance(self._dice, 400 if self._is_calm else 50):
             data = mutation.change(self._dice, data)
         self._waiting += data
 
