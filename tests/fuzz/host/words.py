@@ -25,7 +25,6 @@ from e4_tools.provisioning.label import write_label
 from e4_tools.virtual_board.errors import VirtualBoardError
 from e4_tools.virtual_board.options import BoardOptions
 from fuzz import mutation
-from fuzz.host.fake_board import quick_time
 from fuzz.host.parser import argument
 from fuzz.mutation import chance, pick
 from fuzz.parser import Parser, check
@@ -175,8 +174,9 @@ class PortName(Parser):
 
     def parse(self, given: str) -> None:
         port_error(given, "a reason")
-        with quick_time(), Board(given, brief=True):
-            check(given.startswith(("loop://", "alt://loop", "spy://loop")), "a port could be opened")
+        # Nobody is at a port of these that can be opened, such as `loop://`, and to wait for an answer takes long.
+        with patch.object(Board, "_stop", lambda _: None), Board(given, restart=False, brief=True):
+            check("loop://" in given or given == "/dev/null", "a port could be opened")
 
 
 class VirtualBoardOptions(Parser):
