@@ -30,6 +30,7 @@ TABLE = (
     ("firmware.console, lines", 30, "portable.settings.Typed"),
     ("firmware.console, text", 30, "portable.settings.Shown"),
     ("firmware.secure", 20, "portable.settings.Certificate"),
+    ("boot.py", 20, "portable.settings.Update"),
     # The tools: files.
     ("key file", 20, "host.files.KeyFile"),
     ("key file in a folder", 10, "host.files.KeyFileInFolder"),
@@ -66,6 +67,7 @@ TABLE = (
     ("e4 listen", 20, "host.messages.Heard"),
     ("question for a name", 20, "host.messages.NameQuestion"),
     ("question for the time", 20, "host.messages.TimeQuestion"),
+    ("answer of a supervisor", 20, "host.words.SupervisorAnswer"),
     # All commands of `e4`.
     ("command lines", 4, "host.command_line.CommandLine"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -23,6 +24,7 @@ from e4_tools.mqtt.topics import check_publishable
 from e4_tools.provisioning.key_sources import file_name_of
 from e4_tools.provisioning.label import write_label
 from e4_tools.virtual_board.errors import VirtualBoardError
+from e4_tools.virtual_board.handle import VirtualBoard
 from e4_tools.virtual_board.options import BoardOptions
 from fuzz import mutation
 from fuzz.host.parser import argument
@@ -177,6 +179,38 @@ class PortName(Parser):
         # Nobody is at a port of these that can be opened, such as `loop://`, and to wait for an answer takes long.
         with patch.object(Board, "_stop", lambda _: None), Board(given, restart=False, brief=True):
             check("loop://" in given or given == "/dev/null", "a port could be opened")
+
+
+class SupervisorAnswer(Parser):
+    """What the process of a virtual board answers to a request."""
+
+    refusals = (VirtualBoardError,)
+    _samples: tuple[dict[str, Any], ...] = ({"device": "/dev/pts/7", "socket_url": None}, {"device": "my.port", "socket_url": "socket://h:1"},
+                {"error": "it does not start"}, {})  # fmt: skip
+
+    def make(self, dice: Dice) -> str:
+        return mutation.json_bytes(dice, self._samples).decode(errors="replace").replace("\n", " ")
+
+    def parse(self, given: str) -> None:
+        board = VirtualBoard(Path("flash.img"))
+        with patch("e4_tools.virtual_board.handle.subprocess.Popen", lambda *_, **__: _Supervisor(given)):
+            try:
+                board.start()
+                check(isinstance(board.device, str), "the port has no name")
+                board.cut_power()
+            finally:
+                board.stop()
+
+
+class _Supervisor:
+    """A process that answers everything with the same line."""
+
+    def __init__(self, answer: str) -> None:
+        self.stdin = io.StringIO()
+        self.stdout = io.StringIO("".join([answer + "\n"] * 2))
+
+    def wait(self, _seconds: float) -> None:
+        pass
 
 
 class VirtualBoardOptions(Parser):

@@ -248,3 +248,78 @@ j0ZgxE14+Cnmqpj8AkJeYD0=
         found = secure.to_der(given)
         if _HAS_TLS:
             tls.SSLContext(tls.PROTOCOL_TLS_CLIENT).load_verify_locations(found)
+
+
+class _Flash:
+    """Stands for `os` and `open` in `boot.py`: the files in the root folder of a board."""
+
+    def __init__(self, update):
+        self.files = {"/e4.update": update}
+        for name in ("/boot.py", "/main.py", "/lib/e4/siv.mpy", "/firmware/old -boot.py"):
+            self.files[name] = b"old"
+            self.files[name + ".new"] = b"new"
+
+    def open(self, path):
+        if path not in self.files:
+            raise OSError(2, "no such file")
+        return _Text(self.files[path])
+
+    def rename(self, old, new):
+        if old not in self.files:
+            raise OSError(2, "no such file")
+        self.files[new] = self.files.pop(old)
+
+    def remove(self, path):
+        if path not in self.files:
+            raise OSError(2, "no such file")
+        del self.files[path]
+
+
+class _Text:
+    """A file that is open for reading text. A context manager."""
+
+    def __init__(self, content):
+        self._content = content
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def read(self):
+        return self._content.decode()
+
+
+class Update(Parser):
+    """The list of changes that `boot.py` finishes after a deployment was cut short.
+
+    No deployment writes a list that is no text. With such a list `boot.py` raises an exception, MicroPython reports it
+    and goes on, and the next deployment removes the list.
+    """
+
+    refusals = (OSError, Ignored)
+    _samples = (b"+boot.py\n+lib/e4/siv.mpy\n-firmware/old -boot.py\n+main.py\n", b"-lib/e4/siv.mpy\n", b"")
+
+    def __init__(self):
+        # The tests are in a folder of the checkout, beside `boot.py`. Only its function is wanted here: the rest of it
+        # sets the garbage collector of a board.
+        with open(__file__[: __file__.rfind("/tests/")] + "/boot.py") as file:
+            text = file.read()
+        self._code = text[text.index("def _finish") : text.index("\n_finish_deployment()")]
+
+    def make(self, dice):
+        return mutation.mutate(dice, self._samples)
+
+    def parse(self, given):
+        flash = _Flash(given)
+        names = {"os": flash, "open": flash.open}
+        exec(self._code, names)  # noqa: S102 (it is our own)
+        try:
+            names["_finish_deployment"]()
+        except UnicodeError:
+            raise Ignored from None
+        check("/e4.update" not in flash.files, "it would do the same again at the next start")
+        if given == self._samples[0]:
+            check(flash.files.get("/boot.py") == flash.files.get("/main.py") == b"new", "it leaves out a change")
+            check("/firmware/old -boot.py" not in flash.files, "it leaves out a change")

@@ -67,8 +67,8 @@ class VirtualBoard:
         except VirtualBoardError:
             self.stop()
             raise
-        self._device = str(where["device"])
-        self._socket_url = str(where["socket_url"]) if where["socket_url"] else None
+        self._device = str(where.get("device", ""))
+        self._socket_url = str(where["socket_url"]) if where.get("socket_url") else None
 
     @property
     def device(self) -> str:
@@ -125,7 +125,12 @@ class VirtualBoard:
             answer = ""
         if not answer:
             raise VirtualBoardError("the supervisor of the board ended unexpectedly; see its messages on stderr")
-        fields: dict[str, object] = json.loads(answer)
+        try:
+            fields = json.loads(answer)
+        except (ValueError, RecursionError):
+            fields = None
+        if not isinstance(fields, dict):
+            raise VirtualBoardError("the supervisor of the board said something that is no answer")
         if "error" in fields:
             raise VirtualBoardError(str(fields["error"]))
         return fields
