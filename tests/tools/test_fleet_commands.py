@@ -340,11 +340,12 @@ class _Tap:
 
 def test_send_and_listen(operator: Operator, members: dict[str, Member]) -> None:
     operator.e4("grant", "alice", _TOPIC)
-    listening = operator.start("listen", _TOPIC, "--count", "4", "--timeout", "20")
+    listening = operator.start("listen", _TOPIC, "--count", "5", "--timeout", "20")
     printed = operator.folder / "output"
     _wait(lambda: printed.exists() and "Listening" in printed.read_text())
     operator.e4("send", _TOPIC, "grüezi\x1b[2J")
     operator.text("send", _TOPIC, "-", stdin=b"from a pipe")
+    operator.text("send", _TOPIC, "\udcff\udcfe")  # as Python decodes bytes of a command line that are no UTF-8
     with BrokerConnection(HOST, operator.port) as broker:
         broker.publish(_TOPIC, b"not protected at all, and long enough", retain=False)
         # The key of the topic changes while somebody listens.
@@ -360,6 +361,7 @@ def test_send_and_listen(operator: Operator, members: dict[str, Member]) -> None
     assert [line.split("sensors/lab: ")[-1] for line in printed.read_text().splitlines()[1:]] == [
         "grüezi\\x1b[2J",
         "from a pipe",
+        "\\xff\\xfe",
         "refused: timestamp in future",
         "from alice",
         "refused: a copy of a message that was accepted before",

@@ -12,18 +12,23 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import LargeBinary, select, text
 from sqlalchemy.orm import Session
 
-from e4_tools.errors import KeyStoreError
+from e4_tools.errors import KeyStoreError, ToolError
 from e4_tools.fleet.operations import Fleet
 from e4_tools.fleet.rekeying import Rekeying, add_id_key
+from e4_tools.keys.passwords import derive_key
 from e4_tools.keystore import KEY_FILE, PASSPHRASE, KeyStore, engine, make_store, open_store, read_store
+from e4_tools.keystore.completion import CLIENTS, list_names
+from e4_tools.keystore.engine import has_password
 from e4_tools.keystore.models import SCHEMA, ClientRow, StoreRow, Table
 from e4_tools.keystore.reencryption import TABLES
+from e4_tools.keystore.vault import new_vault, unlock
 from helpers.operator import Operator
 
 _SECRET = b"a secret of 32 bytes, no less!!!"
@@ -353,6 +358,62 @@ def test_only_one_process_sends(store: KeyStore, place: str) -> None:
         assert time.monotonic() - started < 5
     with other.sending_lock(0.3):
         pass
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE id_keys SET since = 'x'",
+        "UPDATE id_keys SET since = -1",
+        "UPDATE id_keys SET since = 1 << 62",
+        "UPDATE id_keys SET state = 'odd'",
+        "UPDATE id_keys SET key = 'text'",
+        "UPDATE id_keys SET client_id = 'nobody'",
+        "UPDATE clients SET name = x'ff'",
+        "UPDATE topics SET previous_key = 1.5",
+        "UPDATE meta SET lock_salt = 'text'",
+        "UPDATE alembic_version SET version_num = '0'",
+        "INSERT INTO grants (client_id, topic_hash, granted_at) VALUES ('nobody', 'nothing', 1)",
+    ],
+)
+def test_a_damaged_store_is_refused_and_left_alone(store: KeyStore, place: str, damage: str) -> None:
+    with sqlite3.connect(place) as connection:
+        connection.execute(damage)
+    connection.close()
+    before = Path(place).read_bytes()
+    with pytest.raises(KeyStoreError, match="damaged"):
+        read_store(place)
+    assert Path(place).read_bytes() == before
+    assert all(isinstance(name, str) for name in list_names(place, CLIENTS, ""))
+
+
+def test_a_lock_with_a_cost_that_is_none_is_damage() -> None:
+    slot = new_vault().make_slot(PASSPHRASE, b"passphrase")
+    for cost in (-1, 0, 1, 3, 1000, 1 << 21):
+        with pytest.raises(KeyStoreError, match="damaged"):
+            unlock(replace(slot, cost=cost), b"passphrase")
+
+
+@pytest.mark.parametrize("where", ["~nobody-of-this-name/x.db", "postgresql+a+b://h/d", "postgresql://h/\udcff", "://"])
+def test_a_place_that_is_none_is_told(where: str) -> None:
+    assert not has_password(where)
+    with pytest.raises(KeyStoreError, match="nothing was done"):
+        read_store(where)
+
+
+def test_what_is_no_utf8_is_refused_wherever_it_comes_from(tmp_path: Path, place: str) -> None:
+    """Python makes halves of characters of such bytes, which nothing below can write."""
+    operator = Operator(tmp_path, 1)
+    operator.e4("topic", "add", "lab")
+    bad = "lab\udcff"
+    assert "no topic" in operator.text("topic", "show", bad, expect=6)
+    assert "no client" in operator.text("client", "show", bad, expect=6)
+    for variable in ("E4_BROKER_USER", "E4_BROKER_PASSWORD"):
+        assert f"{variable} is not UTF-8" in operator.text("sync", expect=1, **{variable: bad})
+    assert "not UTF-8" in operator.text("client", "add", "alice", "--from-password", expect=1, E4_PASSWORD=bad * 4)
+    assert "not UTF-8" in operator.text("store", "relock", expect=5, E4_NEW_PASSPHRASE=bad * 4)
+    with pytest.raises(ToolError, match="UTF-8"):
+        derive_key(bad * 4)
 
 
 def test_completion_offers_names_without_a_secret(store: KeyStore, place: str) -> None:

@@ -185,8 +185,12 @@ class SupervisorAnswer(Parser):
     """What the process of a virtual board answers to a request."""
 
     refusals = (VirtualBoardError,)
-    _samples: tuple[dict[str, Any], ...] = ({"device": "/dev/pts/7", "socket_url": None}, {"device": "my.port", "socket_url": "socket://h:1"},
-                {"error": "it does not start"}, {})  # fmt: skip
+    _samples: tuple[dict[str, Any], ...] = (
+        {"device": "/dev/pts/7", "socket_url": None},
+        {"device": "my.port", "socket_url": "socket://h:1"},
+        {"error": "it does not start"},
+        {},
+    )
 
     def make(self, dice: Dice) -> str:
         return mutation.json_bytes(dice, self._samples).decode(errors="replace").replace("\n", " ")

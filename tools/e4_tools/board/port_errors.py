@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from pathlib import Path
 
 from e4_tools.errors import NoSuchPort, PortError, PortInUse
 
@@ -13,7 +12,7 @@ from e4_tools.errors import NoSuchPort, PortError, PortInUse
 def port_error(port: str, reason: str) -> PortError:
     """Return the error for a port that could not be opened. `reason` is named if nothing better can be found out."""
     if "://" not in port:
-        if not Path(port).exists():
+        if not os.path.exists(port):  # `Path.exists` raises an exception for a name that is too long
             return NoSuchPort(f"there is no such port: {port}; nothing was changed. e4 ports lists those with a board")
         if _in_use(port):
             return PortInUse(

@@ -23,7 +23,10 @@ def derive_key(password: str, processes: int = 1) -> bytes:
     This takes about 20 seconds, because no faster implementation accepts the empty salt that the reference clients
     use. `processes` is how many processes may work on it. Raises ToolError for a password of less than 16 bytes.
     """
-    secret = password.encode()
+    try:
+        secret = password.encode()
+    except UnicodeEncodeError:  # Bytes of the environment that are no UTF-8 become halves of characters (PEP 383).
+        secret = b""
     if len(secret) < _MIN_PASSWORD:
         raise ToolError(f"a password has at least {_MIN_PASSWORD} bytes of UTF-8")
     key = argon2pure.argon2(

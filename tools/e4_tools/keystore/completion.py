@@ -23,6 +23,6 @@ def list_names(location: str, table: str, beginning: str) -> list[str]:
             rows = connection.execute(f"SELECT name FROM {table} ORDER BY name").fetchall()  # noqa: S608 (our constant)
         finally:
             connection.close()
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):  # The text of an error may be a part of a damaged store.
         return []
-    return [name for (name,) in rows if name.startswith(beginning)]
+    return [name for (name,) in rows if isinstance(name, str) and name.startswith(beginning)]

@@ -7,8 +7,23 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    create_engine,
+    event,
+    func,
+    inspect,
+    not_,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -16,12 +31,15 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from e4_tools.errors import KeyStoreError
 from e4_tools.keys.secret_files import PRIVATE
-from e4_tools.keystore.models import SCHEMA
+from e4_tools.keystore.models import SCHEMA, VALUES, Table
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_SECONDS = 30  # how long SQLite waits for another process that is writing
 _EXAMPLE = "postgresql+psycopg://user@host/database"
 _PACKAGES = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "pg8000": "pg8000"}
+_DAMAGED = "the key store is damaged; it was left as found. A copy of it that is whole can take its place"
+_SQLITE_TYPES = {str: "text", bytes: "blob", int: "integer"}
+_LATEST = 253402300799  # 9999-12-31 in Unix seconds; times are the largest numbers in a store
 # The numbers of our advisory locks in PostgreSQL.
 _SENDING, _UPGRADING, _DATA_KEY = 0xE4000001, 0xE4000002, 0xE4000003
 
@@ -29,9 +47,13 @@ _SENDING, _UPGRADING, _DATA_KEY = 0xE4000001, 0xE4000002, 0xE4000003
 def store_url(location: str) -> URL:
     """Return the database URL of a store that a user gave as a path or as a URL. Raises KeyStoreError."""
     if "://" not in location:
-        return URL.create("sqlite", database=str(Path(location).expanduser()))
+        try:
+            return URL.create("sqlite", database=str(Path(location).expanduser()))
+        except RuntimeError:
+            raise KeyStoreError(f"{location}: there is no user of this name; nothing was done") from None
     try:
         url = make_url(location)
+        url.render_as_string().encode()
     except (ArgumentError, ValueError):
         raise KeyStoreError(f"the key store is neither a path nor a URL like {_EXAMPLE}; nothing was done") from None
     if url.get_backend_name() not in ("sqlite", "postgresql"):
@@ -82,7 +104,7 @@ def make_engine(url: URL) -> Engine:
     """Return the SQLAlchemy engine for a store. Raises KeyStoreError if there is no driver for the URL."""
     try:
         engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
-    except (NoSuchModuleError, ImportError, ArgumentError):
+    except (NoSuchModuleError, ImportError, ArgumentError, ValueError):  # ValueError for more than one "+"
         driver = url.drivername.partition("+")[2] or "psycopg"
         package = _PACKAGES.get(driver)
         hint = f"pip install '{package}'" if package else f"{driver} cannot be used; use {_EXAMPLE}"
@@ -133,6 +155,8 @@ def explain_errors(location: str) -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeDecodeError:  # SQLite's message quotes a damaged schema.
+        raise KeyStoreError(_DAMAGED) from None
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or type(error).__name__)
         raise KeyStoreError(f"the key store {location}: {reason}; the last change to it was not made") from None
@@ -160,6 +184,34 @@ def _is_file(connection: Connection) -> bool:
     return connection.dialect.name == "sqlite"
 
 
+def check_whole(connection: Connection) -> None:
+    """Raise KeyStoreError if the file of a store is damaged, or a row has something in it that no store writes.
+
+    SQLite looks at a page only when it reads it, checks foreign keys only when it writes, and takes a value of any type
+    into any column. A server does not, and is not asked.
+    """
+    if not _is_file(connection):
+        return
+    whole = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() == "ok"
+    if not whole or connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+        raise KeyStoreError(_DAMAGED)
+    for table in Table.metadata.sorted_tables:
+        wrong = or_(*(not_(_is_possible(column)) for column in table.columns))
+        if connection.execute(select(func.count()).select_from(table).where(wrong)).scalar():
+            raise KeyStoreError(_DAMAGED)
+
+
+def _is_possible(column: Column[Any]) -> ColumnElement[bool]:
+    """Return the condition that a column has a value that a store may have written."""
+    kind = func.typeof(column)
+    possible: ColumnElement[bool] = kind == _SQLITE_TYPES[column.type.python_type]
+    if column.type.python_type is int:
+        possible = and_(possible, column.between(0, _LATEST))
+    if VALUES in column.info:
+        possible = and_(possible, column.in_(column.info[VALUES]))
+    return or_(possible, kind == "null") if column.nullable else possible
+
+
 def upgrade_schema(connection: Connection, migrations: Path = MIGRATIONS, to: str = SCHEMA) -> None:
     """Bring the database to the schema `to`, in the transaction of the connection.
 
@@ -178,8 +230,12 @@ def upgrade_schema(connection: Connection, migrations: Path = MIGRATIONS, to: st
     # Imported here because importing alembic takes half a second, and few commands upgrade a store.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, to)
+    try:
+        command.upgrade(config, to)
+    except CommandError:  # There is no migration from the schema that it names.
+        raise KeyStoreError(_DAMAGED) from None

@@ -14,7 +14,7 @@ from e4_tools.keystore.models import ClientRow, TopicRow
 
 def find_client(session: Session, name: str) -> ClientRow:
     """Return the client with this name. Raises UnknownName, whose text suggests names that are spelt alike."""
-    found = session.scalars(select(ClientRow).where(ClientRow.name == name)).one_or_none()
+    found = session.scalars(select(ClientRow).where(ClientRow.name == name)).one_or_none() if _is_text(name) else None
     if found is None:
         raise _unknown_name("client", name, session.scalars(select(ClientRow.name)))
     return found
@@ -22,7 +22,7 @@ def find_client(session: Session, name: str) -> ClientRow:
 
 def find_topic(session: Session, name: str) -> TopicRow:
     """Return the topic with this name. Raises UnknownName, whose text suggests names that are spelt alike."""
-    found = session.scalars(select(TopicRow).where(TopicRow.name == name)).one_or_none()
+    found = session.scalars(select(TopicRow).where(TopicRow.name == name)).one_or_none() if _is_text(name) else None
     if found is None:
         raise _unknown_name("topic", name, session.scalars(select(TopicRow.name)))
     return found
@@ -33,12 +33,27 @@ def find_pair(session: Session, client: str, topic: str) -> tuple[ClientRow, Top
     try:
         return find_client(session, client), find_topic(session, topic)
     except UnknownName:
+        if not _is_text(client + topic):
+            raise
         is_topic = session.scalar(select(TopicRow.hash).where(TopicRow.name == client)) is not None
         is_client = session.scalar(select(ClientRow.id).where(ClientRow.name == topic)) is not None
         if not is_topic and not is_client:
             raise
     what = f"{client} is a topic" if is_topic else f"{topic} is a client"
     raise UnknownName(f"{what}, and the client comes first, then the topic; nothing was done")
+
+
+def _is_text(name: str) -> bool:
+    """Return whether a name is Unicode text.
+
+    Bytes of a command line that are no UTF-8 become halves of characters (PEP 383), which no database takes. No client
+    and no topic has such a name.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownName:

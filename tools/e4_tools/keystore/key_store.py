@@ -176,6 +176,7 @@ def read_store(location: str) -> KeyStore:
     engine = database.make_engine(url)
     with database.explain_errors(name), engine.begin() as connection:
         database.upgrade_schema(connection)
+        database.check_whole(connection)
     return KeyStore(name, engine)
 
 

@@ -23,6 +23,8 @@ CURRENT = "current"  # the client is known to hold it, or is known to have held 
 PENDING = "pending"  # it may have been sent, and nobody knows whether the client holds it
 PREVIOUS = "previous"  # the operator has confirmed a newer key; deleted once a board proves that it holds the newer one
 
+VALUES = "values"  # among the `info` of a column: the only values that it can have
+
 # An integer of 64 bits. In SQLite it is declared as Integer, which has 64 bits there: SQLite numbers the rows of a
 # table by itself only if the primary key has that type.
 Long = Annotated[int, mapped_column(BigInteger().with_variant(Integer, "sqlite"))]
@@ -58,7 +60,7 @@ class ClientRow(Table):
     name: Mapped[str] = mapped_column(unique=True)
     receiving_topic: Mapped[str]
     mode: Mapped[str]  # "symmetric"; E4's public-key mode could be told apart here
-    state: Mapped[str]  # MEMBER or LEAVING
+    state: Mapped[str] = mapped_column(info={VALUES: (MEMBER, LEAVING)})
     added_at: Mapped[Long]
     keys: Mapped[list[IdKeyRow]] = relationship(cascade="all, delete-orphan", passive_deletes=True)
     grants: Mapped[list[GrantRow]] = relationship(cascade="all, delete-orphan", back_populates="client")
@@ -75,7 +77,7 @@ class IdKeyRow(Table):
 
     uid: Mapped[str] = mapped_column(primary_key=True)  # 16 random bytes in hexadecimal
     client_id: Mapped[str] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"), index=True)
-    state: Mapped[str]  # CURRENT, PENDING or PREVIOUS
+    state: Mapped[str] = mapped_column(info={VALUES: (CURRENT, PENDING, PREVIOUS)})
     since: Mapped[Long]  # when it came into this state
     key: Mapped[bytes]  # a secret
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from datetime import datetime
@@ -47,7 +48,7 @@ def send(  # noqa: PLR0913 (one parameter for each option)
       e4 send sensors/lab "21.5 C" --broker 192.0.2.10
       e4 send sensors/lab - --broker 192.0.2.10 < reading.bin
     """
-    content = sys.stdin.buffer.read() if message == "-" else message.encode()
+    content = sys.stdin.buffer.read() if message == "-" else os.fsencode(message)
     payload = protect_for_topic(access.open(), content, topic)
     with broker.connect() as connection:
         connection.publish(topic, payload, retain)

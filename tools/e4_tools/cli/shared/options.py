@@ -38,7 +38,7 @@ class BrokerChoice:
         User and password come from the environment, if they are there. Raises ToolError if the certificate of the
         authority cannot be used.
         """
-        user, password = os.environ.get("E4_BROKER_USER"), os.environ.get("E4_BROKER_PASSWORD")
+        user, password = from_environment("E4_BROKER_USER"), from_environment("E4_BROKER_PASSWORD")
         authority = self.authority()
         return BrokerConnection(self.host, self.port, user, password, authority.der if authority else None)
 
@@ -92,13 +92,22 @@ def board_port(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+def from_environment(variable: str) -> str | None:
+    """Return a variable of the environment, or None if it is not set. Raises ToolError if it is not UTF-8."""
+    value = os.environ.get(variable)
+    try:
+        return value if value is None else value.encode().decode()
+    except UnicodeEncodeError:
+        raise ToolError(f"{variable} is not UTF-8; nothing was done") from None
+
+
 def secret(variable: str, prompt: str, may_be_empty: bool = True) -> str:
     """Return a secret from an environment variable, or from a prompt if the variable is not set.
 
     A secret is never an option or argument, because other users of the machine can read command lines. If the secret
     may not be empty, an empty variable counts as not set. Raises ToolError if there is nobody to answer the prompt.
     """
-    value = os.environ.get(variable)
+    value = from_environment(variable)
     if value is not None and (value or may_be_empty):
         return value
     try:
@@ -108,6 +117,8 @@ def secret(variable: str, prompt: str, may_be_empty: bool = True) -> str:
             return str(click.prompt(prompt, default="", hide_input=True, show_default=False, err=True))
     except click.Abort:
         raise ToolError(f"{prompt}: no answer, and {variable} is not set; nothing was done") from None
+    except UnicodeDecodeError:
+        raise ToolError(f"{prompt}: the answer is not UTF-8; nothing was done") from None
 
 
 def password_key(password: str) -> bytes:

@@ -96,8 +96,8 @@ def _ask(variable: str, prompt: str) -> bytes:
     """Return a passphrase from the environment or a prompt. Raises KeyStoreError if there is neither."""
     try:
         return secret(variable, prompt, may_be_empty=False).encode()
-    except ToolError:
-        raise KeyStoreError(f"no passphrase was given, at a prompt or in {variable}; nothing was done") from None
+    except ToolError as error:
+        raise KeyStoreError(f"no passphrase: {error}") from None
 
 
 def store_options(command: Callable[..., None]) -> Callable[..., None]:
