@@ -192,7 +192,7 @@ def test_a_relock_that_is_killed_leaves_the_old_state(store: KeyStore, place: st
     with store.transaction() as session:
         for index in range(number):
             name = f"{index:032x}"
-            client = ClientRow(id=name, name=name, receiving_topic="", mode="", state="", added_at=0)
+            client = ClientRow(id=name, name=name, receiving_topic="", mode="", state="member", added_at=0)
             session.add(client)
             session.flush()
             add_id_key(session, store.vault, client, "current", bytes([index % 255 + 1]) * 32)
@@ -409,7 +409,7 @@ def test_what_is_no_utf8_is_refused_wherever_it_comes_from(tmp_path: Path, place
     assert "no topic" in operator.text("topic", "show", bad, expect=6)
     assert "no client" in operator.text("client", "show", bad, expect=6)
     for variable in ("E4_BROKER_USER", "E4_BROKER_PASSWORD"):
-        assert f"{variable} is not UTF-8" in operator.text("sync", expect=1, **{variable: bad})
+        assert f"{variable} is not UTF-8" in operator.text("sync", expect=1, stdin=None, **{variable: bad})
     assert "not UTF-8" in operator.text("client", "add", "alice", "--from-password", expect=1, E4_PASSWORD=bad * 4)
     assert "not UTF-8" in operator.text("store", "relock", expect=5, E4_NEW_PASSPHRASE=bad * 4)
     with pytest.raises(ToolError, match="UTF-8"):
