@@ -373,6 +373,8 @@ def test_only_one_process_sends(store: KeyStore, place: str) -> None:
         "UPDATE topics SET previous_key = 1.5",
         "UPDATE meta SET lock_salt = 'text'",
         "UPDATE alembic_version SET version_num = '0'",
+        "UPDATE alembic_version SET version_num = ''",
+        "UPDATE alembic_version SET version_num = '0000'",
         "INSERT INTO grants (client_id, topic_hash, granted_at) VALUES ('nobody', 'nothing', 1)",
     ],
 )
@@ -392,6 +394,13 @@ def test_a_lock_with_a_cost_that_is_none_is_damage() -> None:
     for cost in (-1, 0, 1, 3, 1000, 1 << 21):
         with pytest.raises(KeyStoreError, match="damaged"):
             unlock(replace(slot, cost=cost), b"passphrase")
+
+
+def test_a_path_that_no_file_can_have_is_told(tmp_path: Path) -> None:
+    with pytest.raises(KeyStoreError, match="there is no key store"):
+        read_store(str(tmp_path / ("x" * 300)))
+    with pytest.raises(KeyStoreError, match="no key store can be made"):
+        make_store(str(tmp_path / ("x" * 300)), KEY_FILE, _SECRET)
 
 
 @pytest.mark.parametrize("where", ["~nobody-of-this-name/x.db", "postgresql+a+b://h/d", "postgresql://h/\udcff", "://"])

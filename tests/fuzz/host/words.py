@@ -28,6 +28,7 @@ from e4_tools.virtual_board.handle import VirtualBoard
 from e4_tools.virtual_board.options import BoardOptions
 from fuzz import mutation
 from fuzz.host.parser import argument
+from fuzz.host.sandbox import Sandbox
 from fuzz.mutation import chance, pick
 from fuzz.parser import Parser, check
 from helpers.portable.support import Dice
@@ -163,7 +164,7 @@ class PublishTopic(Parser):
 
 
 class PortName(Parser):
-    """The name of a serial port. None of the ports can be opened."""
+    """The name of a serial port. The devices of this machine and its network are out of reach."""
 
     refusals = (NoSuchPort, PortInUse, PortError, NoMicroPython)
     _samples = (
@@ -174,8 +175,18 @@ class PortName(Parser):
     def make(self, dice: Dice) -> str:
         return argument(dice, self._samples)
 
+    def __init__(self) -> None:
+        self._sandbox = Sandbox(Path())
+
     def parse(self, given: str) -> None:
         port_error(given, "a reason")
+        self._sandbox.closed = True
+        try:
+            self._open(given)
+        finally:
+            self._sandbox.closed = False
+
+    def _open(self, given: str) -> None:
         # Nobody is at a port of these that can be opened, such as `loop://`, and to wait for an answer takes long.
         with patch.object(Board, "_stop", lambda _: None), Board(given, restart=False, brief=True):
             check("loop://" in given or given == "/dev/null", "a port could be opened")

@@ -174,6 +174,8 @@ class Record(Store):
         given = {path: _read(path) for path in given}  # opening has finished the last command
         try:
             client = e4.Client(CLIENT, KEY, store, lambda: NOW)
+            # A record of another generation does not count; without the client's record a new client begins.
+            given = {path: _read(path) for path in given}
             for topic in _TOPICS:
                 if client.holds_key(topic):
                     client.protect_message(b"x", topic)

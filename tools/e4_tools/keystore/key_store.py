@@ -157,7 +157,7 @@ def store_exists(location: str) -> bool:
     """Return whether there is a key store at a path or URL. Raises KeyStoreError."""
     url = database.store_url(location)
     path = database.sqlite_path(url)
-    if path and not path.exists():
+    if path and not os.path.exists(path):  # `Path.exists` raises an exception for a name that is too long
         return False
     with database.explain_errors(database.describe_url(url)), database.make_engine(url).begin() as connection:
         return database.schema_of(connection) is not None
