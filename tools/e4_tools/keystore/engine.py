@@ -40,7 +40,7 @@ _EXAMPLE = "postgresql+psycopg://user@host/database"
 _PACKAGES = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "pg8000": "pg8000"}
 _NUMBER = re.compile("[0-9]{4}")  # of a schema
 _DAMAGED = "the key store is damaged; it was left as found. A copy of it that is whole can take its place"
-_SQLITE_TYPES = {str: "text", bytes: "blob", int: "integer"}
+_SQLITE_TYPES = {str: "text", bytes: "blob", int: "integer", bool: "integer"}
 _LATEST = 253402300799  # 9999-12-31 in Unix seconds; times are the largest numbers in a store
 # The numbers of our advisory locks in PostgreSQL.
 _SENDING, _UPGRADING, _DATA_KEY = 0xE4000001, 0xE4000002, 0xE4000003
@@ -209,6 +209,8 @@ def _is_possible(column: Column[Any]) -> ColumnElement[bool]:
     possible: ColumnElement[bool] = kind == _SQLITE_TYPES[column.type.python_type]
     if column.type.python_type is int:
         possible = and_(possible, column.between(0, _LATEST))
+    if column.type.python_type is bool:
+        possible = and_(possible, column.in_((False, True)))
     if VALUES in column.info:
         possible = and_(possible, column.in_(column.info[VALUES]))
     return or_(possible, kind == "null") if column.nullable else possible
