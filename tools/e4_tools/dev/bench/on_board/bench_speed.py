@@ -21,6 +21,7 @@ _KEY = bytes(range(32))
 _AD = b"12345678"
 _NOW = 1774894944
 _TOPIC = "sensors/lab"
+_PER_SECOND = 20  # messages; more than most boards receive
 _GARBAGE = 24000  # bytes that a batch may leave behind
 _TURNS = 5
 
@@ -97,17 +98,21 @@ class _Traffic:
     """A client whose memories of recent messages are full, and messages of `n` bytes that all differ."""
 
     def __init__(self, n):
-        self.client = e4.Client(e4.id_of("bench"), _KEY, e4.MemoryStore(), lambda: _NOW)
+        self._count = 0
+        self.client = e4.Client(e4.id_of("bench"), _KEY, e4.MemoryStore(), self._now)
         command = e4.protect(e4.commands.set_topic_key(_KEY, _TOPIC), _KEY, _NOW)
         self.client.unprotect(command, self.client.receiving_topic)
         self._n = n
-        self._count = 0
         self._waiting = []
         for _ in range(300):
             self.payloads(1)
             self.unprotect()
             self.messages(1)
             self.protect()
+
+    def _now(self):
+        """Return the time, which goes on as messages are made."""
+        return _NOW + self._count // _PER_SECOND
 
     def messages(self, count):
         """Make messages that wait to be protected."""
@@ -117,16 +122,17 @@ class _Traffic:
 
     def payloads(self, count):
         """Make protected messages that wait to be unprotected."""
-        self.messages(count)
-        self._waiting = [e4.protect(message, _KEY, _NOW) for message in self._waiting]
+        for _ in range(count):
+            self.messages(1)
+            self._waiting.append(e4.protect(self._waiting.pop(), _KEY, self._now()))
 
     def protect(self):
         """Protect a message that waits."""
-        return self.client.protect_message(self._waiting.pop(), _TOPIC)
+        return self.client.protect_message(self._waiting.pop(0), _TOPIC)
 
     def unprotect(self):
         """Unprotect a message that waits."""
-        return self.client.unprotect(self._waiting.pop(), _TOPIC)
+        return self.client.unprotect(self._waiting.pop(0), _TOPIC)
 
 
 def client(sizes, rounds):
