@@ -73,18 +73,17 @@ def pad_and_mask(b: ptr8, p: ptr8, n: int, e: ptr8):
         k = ptr8(uint(p) + 32)  # K2
     end = ptr8(uint(b) + last)
     last += 16
-    if n < last:
-        b[n] = 0x80
+    pad = 0x80
+    while last - n:
+        b[n] = pad
+        pad = 0
         n += 1
-        while n < last:
-            b[n] = 0
-            n += 1
-    n = 0
-    while n < 16:
+    n = 16
+    while n:
+        n -= 1
         b[n] = b[n] ^ p[n]
         tail[n] = tail[n] ^ e[n]
         end[n] = end[n] ^ k[n]
-        n += 1
 
 
 @micropython.viper
@@ -103,10 +102,10 @@ def counter_blocks(d: ptr32, t: ptr32, n: int, start: int):
     w2 = t[2] & (0x80 ^ -1)
     high = ((t8[12] & 0x7F) << 16) | (t8[13] << 8) | t8[14]
     low = t8[15]
-    while n > 0:
+    while n:
         # Up to 256 blocks share all but their last byte, which is the high byte of a little-endian word.
         w3 = (high >> 16) | (high & 0xFF00) | ((high & 0xFF) << 16)
-        while n > 0 and low < 256:
+        while n and low < 256:
             d[0] = t[0]
             d[1] = t[1]
             d[2] = w2
@@ -123,10 +122,10 @@ def equal_blocks(a: ptr8, b: ptr8, i: int, j: int) -> bool:
     a = ptr8(uint(a) + i)
     b = ptr8(uint(b) + j)
     different = 0
-    i = 0
-    while i < 16:
+    i = 16
+    while i:
+        i -= 1
         different |= a[i] ^ b[i]
-        i += 1
     return different == 0
 
 
