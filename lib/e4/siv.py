@@ -1,7 +1,8 @@
 """AES-SIV (RFC 5297) on the two modes that the board's `cryptolib` has, ECB and CBC.
 
 CMAC is what CBC with a zero IV puts out last, and CTR is ECB over counter blocks. So protecting a message takes one
-call of CBC, one of ECB, and a short one of ECB for the timestamp. Opening takes one call of CBC for each KiB instead.
+call of CBC, one of ECB, and a short one of ECB for the timestamp. Opening takes one call of CBC for each KiB, and one
+of ECB, which includes the timestamp.
 The work between these calls is done by `loops`, because the interpreter would take longer for it than AES does.
 
 Every function may be called from an interrupt or a scheduled callback while another call is in progress.
@@ -49,16 +50,19 @@ def _take_idle(idle: list):
 def _workspace(size: int) -> list:
     """Return a workspace for a message of `size` bytes in whole blocks, which nobody else has.
 
-    It is a list: buffer, view of the buffer, 16 bytes for S2V, `size`, view of the message in the buffer. The last view
-    is kept with its size, because a slice allocates twice, and the next message often has the same size.
+    It is a list: buffer, view of the buffer, view of the block for S2V (where the tag is written later), `size`, view
+    of the message in the buffer, view of that block and the message. The last two views are kept with their size,
+    because a slice allocates twice, and the next message often has the same size.
     """
     work = _take_idle(_pool) if size <= _POOLED else None
     if work is None:
         buffer = bytearray(_HEAD + max(size, _POOLED))
-        work = [buffer, memoryview(buffer), bytearray(16), 0, None]
+        view = memoryview(buffer)
+        work = [buffer, view, view[_HEAD - _TAG : _HEAD], 0, None, None]
     if work[3] != size:
         work[3] = size
         work[4] = work[1][_HEAD : _HEAD + size]
+        work[5] = work[1][_HEAD - _TAG : _HEAD + size]
     return work
 
 
@@ -178,7 +182,7 @@ class SIV:
         n = len(message)
         size = buffer_size(n)
         work = _workspace(size)
-        buffer, view, d, _, body = work
+        buffer, view, d, _, body, _ = work
         start = _HEAD - _TAG
         if ads is None:
             start -= _STAMP
@@ -214,16 +218,19 @@ class SIV:
             raise TooShort("AES-SIV output has at least 16 bytes")
         size = buffer_size(n)
         work = _workspace(size)
-        _, view, d, _, body = work
-        if ads is None:
-            self._s2v_stamp(d, sealed, 0)
-        else:
-            self._s2v(d, ads)
-        if n < 16:
-            double(d)
+        _, view, d, _, body, lead = work
         try:
             counter_blocks(body, sealed, size >> 4, start)
-            self._ecb.encrypt(body, body)
+            if ads is None and self._ecb is self._mac_ecb:
+                # S2V of a timestamp takes one block of ECB, under the same key: it goes through with the others.
+                stamped_block(d, sealed, self._padded, 0)
+                self._ecb.encrypt(lead, lead)
+                xor_into(d, self._doubled, 16, 0)
+            else:
+                self._s2v(d, (sealed[:_STAMP],) if ads is None else ads)
+                self._ecb.encrypt(body, body)
+            if n < 16:
+                double(d)
             xor_into(body, sealed, n, start + _TAG)
             if not self._verifies(body, n, d, sealed, start):
                 raise NotAuthentic("not authentic")
