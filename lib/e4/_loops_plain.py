@@ -56,34 +56,55 @@ def equal_blocks(a, b, i: int, j: int) -> bool:
     return different == 0
 
 
-def find_in_ring(ring, payload) -> int:
-    used, _, forgotten, full = struct.unpack_from("<4I", ring)
-    entry = _entry(payload)
-    for at in range(16, 16 + 12 * used, 12):
+def find_in_ring(ring, payload, digest, age: int) -> int:
+    end, first, forgotten, _, half = struct.unpack_from("<5I", ring)
+    stamp = _relative_stamp(payload)
+    entry = struct.pack("<I", stamp) + bytes(digest[8:16])
+    at = first
+    new = -1
+    while True:
+        at = (at if at != 20 else end) - 12
+        if _stamp_at(ring, at) < stamp:
+            new = at + 12 - first
+            break
         if ring[at : at + 12] == entry:
             return 1
-    if not full:
-        return 0
-    ahead = (struct.unpack_from("<I", entry)[0] - forgotten) & 0xFFFFFFFF
-    return 2 * (ahead >> 31) if ahead else 3
+        if at == first:
+            break
+    at = first - half
+    if at < 20:
+        at += end - 20
+    if age < 0 and _stamp_at(ring, at) > stamp + age:  # the first entry of the later half
+        return 4
+    if stamp > forgotten:
+        return new
+    return 3 if _stamp_at(ring, (at if at != 20 else end) - 12) == stamp else 2  # the last one of the earlier half
 
 
-def add_to_ring(ring, payload, size: int) -> None:
-    used, following, forgotten, full = struct.unpack_from("<4I", ring)
-    at = 16 + 12 * following
-    if used < size:
-        used += 1
-    else:
-        oldest = struct.unpack_from("<I", ring, at)[0]
-        if not full or not ((oldest - forgotten) & 0xFFFFFFFF) >> 31:
-            forgotten = oldest
-        full = 1
-    ring[at : at + 12] = _entry(payload)
-    struct.pack_into("<4I", ring, 0, used, (following + 1) % size, forgotten, full)
+def add_to_ring(ring, payload, digest) -> None:
+    end, first = struct.unpack_from("<2I", ring)
+    stamp = _relative_stamp(payload)
+    free = at = first
+    struct.pack_into("<I", ring, 8, min(stamp, _stamp_at(ring, at)))
+    if stamp < _stamp_at(ring, at):
+        return
+    first = first + 12 if first + 12 != end else 20
+    struct.pack_into("<I", ring, 4, first)
+    while at != first:
+        at = (at if at != 20 else end) - 12
+        if _stamp_at(ring, at) <= stamp:
+            break
+        ring[free : free + 12] = ring[at : at + 12]
+        free = at
+    ring[free : free + 12] = struct.pack("<I", stamp) + bytes(digest[8:16])
 
 
-def _entry(payload) -> bytes:
-    return bytes(payload[:4]) + bytes(payload[8:16])
+def _relative_stamp(payload) -> int:
+    return (struct.unpack_from("<I", payload)[0] - 0x3C3C3C3C) & 0xFFFFFFFF
+
+
+def _stamp_at(ring, at: int) -> int:
+    return struct.unpack_from("<I", ring, at)[0]
 
 
 def wipe(buffer, n: int) -> None:

@@ -6,7 +6,7 @@ same on both, this code follows four rules. Every result is stored through a `pt
 value that is shifted to the right is cast to `uint` first, or all of its bits but the lowest are masked away. No shift
 is by 32 or more. The complement is written as `^ -1`.
 
-Nothing is checked here: a buffer that is shorter than `loops` says would be overrun. Payloads have 16 bytes at least.
+Nothing is checked here: a buffer that is shorter than `loops` says would be overrun. Payloads have 8 bytes at least.
 Words are loaded and stored at any address. Xtensa and x86 allow that; a Cortex-M0 does not, and would fault.
 
 The compiler keeps the first three parameters and variables of a function in registers, parameters first. So the ones
@@ -130,40 +130,56 @@ def equal_blocks(a: ptr8, b: ptr8, i: int, j: int) -> bool:
 
 
 @micropython.viper
-def find_in_ring(e: ptr32, p: ptr32) -> int:
-    n = e[0]
-    full = e[3]
-    ahead = p[0] - e[2]  # a distance of timestamps: the highest of its 32 bits is the sign
-    while n > 0:
-        if e[5] == p[2] and e[6] == p[3] and e[4] == p[0]:
-            return 1  # `_COPY` of `recent_messages`; the 3 below is its `_SAME_SECOND`, and the 2 its `_OLDER`
-        e = ptr32(uint(e) + 12)
-        n -= 1
-    if full == 0:
-        return 0
-    if ahead == 0:
-        return 3
-    return ((ahead >> 31) & 1) << 1
+def find_in_ring(r: ptr32, p: ptr32, d: ptr32, age: int) -> int:
+    r[3] = p[0] - 0x3C3C3C3C
+    at = r[1]
+    new = -1  # `_NO_ROOM` of `recent_messages`, which explains the other numbers, too
+    while 1:
+        at = (at if at - 20 else r[0]) - 12
+        e = ptr32(uint(r) + at)
+        if uint(e[0]) < uint(r[3]):
+            new = at + 12 - r[1]
+            break
+        if (e[1] ^ d[2]) | (e[2] ^ d[3]) | (e[0] ^ r[3]):
+            if at == r[1]:
+                break
+        else:
+            return 1
+    at = r[1] - r[4]
+    if at < 20:
+        at += r[0] - 20
+    e = ptr32(uint(r) + at)  # the first entry of the later half
+    if age < 0 and uint(e[0]) > uint(r[3]) + uint(age):
+        return 4
+    at = (at if at - 20 else r[0]) - 12
+    e = ptr32(uint(r) + at)  # the last entry of the earlier half
+    return new if uint(r[3]) > uint(r[2]) else 2 if e[0] ^ r[3] else 3
 
 
 @micropython.viper
-def add_to_ring(r: ptr32, p: ptr32, size: int):
+def add_to_ring(r: ptr32, p: ptr32, d: ptr32):
+    r[3] = p[0] - 0x3C3C3C3C
     at = r[1]
-    e = ptr32(uint(r) + 16 + 12 * at)
-    if r[0] < size:
-        r[0] = r[0] + 1
-    else:
-        ahead = e[0] - r[2]
-        if r[3] == 0 or ((ahead >> 31) & 1) == 0:
-            r[2] = e[0]
-        r[3] = 1
-    e[0] = p[0]
-    e[1] = p[2]
-    e[2] = p[3]
-    at += 1
-    if at == size:
-        at = 0
-    r[1] = at
+    e = ptr32(uint(r) + at)
+    r[2] = e[0]
+    if uint(r[3]) < uint(e[0]):
+        r[2] = r[3]
+        return
+    r[1] = at + 12
+    if r[1] == r[0]:
+        r[1] = 20
+    while at - r[1]:  # move all later entries up by one place
+        at = (at if at - 20 else r[0]) - 12
+        f = ptr32(uint(r) + at)
+        if uint(f[0]) <= uint(r[3]):
+            break
+        e[0] = f[0]
+        e[1] = f[1]
+        e[2] = f[2]
+        e = f
+    e[0] = r[3]
+    e[1] = d[2]
+    e[2] = d[3]
 
 
 @micropython.viper

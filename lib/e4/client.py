@@ -7,15 +7,13 @@ from e4.siv import SIV, check_key
 
 _KEY_TRANSITION = const(3600)  # seconds for which a replaced topic key still unprotects
 _REMEMBERED = const(256)  # accepted messages of which a copy is refused; each takes 12 bytes
-_SENT = const(64)  # messages of our own that are remembered, so that no two of them are equal
 _CACHED_TOPICS = const(4)  # topics whose keys and cipher stay in memory; each takes about half a kilobyte
 _FOR_COMMANDS = const("our receiving topic has no key: it is for commands")
-# These are constants of `commands`, `protection` and `recent_messages`. A constant of another module would be looked up
-# by its name at every use, which takes bytes in the file that a board loads.
+# These are constants of `commands` and `protection`. A constant of another module would be looked up by its name at
+# every use, which takes bytes in the file that a board loads.
 _RESET_TOPICS = const(1)
 _SET_ID_KEY = const(2)
 _SET_TOPIC_KEY = const(3)
-_COPY = const(1)  # what `RecentMessages.classify` returns for a copy
 _OVERHEAD = const(24)  # bytes of timestamp and tag
 
 
@@ -37,8 +35,7 @@ def receive(  # noqa: PLR0913 (it stands between the host and a client, whose se
 
     Raises TooShort, TimestampInFuture, TimestampTooOld, Replayed, PerhapsReplayed, NotAuthentic, in this order.
     """
-    protection.check_fresh(payload, now, max_age, future_tolerance)
-    recent.check(payload, now)
+    recent.check(payload, protection.check_fresh(payload, now, max_age, future_tolerance))
     siv, previous, changed_at = keys
     try:
         message = siv.open_stamped(payload)
@@ -104,10 +101,9 @@ class Client:
         self.max_command_age = max_command_age
         self.evidence = evidence
         self.applied = 0
-        # The messages that were accepted, so that a copy of one is refused.
-        self._accepted = RecentMessages(remembered)
-        # The messages that were sent, so that an equal one gets another timestamp.
-        self._sent = RecentMessages(_SENT)
+        # The messages that were accepted, so that a copy of one is refused, and those that were sent, so that the same
+        # bytes are not sent twice.
+        self._recent = RecentMessages(remembered)
         # For some topics, by their bytes: cipher of the current key, previous key or None, time of the change. Every
         # command empties it, because the store may then hold other keys.
         self._topics: dict[bytes, tuple[SIV, bytes | None, int]] = {}
@@ -154,11 +150,14 @@ class Client:
     def protect_message(self, message: bytes | str, topic: str | bytes) -> bytes:
         """Return `message` as it may be published on `topic`: 24 bytes longer, under the topic's current key.
 
-        If the same message was sent in the same second before, this one gets an earlier timestamp, because receivers
-        would otherwise take it for a copy. The last 64 messages are compared. Two clients that send the same message in
-        the same second still produce equal payloads, and the receivers accept only one of them.
+        Receivers take the same bytes for a copy. So a message gets an earlier timestamp if this client has sent the
+        same one in the same second before, or has accepted it from another client. Two clients that send the same
+        message in the same second, before either has heard the other, still produce the same bytes, and receivers
+        accept only one of them.
 
-        Raises TopicKeyNotFound, InvalidTopic, ClockNotSet, TooShort for an empty message, and SentTooOften.
+        Raises TopicKeyNotFound, InvalidTopic, ClockNotSet, TooShort for an empty message. Raises SentTooOften if it
+        cannot be made sure that the bytes were not sent before: the same message comes more often than once a second
+        for long, or more than 1024 messages come in one second.
         """
         keys = self._topic_keys(topic)
         if keys is None:
@@ -168,19 +167,13 @@ class Client:
             message = message.encode()
         # Receivers may accept no timestamp from the future, so the clock counts even if the last command was stamped a
         # little later.
-        timestamp = self._now(self.future_tolerance)
-        earlier = False
+        now = self._now(self.future_tolerance)
+        shift = 0
         while True:
-            payload = protection.seal(siv, message, timestamp)
-            verdict = self._sent.classify(payload)
-            if verdict != _COPY:
-                break
-            timestamp -= 1
-            earlier = True
-        if verdict and earlier:
-            raise errors.SentTooOften("the same message more often than once a second: put a counter into it")
-        self._sent.add(payload)
-        return payload
+            payload = protection.seal(siv, message, now - shift)
+            if self._recent.add_sent(payload, shift):
+                return payload
+            shift += 1
 
     def unprotect(self, payload: bytes, topic: str | bytes) -> bytes | None:
         """Return the message in `payload`, which arrived on `topic`, or None if it was a command.
@@ -196,7 +189,7 @@ class Client:
             self._apply_payload(payload)
             return None
         return receive(
-            payload, self._now(), self._accepted, keys, self.max_age, self.future_tolerance, self.key_transition
+            payload, self._now(), self._recent, keys, self.max_age, self.future_tolerance, self.key_transition
         )
 
     def holds_key(self, topic: str | bytes) -> bool:

@@ -45,11 +45,15 @@ class Replayed(E4Error):
 
 
 class PerhapsReplayed(Replayed):
-    """The message may be a copy of one that was accepted before: more have arrived since than are remembered."""
+    """The message may be a copy of one that was accepted before: more have arrived since than are remembered.
+
+    It is also raised for a message that is ahead of the clock, if half of what is remembered is so. That message may be
+    accepted later.
+    """
 
 
 class SentTooOften(E4Error):
-    """The same message was sent so often that receivers would take it for a copy. Nothing was protected."""
+    """So much was sent that receivers might take the message for a copy of an earlier one. Nothing was protected."""
 
 
 class NotAuthentic(E4Error):

@@ -29,10 +29,11 @@ def seal(siv: SIV, message: bytes, timestamp: int) -> bytes:
     return siv.seal_stamped(message, timestamp)
 
 
-def check_fresh(payload: bytes, now: int, max_age: int = MAX_AGE, future_tolerance: int = FUTURE_TOLERANCE) -> None:
-    """Refuse a payload whose timestamp is not valid at `now`, in Unix seconds. No key is needed for that.
+def check_fresh(payload: bytes, now: int, max_age: int = MAX_AGE, future_tolerance: int = FUTURE_TOLERANCE) -> int:
+    """Return the age in seconds of a payload at `now`, in Unix seconds, if that is valid. No key is needed for that.
 
-    Raises TooShort, TimestampInFuture, TimestampTooOld, in this order.
+    The age is negative for a timestamp that lies ahead of `now`. Raises TooShort, TimestampInFuture, TimestampTooOld,
+    in this order.
     """
     if len(payload) <= _OVERHEAD:
         raise TooShort("a payload has at least 25 bytes, not {}".format(len(payload)))
@@ -41,6 +42,7 @@ def check_fresh(payload: bytes, now: int, max_age: int = MAX_AGE, future_toleran
         raise TimestampInFuture("timestamp in future")
     if age > max_age:
         raise TimestampTooOld("timestamp too old")
+    return age
 
 
 def protect(message: bytes, key: bytes, timestamp: int) -> bytes:

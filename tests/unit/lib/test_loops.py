@@ -1,5 +1,7 @@
 """Compares the inner loops in use with the plain ones on random input. On CPython they are the same code."""
 
+import struct
+
 from e4 import _loops_plain, loops
 from helpers.portable.support import Dice
 
@@ -106,32 +108,43 @@ def test_keccak_f():
             assert ours == plain
 
 
+def _ring(size):
+    ring = bytearray(20 + 12 * size)
+    struct.pack_into("<5I", ring, 0, len(ring), 20, 0, 0, (size + 1) // 2 * 12)
+    return ring
+
+
 def test_add_and_find_in_ring():
     dice = Dice(9)
-    # Stamps above the third base pass the sign bit of 32 bits, and those above the last one pass their end.
-    for base in (0, 0x12345678, 0x7FFFFFE0, 0xFFFFFFE0):
-        ours, plain = bytearray(16 + 12 * 8), bytearray(16 + 12 * 8)
-        payloads = []
-        for _ in range(40):
-            stamp = base + dice.bytes(1)[0] % 64
-            payloads.append(stamp.to_bytes(8, "little") + dice.bytes(16))
-            loops.add_to_ring(ours, payloads[-1], 8)
-            _loops_plain.add_to_ring(plain, payloads[-1], 8)
-            assert ours == plain
-            for payload in payloads:
-                told = loops.find_in_ring(ours, memoryview(payload))
-                assert told == _loops_plain.find_in_ring(plain, payload)
-                assert told == 1 or payload not in payloads[-8:]
+    # Stamps above the third base pass the sign bit of 32 bits, and those above the fourth one pass their end.
+    for base in (0, 0x12345678, 0x7FFFFFE0, 0xFFFFFFE0, 0x5FFFFFFE0):
+        for size in (1, 2, 3, 8):
+            ours, plain = _ring(size), _ring(size)
+            payloads = []
+            for _ in range(40):
+                stamp = base + dice.bytes(1)[0] % 64
+                payloads.append(stamp.to_bytes(8, "little") + dice.bytes(24))
+                digest = memoryview(payloads[-1])[8:]
+                loops.add_to_ring(ours, payloads[-1], digest)
+                _loops_plain.add_to_ring(plain, payloads[-1], digest)
+                assert ours[:12] == plain[:12] and ours[16:] == plain[16:]  # the word between is for the functions
+                for payload in payloads:
+                    for age in (0, 1, 2, -1, -40, 700):
+                        told = loops.find_in_ring(ours, memoryview(payload), payload[8:], age)
+                        assert told == _loops_plain.find_in_ring(plain, payload, payload[8:], age)
+            stamps = [int.from_bytes(payload[:8], "little") for payload in payloads]
+            kept = [stamps[i] for i in range(40) if loops.find_in_ring(ours, payloads[i], payloads[i][8:], 0) == 1]
+            assert sorted(kept) == sorted(stamps)[-size:]
 
 
 def test_every_byte_of_a_remembered_payload_counts():
-    payload = bytes(range(100, 116))
+    payload = bytes(range(100, 132))
     for source in (loops, _loops_plain):
-        ring = bytearray(16 + 12 * 3)
-        for other in (bytes(16), payload):
-            source.add_to_ring(ring, other, 3)
-        assert source.find_in_ring(ring, payload) == 1
-        for i in (0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15):
+        ring = _ring(3)
+        for other in (bytes(32), payload):
+            source.add_to_ring(ring, other, memoryview(other)[8:])
+        assert source.find_in_ring(ring, payload, payload[8:], 0) == 1
+        for i in (0, 1, 2, 3, 16, 17, 18, 19, 20, 21, 22, 23):
             altered = bytearray(payload)
             altered[i] ^= 0x80
-            assert source.find_in_ring(ring, altered) == 0
+            assert source.find_in_ring(ring, altered, altered[8:], 0) != 1

@@ -1,14 +1,12 @@
 """A client does not accept anything twice, and its time does not run backwards."""
 
-import os
+from cryptolib import aes
 
 import e4
 from e4 import commands
 from e4.recent_messages import RecentMessages
 from helpers.portable.client_bench import ID, ID_KEY, KEY_A, KEY_B, KEY_C, TOPIC, Bench
-from helpers.portable.support import Clock, raises
-
-_COPY = 1  # what `RecentMessages.classify` returns for a copy
+from helpers.portable.support import Clock, Dice, raises
 
 
 class Recorder:
@@ -243,18 +241,184 @@ def test_a_burst_above_the_memory_still_arrives():
 
 
 def test_the_memory_holds_just_what_it_was_given():
-    copies = RecentMessages(5)
-    payloads = [i.to_bytes(8, "little") + os.urandom(8) for i in range(40)]
-    for i, payload in enumerate(payloads):
-        assert copies.classify(payload) != _COPY
-        copies.add(payload)
-        for j in range(i + 1):
-            assert (copies.classify(payloads[j]) == _COPY) == (j > i - 5)
-    last = payloads[-1]
-    assert copies.classify(bytes((last[0] ^ 0x80,)) + last[1:]) != _COPY
-    assert copies.classify(last[:3] + bytes((last[3] ^ 0x80,)) + last[4:]) != _COPY
-    assert copies.classify(last[:15] + bytes((last[15] ^ 0x80,))) != _COPY
-    assert copies.classify(memoryview(last + b"ciphertext")) == _COPY
+    dice = Dice(1)
+    for size in (1, 2, 5):
+        recent = RecentMessages(size)
+        payloads = [i.to_bytes(8, "little") + dice.bytes(17 + i) for i in range(1, 40)]
+        for i, payload in enumerate(payloads):
+            recent.check(payload, 0)
+            recent.add(payload)
+            for j in range(i + 1):
+                raises(e4.PerhapsReplayed if j <= i - size else e4.Replayed, recent.check, payloads[j], 5)
+        raises(e4.Replayed, recent.check, memoryview(payloads[-1]), 0)
+
+
+def test_every_bit_of_a_payload_makes_it_another_one():
+    recent = RecentMessages(8)
+    # The longer ones take a buffer that is not kept.
+    for size in (25, 32, 33, 1088, 3000):
+        payload = (5000 + size).to_bytes(8, "little") + Dice(size).bytes(size - 8)
+        recent.check(payload, 0)
+        recent.add(payload)
+        for at in list(range(0, size, 97)) + [0, 3, 4, 7, 8, 16, 23, 24, size - 1]:
+            altered = bytearray(payload)
+            altered[at] ^= 0x80
+            recent.check(altered, 0)
+        recent.check(payload + b"\x80", 0)
+        recent.check(payload + b"\0", 0)
+        raises(e4.Replayed, recent.check, payload, 0)
+
+
+def test_a_failure_in_between_does_not_make_the_memory_forget():
+    recent = RecentMessages(4)
+    payload = bytes(range(40))
+    recent.check(payload, 0)
+    recent.add(payload)
+    try:
+        recent.check([None] * 40, 0)
+        raise AssertionError("a list was taken for a payload")
+    except (TypeError, NotImplementedError):
+        pass
+    raises(e4.Replayed, recent.check, payload, 0)
+
+
+class Topic:
+    """A client that listens to one topic, and whoever has the key of that topic."""
+
+    def __init__(self, **settings):
+        self.bench = Recorder(**settings)
+        self.bench.command(commands.set_topic_key(KEY_A, TOPIC))
+        self.clock = self.bench.clock
+        self.count = 0
+
+    def make(self, age, count=1):
+        """Return messages that all differ, stamped so many seconds ago."""
+        self.count += count
+        return [e4.protect(b"%d" % i, KEY_A, self.clock.now - age) for i in range(self.count - count, self.count)]
+
+    def hear(self, payload):
+        self.bench.client.unprotect(payload, TOPIC)
+
+    def hear_all(self, payloads):
+        """Return the payloads that were accepted. All others must be refused with PerhapsReplayed."""
+        accepted = []
+        for payload in payloads:
+            try:
+                self.hear(payload)
+                accepted.append(payload)
+            except e4.PerhapsReplayed:
+                pass
+        return accepted
+
+    def refuse_all(self, payloads):
+        """Check that each of these payloads is refused as a copy, or because it may be one."""
+        for payload in payloads:
+            try:
+                self.hear(payload)
+            except (e4.Replayed, e4.TimestampTooOld):
+                continue
+            raise AssertionError("a copy was accepted")
+
+
+def test_messages_from_the_future_do_not_shut_out_the_present():
+    for size, ahead in ((1, 1), (1, 60), (2, 59), (8, 1), (32, 1), (32, 59)):
+        topic = Topic(remembered=size)
+        known = topic.hear_all(topic.make(0, size // 4))
+        assert len(known) == size // 4
+        flood = topic.hear_all(topic.make(-ahead, size + 5))
+        assert len(flood) == (size + 1) // 2
+        topic.refuse_all(flood + known)
+        # Another sender is honest, and its clock lags behind by up to two seconds.
+        for wait in (1, 1, 57, 1, 1, 1, 1):
+            topic.clock.now += wait
+            for age in (2, 0, 1) if size > 8 else (0,):
+                topic.hear(topic.make(age)[0])
+        # In a memory for one or two, the present soon takes the place of what is known of its second.
+        if size > 2:
+            topic.refuse_all(flood + known)
+
+
+def test_a_flood_from_the_future_that_goes_on_does_not_shut_out_the_present():
+    topic = Topic(remembered=64)
+    heard = []
+    for second in range(12):
+        topic.clock.now += 1
+        for ahead in (1, 60, 1 + 5 * second):
+            heard += topic.hear_all(topic.make(-ahead, 4))
+        for age in (2, 0, 1):
+            honest = topic.make(age)[0]
+            topic.hear(honest)
+            heard.append(honest)
+    topic.refuse_all(heard)
+
+
+def test_more_than_the_memory_holds_from_the_future_does_not_make_a_client_deaf():
+    topic = Topic()
+    assert len(topic.hear_all(topic.make(-59, 300))) == 128
+    for _ in range(3):
+        topic.hear(topic.make(0)[0])
+        topic.clock.now += 1
+
+
+def test_what_is_stamped_long_ago_does_not_shut_out_the_present():
+    topic = Topic(remembered=16)
+    for age in (600, 300, 2):
+        topic.hear_all(topic.make(age, 40))
+        topic.hear(topic.make(1)[0])
+        topic.hear(topic.make(0)[0])
+
+
+def test_the_earliest_message_is_forgotten_and_not_the_first():
+    topic = Topic(remembered=4)
+    early = topic.hear_all(topic.make(100) + topic.make(50))
+    late = topic.hear_all(topic.make(10, 3))
+    later = topic.hear_all(topic.make(60))
+    raises(e4.PerhapsReplayed, topic.hear, early[0])
+    raises(e4.PerhapsReplayed, topic.hear, later[0])
+    for payload in late + early[1:]:
+        raises(e4.Replayed, topic.hear, payload)
+    raises(e4.PerhapsReplayed, topic.hear, topic.make(60)[0])
+    topic.hear(topic.make(59)[0])
+
+
+def test_a_burst_is_accepted_only_where_one_second_fills_the_memory():
+    topic = Topic(remembered=8)
+    topic.hear_all(topic.make(-30, 4))
+    burst = topic.hear_all(topic.make(0, 50))
+    assert len(burst) == 50
+    # Here the memory is full as well, but of several seconds.
+    topic = Topic(remembered=8)
+    known = topic.hear_all(topic.make(0, 4)) + topic.hear_all(topic.make(-30, 4))
+    topic.clock.now += 1
+    known += topic.hear_all(topic.make(0))
+    assert len(known) == 9
+    topic.refuse_all(known)
+    # These fill the memory, and the clock is then set back: each message of the present is forgotten at once.
+    topic = Topic(remembered=8)
+    topic.hear_all(topic.make(0, 8))
+    topic.clock.now -= 20
+    present = topic.hear_all(topic.make(0, 3))
+    assert len(present) == 1
+    topic.refuse_all(present)
+
+
+def test_a_decoy_with_the_same_tag_does_not_replace_a_message():
+    # The first two blocks are changed so that their CMAC stays what it was. That takes the topic's key.
+    ecb = aes(KEY_A, 1)
+    for n in (48, 50, 100):
+        message = b"the door of the lab is open ".join((b"",) * 9)[:n]
+        decoy = bytearray(message)
+        decoy[:16] = b"anything at all."
+        for i in range(16):
+            decoy[16 + i] ^= ecb.encrypt(message[:16])[i] ^ ecb.encrypt(bytes(decoy[:16]))[i]
+        for first, second in ((message, bytes(decoy)), (bytes(decoy), message)):
+            topic = Topic()
+            payloads = [e4.protect(text, KEY_A, topic.clock.now) for text in (first, second)]
+            assert payloads[0][:24] == payloads[1][:24] and payloads[0] != payloads[1]
+            for payload in payloads:
+                topic.hear(payload)
+            for payload in payloads:
+                raises(e4.Replayed, topic.hear, payload)
 
 
 def test_what_can_no_longer_be_told_apart_is_not_sent():
@@ -285,3 +449,47 @@ def test_equal_messages_of_one_second_stay_distinguishable():
     for payload in payloads:
         assert now - 30 < int.from_bytes(payload[:8], "little") <= now
         assert receiver.client.unprotect(payload, TOPIC) == b"pressed"
+
+
+def test_no_bytes_are_sent_twice_however_much_is_sent_in_a_second():
+    bench = Bench()
+    bench.command(commands.set_topic_key(KEY_A, TOPIC))
+    sent = set()
+    count = 0
+    for i in range(200):
+        sent.add(bench.client.protect_message(b"%d" % i, TOPIC)[:16])
+        count += 1
+        if i % 50 == 0:
+            try:
+                sent.add(bench.client.protect_message(b"again", TOPIC)[:16])
+                count += 1
+            except e4.SentTooOften:
+                pass
+    assert len(sent) == count > 201
+
+
+def test_a_clock_that_was_set_back_does_not_keep_a_client_from_sending():
+    bench = Bench()
+    bench.command(commands.set_topic_key(KEY_A, TOPIC))
+    bench.clock.now += 20000
+    for i in range(100):
+        bench.clock.now += 1
+        bench.client.protect_message(b"%d" % i, TOPIC)
+    for step in (10, 100, 1000):
+        bench.clock.now -= step
+        sent = [bench.client.protect_message(b"x%d" % i, TOPIC) for i in range(70)]
+        assert len(set(sent)) == 70
+
+
+def test_what_another_client_has_said_in_this_second_is_said_with_other_bytes():
+    alice, bob, carol = Bench(), Bench(), Bench()
+    for bench in (alice, bob, carol):
+        bench.command(commands.set_topic_key(KEY_A, TOPIC))
+    everybody = (alice, bob, carol)
+    for second in range(10):
+        for bench in everybody:
+            bench.clock.now += 1
+        for sender in everybody[: 1 + second % 3]:
+            payload = sender.client.protect_message(b"on", TOPIC)
+            for bench in everybody:
+                assert bench.client.unprotect(payload, TOPIC) == b"on"
