@@ -29,9 +29,10 @@ def receive(  # noqa: PLR0913 (it stands between the host and a client, whose se
     """Return the message in a payload that arrived at `now`, in Unix seconds, and add it to the messages in `recent`.
 
     `keys` are those of its topic: the cipher of the current key, the previous key or None, and when that was replaced,
-    in Unix seconds. The previous key counts for `key_transition` seconds, because senders learn of a new key at
-    different times. A replacement that lies further ahead than `future_tolerance` shows that the clock was set back.
-    The replacement may then have happened at any time, so the previous key does not count.
+    in Unix seconds: the timestamp of the command that did it. The previous key counts for `key_transition` seconds,
+    because senders learn of a new key at different times; with 0 it never counts. A replacement that lies further ahead
+    than `future_tolerance` shows that the clock was set back. The replacement may then have happened at any time, so
+    the previous key does not count.
 
     Raises TooShort, TimestampInFuture, TimestampTooOld, Replayed, PerhapsReplayed, NotAuthentic, in this order.
     """
@@ -40,7 +41,7 @@ def receive(  # noqa: PLR0913 (it stands between the host and a client, whose se
     try:
         message = siv.open_stamped(payload)
     except errors.NotAuthentic:
-        if previous is None or not -future_tolerance <= now - changed_at <= key_transition:
+        if previous is None or not key_transition or not -future_tolerance <= now - changed_at <= key_transition:
             raise
         message = SIV(previous).open_stamped(payload)
     # Only an authentic message is remembered. Otherwise anybody could fill the memory, and have messages refused.
@@ -60,7 +61,8 @@ class Client:
     `max_age` is the age in seconds up to which a message is accepted, and `max_command_age` the same for a command, or
     None for no limit: a command is never applied twice, so a command for a board that was switched off may be late.
     `future_tolerance` is how many seconds a timestamp may lie ahead of the clock. `key_transition` is for how many
-    seconds a replaced topic key still unprotects. `remembered` is the number of accepted messages of which a copy is
+    seconds a replaced topic key still unprotects, counted from the timestamp of the command that replaced it; 0: not at
+    all. `remembered` is the number of accepted messages of which a copy is
     refused. `evidence(timestamp)` is called for an authentic command if the clock is not set or is behind the command.
     It may set the clock to that time, and returns whether it has. It is also called for a copy of the last command if
     the clock is not set: the copy shows that the time is not earlier than its timestamp.
@@ -275,7 +277,7 @@ class Client:
             raise errors.Replayed("older than the last command applied")
         if timestamp > last:
             marks = b""
-        self._apply(command, key, records.put_commands(timestamp, marks + mark))
+        self._apply(command, key, records.put_commands(timestamp, marks + mark), timestamp)
 
     def _check_age(self, payload: bytes) -> None:
         """Raise TimestampInFuture, TimestampTooOld or ClockNotSet if a command cannot be applied now."""
@@ -295,7 +297,7 @@ class Client:
                 raise
         return SIV(previous).open_stamped(payload), previous
 
-    def _apply(self, command: bytes, key: bytes, changes: dict[bytes, bytes | None]) -> None:
+    def _apply(self, command: bytes, key: bytes, changes: dict[bytes, bytes | None], timestamp: int) -> None:
         """Apply an authentic command that came under the ID key `key`, in one commit with `changes`."""
         opcode, new_key, hashed = commands.parse(command)
         identity = client_id, current, first, previous, receiving = records.get_identity(self._store)
@@ -312,7 +314,9 @@ class Client:
         if opcode == _SET_TOPIC_KEY and hashed == names.topic_hash(self._receiving):
             raise errors.InvalidCommand(_FOR_COMMANDS)
         if hashed is not None:
-            records.put_topic(self._store, changes, hashed, new_key, self._now())
+            # The transition to a new key begins when C2 sent it. A client that was away, and gets it later, would
+            # otherwise accept messages of a revoked member longer than all others do.
+            records.put_topic(self._store, changes, hashed, new_key, timestamp)
         # A commit that fails may still have reached the flash. So everything that was derived from the store is dropped
         # before it, and read from the store again when it is needed.
         self._topics.clear()

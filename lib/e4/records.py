@@ -5,7 +5,7 @@ There are three kinds. All numbers are little-endian, and times are in Unix seco
     "id"            the identity: ID (16 bytes), ID key (32), fingerprint of the first ID key (8), previous ID key (32,
                     all zero if there is none), and then the receiving topic, if it is not the standard one
     "t" and a hash  the keys of a topic, under the 16-byte hash of that topic: key (32); after a change of the key also
-                    the previous key (32) and the time of the change (8)
+                    the previous key (32) and the timestamp of the command that replaced it (8)
     "c"             the last commands: their timestamp (8), and the mark (8) of each command applied at that
                     time: the first half of its tag
 
@@ -77,8 +77,8 @@ def get_topic(store, hashed: bytes) -> tuple[bytes, bytes | None, int] | None:
     return record[:_PREVIOUS_TOPIC_KEY], previous, int.from_bytes(record[_CHANGED_AT:], "little")
 
 
-def put_topic(store, changes: dict[bytes, bytes | None], hashed: bytes, key: bytes | None, now: int) -> None:
-    """Add the record of a topic that gets a key at `now`, together with the key that this one replaces.
+def put_topic(store, changes: dict[bytes, bytes | None], hashed: bytes, key: bytes | None, time: int) -> None:
+    """Add the record of a topic that gets a key at `time`, together with the key that this one replaces.
 
     Add its removal if `key` is None, and nothing if `key` is the current key. A damaged record is replaced as a whole.
     """
@@ -91,7 +91,7 @@ def put_topic(store, changes: dict[bytes, bytes | None], hashed: bytes, key: byt
         if current is not None:
             if current[0] == key:
                 return
-            key += current[0] + now.to_bytes(8, "little")
+            key += current[0] + time.to_bytes(8, "little")
     changes[name] = key
 
 

@@ -6,7 +6,7 @@ own. It runs on CPython and on MicroPython.
 
 import e4
 
-# For so many seconds after a topic key was replaced, messages under it are still accepted.
+# For so many seconds after the stamp of the command that replaced it, messages under a topic key are still accepted.
 TRANSITION = 3600
 # A command may be stamped so many seconds later than the clock of the board.
 TOLERANCE = 60
@@ -43,8 +43,8 @@ class Model:
     """The state of one client.
 
     `id_key` is the ID key, and `previous_id_key` the one before it as long as that is accepted, or None. `topics` has
-    for each topic the current key, the previous key or None, and the time of the change. `floor` is the stamp of the
-    latest command applied, and `last` has the payloads of all commands applied with that stamp.
+    for each topic the current key, the previous key or None, and the stamp of the command that replaced it. `floor` is
+    the stamp of the latest command applied, and `last` has the payloads of all commands applied with that stamp.
     """
 
     def __init__(self, id_key):
@@ -64,12 +64,11 @@ class Model:
 
     def deliver(self, command, clock, max_age=600):
         """Receive a command. Return all outcomes that are right: APPLIED, IGNORED, or names of errors."""
-        now = max(clock, self.floor)
         if command.payload in self.last:
             return (IGNORED,)
         wrong = self.refusals(command, clock, max_age)
         if not wrong:
-            self._apply(command, now)
+            self._apply(command)
             wrong.append(APPLIED)
         return tuple(wrong)
 
@@ -87,7 +86,7 @@ class Model:
             wrong.append("NotAuthentic")
         return wrong
 
-    def _apply(self, command, now):
+    def _apply(self, command):
         if command.stamp > self.floor:
             self.floor = command.stamp
             self.last = ()
@@ -103,14 +102,14 @@ class Model:
             self.previous_id_key = command.under
             self.id_key = command.key
         else:
-            self._set_topic(command.topic, command.key, now)
+            self._set_topic(command.topic, command.key, command.stamp)
 
-    def _set_topic(self, topic, key, now):
+    def _set_topic(self, topic, key, stamp):
         current = self.topics.get(topic)
         if current is None:
             self.topics[topic] = (key, None, 0)
         elif current[0] != key:
-            self.topics[topic] = (key, current[0], now)
+            self.topics[topic] = (key, current[0], stamp)
 
     def opens(self, topic, clock):
         """Return the keys under which a message on `topic` is accepted now. The client protects with the first one.

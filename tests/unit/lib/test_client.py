@@ -96,6 +96,36 @@ def test_the_previous_key_unprotects_for_an_hour_and_never_protects():
     bench.refused(e4.NotAuthentic, e4.protect(b"late", KEY_A, bench.clock.now), TOPIC)
 
 
+def test_the_hour_of_the_previous_key_begins_when_the_command_was_sent():
+    bench = _bench_with_keys(KEY_A, max_command_age=None)
+    sent = bench.clock.now
+    bench.clock.now += 3000
+    bench.client.unprotect(
+        e4.protect(commands.set_topic_key(KEY_B, TOPIC), ID_KEY, sent + 1), bench.client.receiving_topic
+    )
+    bench.clock.now = sent + 3601
+    assert bench.client.unprotect(e4.protect(b"late", KEY_A, bench.clock.now), TOPIC) == b"late"
+    bench.clock.now += 1
+    bench.refused(e4.NotAuthentic, e4.protect(b"late", KEY_A, bench.clock.now), TOPIC)
+    # A client that was away for longer than that does not accept the previous key at all.
+    bench.clock.now += 9000
+    bench.client.unprotect(
+        e4.protect(commands.set_topic_key(KEY_C, TOPIC), ID_KEY, sent + 2), bench.client.receiving_topic
+    )
+    bench.refused(e4.NotAuthentic, e4.protect(b"late", KEY_B, bench.clock.now), TOPIC)
+
+
+def test_the_transition_is_a_setting_and_0_is_none():
+    for seconds in (1, 0):
+        bench = _bench_with_keys(KEY_A, KEY_B, key_transition=seconds)
+        late = e4.protect(b"late", KEY_A, bench.clock.now)
+        if seconds:
+            assert bench.client.unprotect(late, TOPIC) == b"late"
+        bench.clock.now += seconds + 1 if seconds else 0
+        bench.refused(e4.NotAuthentic, e4.protect(b"later", KEY_A, bench.clock.now), TOPIC)
+        assert bench.client.unprotect(e4.protect(b"new", KEY_B, bench.clock.now), TOPIC) == b"new"
+
+
 def test_only_one_previous_key_is_kept():
     bench = _bench_with_keys(KEY_A, KEY_B, KEY_C)
     bench.refused(e4.NotAuthentic, e4.protect(b"x", KEY_A, bench.clock.now), TOPIC)
