@@ -7,7 +7,7 @@
      "topics": ["/e4go/demo/messages"],
      "receiving_topic": null,
      "time_servers": ["0.pool.ntp.org", "time.cloudflare.com", "1.pool.ntp.org"],
-     "time_from_commands": false, "max_command_age": 600, "future_tolerance": 60,
+     "time_from_commands": false, "max_command_age": 600, "future_tolerance": 60, "key_transition": 3600,
      "status_topic": null, "max_message": 4096, "queue": {"messages": 32, "bytes": 8192}, "watchdog": 60}
 
 `name`, `wifi.ssid`, `broker.host` and `topics` are needed. Every other entry may be left out and then has the value
@@ -30,6 +30,7 @@ above; an open network has no `wifi.password`. The limits of each entry are in `
 `time_from_commands`  Where the time servers were asked in vain, the last authentic command sets the clock.
 `max_command_age`     How many seconds late a command may be. null: no limit.
 `future_tolerance`    How many seconds ahead of the clock a message or command may be.
+`key_transition`      How many seconds a replaced topic key still unprotects. 0: not at all.
 """
 
 import json
@@ -64,6 +65,7 @@ class Config:
     time_from_commands: bool
     max_command_age: int | None
     future_tolerance: int
+    key_transition: int
     max_message: int
     queue_messages: int
     queue_bytes: int

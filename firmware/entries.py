@@ -124,6 +124,7 @@ def _read_time(config, whole: _Entries) -> None:
     config.time_servers = _time_servers(whole, config.ca or not config.time_from_commands)
     config.future_tolerance = whole.number("future_tolerance", 60, 0, 3600)
     config.max_command_age = whole.number("max_command_age", 600, 1, _MAX_COMMAND_AGE, True)
+    config.key_transition = whole.number("key_transition", 3600, 0, 86400)
 
 
 def _time_servers(whole: _Entries, needed) -> list[str]:

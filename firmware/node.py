@@ -89,6 +89,7 @@ class Node(handlers.Handlers):
                 self.clock,
                 receiving_topic,
                 future_tolerance=self.config.future_tolerance,
+                key_transition=self.config.key_transition,
                 max_command_age=self.config.max_command_age,
                 evidence=self.clock.weigh,
             )

@@ -149,6 +149,10 @@ def test_every_wrong_entry_is_named():
         ("future_tolerance", 3601),
         ("future_tolerance", None),
         ("future_tolerance", 2**70),
+        ("key_transition", -1),
+        ("key_transition", 86401),
+        ("key_transition", None),
+        ("key_transition", True),
     ):
         wrong = dict(_GOOD)
         wrong[entry] = value
