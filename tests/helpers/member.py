@@ -18,13 +18,15 @@ from e4_tools.mqtt.embedded_broker import HOST
 class Member:
     """An `e4.Client` on a broker. Its session is persistent, as that of a board, unless `session` is false.
 
-    `commands` counts the commands it has accepted, and `refused` has the names of the errors with which it has refused
-    others. `raw` has all payloads as they arrived. A context manager.
+    Its clock is `ahead` seconds ahead of that of this machine; a test may change that. `commands` counts the commands
+    it has accepted, and `refused` has the names of the errors with which it has refused others. `raw` has all payloads
+    as they arrived. A context manager.
     """
 
     def __init__(self, name: str, key: bytes, port: int, session: bool = True) -> None:
         self.name = name
-        self.client = e4.Client(e4.id_of(name), key, e4.MemoryStore(), time.time)
+        self.ahead = 0.0
+        self.client = e4.Client(e4.id_of(name), key, e4.MemoryStore(), lambda: time.time() + self.ahead)
         self.commands = 0
         self.refused: list[str] = []
         self.raw: list[bytes] = []

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import cast
 
 import paho.mqtt.client as mqtt
 import pytest
@@ -20,7 +19,6 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 import e4
 from e4_tools.board.console import BoardConsole
-from e4_tools.fleet.delivery import Delivery
 from e4_tools.fleet.operations import Fleet
 from e4_tools.fleet.rekeying import Rekeying
 from e4_tools.keys.files import read_key
@@ -126,15 +124,6 @@ def test_a_member_that_was_away_gets_all_its_commands(operator: Operator) -> Non
         operator.e4("grant", "alice", topic)
     with alice:
         assert alice.until(lambda: all(alice.client.holds_key(topic) for topic in ("one", "two", "three")))
-
-
-def test_equal_commands_of_one_delivery_are_told_apart() -> None:
-    delivery = Delivery(cast(KeyStore, None), cast(BrokerConnection, None))
-    payloads = [delivery._protect(e4.commands.reset_topics(), _KEYS["alice"]) for _ in range(3)]
-    alice = e4.Client(e4.id_of("alice"), _KEYS["alice"], e4.MemoryStore(), time.time)
-    for payload in payloads:
-        alice.unprotect(payload, alice.receiving_topic)
-    assert alice.applied == 3
 
 
 def test_a_member_without_a_session_gets_the_last_command(operator: Operator) -> None:

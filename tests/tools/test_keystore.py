@@ -12,14 +12,17 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import LargeBinary, select, text
 from sqlalchemy.orm import Session
 
 from e4_tools.errors import KeyStoreError, ToolError
+from e4_tools.fleet.delivery import Delivery
 from e4_tools.fleet.operations import Fleet
 from e4_tools.fleet.rekeying import Rekeying, add_id_key
 from e4_tools.keys.passwords import derive_key
@@ -29,6 +32,7 @@ from e4_tools.keystore.engine import has_password
 from e4_tools.keystore.models import SCHEMA, ClientRow, StoreRow, Table
 from e4_tools.keystore.reencryption import TABLES
 from e4_tools.keystore.vault import new_vault, unlock
+from e4_tools.mqtt.broker import BrokerConnection, Message
 from helpers.operator import Operator
 
 _SECRET = b"a secret of 32 bytes, no less!!!"
@@ -195,7 +199,7 @@ def test_a_relock_that_is_killed_leaves_the_old_state(store: KeyStore, place: st
             client = ClientRow(id=name, name=name, receiving_topic="", mode="", state="member", added_at=0)
             session.add(client)
             session.flush()
-            add_id_key(session, store.vault, client, "current", bytes([index % 255 + 1]) * 32)
+            add_id_key(session, store, client, "current", bytes([index % 255 + 1]) * 32)
     contents = _contents(store)
     spawning = multiprocessing.get_context("spawn")
     for last in (1, number // 2, number, number * 2):
@@ -336,6 +340,26 @@ def test_an_older_schema_is_migrated_in_one_transaction(store: KeyStore, place: 
     with database.begin() as connection:
         assert engine.schema_of(connection) == "9000"
         assert connection.execute(text("SELECT name, note FROM topics")).all() == [("lab", None)]
+
+
+def test_one_of_the_schema_before_is_opened_and_sends(store: KeyStore, place: str) -> None:
+    Fleet(store).grant("alice", "lab")
+    with sqlite3.connect(place) as connection:
+        for table, column in (("clients", "stamp"), ("clients", "marks"), ("topics", "exposed")):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        connection.execute("UPDATE alembic_version SET version_num = '0002'")
+    opened = open_store(place, lambda kind: _SECRET)
+    Fleet(opened).add_client("bob", _KEY)
+    Fleet(opened).grant("bob", "lab")
+    sent: list[bytes] = []
+
+    class Broker(BrokerConnection):
+        def publish_all(self, messages: Iterable[tuple[Any, Message]], on_result: Callable[..., None]) -> None:
+            for label, message in messages:
+                sent.append(message.payload)
+                on_result(label, None)
+
+    assert Delivery(opened, Broker("127.0.0.1", 1)).send().sent == len(sent) == 2
 
 
 def test_the_tables_are_those_of_the_models(store: KeyStore, place: str) -> None:

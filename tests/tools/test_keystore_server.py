@@ -21,6 +21,7 @@ from e4_tools.fleet.operations import Fleet
 from e4_tools.keys.files import read_key
 from e4_tools.keystore import KEY_FILE, KeyStore, engine, open_store
 from e4_tools.keystore.models import SCHEMA, IdKeyRow, Table, TopicRow
+from helpers.host_clock import DAY, HostClock
 from helpers.member import Member
 from helpers.mosquitto import Mosquitto
 from helpers.operator import Operator
@@ -125,6 +126,8 @@ def test_one_that_was_made_before_times_had_64_bits(operator: Operator) -> None:
     Fleet(store).add_topic("lab")
     with database.begin() as connection:
         connection.execute(text("ALTER TABLE topics ALTER COLUMN added_at TYPE integer"))
+        for table, column in (("clients", "stamp"), ("clients", "marks"), ("topics", "exposed")):
+            connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     running = [operator.start("topic", "list") for _ in range(4)]
     for process in running:
@@ -153,6 +156,22 @@ def test_two_operators_at_once_lose_nothing_and_wait_for_each_other(operator: Op
             pass
     with _open(operator).sending_lock(0.3):
         pass
+
+
+def test_two_operators_whose_clocks_differ_are_both_obeyed(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = HostClock(monkeypatch)
+    with Member("alice", _KEY, operator.port) as alice:
+        for number, clock.ahead in enumerate((40, 0, 40, 0)):
+            operator.e4("topic", "add", f"topic {number}")
+            operator.e4("grant", "alice", f"topic {number}")
+            assert alice.obtains(f"topic {number}"), alice.refused
+        clock.ahead = -DAY
+        said = operator.e4("revoke", "alice", "topic 0", expect=1)["error"]
+        assert "behind the last command for alice" in said and "Nothing was done" in said
+        clock.ahead = 0
+        assert operator.e4("store", "show")["unsent"] == 0
+        operator.e4("revoke", "alice", "topic 0")
+        assert alice.loses("topic 0") and alice.refused == []
 
 
 def _seconds_of_a_command(operator: Operator) -> float:

@@ -1,8 +1,8 @@
 """Sending the commands that the key store has recorded.
 
 The commands of a client are sent in the order in which they were recorded, with QoS 2 and retained. Each gets the
-timestamp of the moment when it is sent. A broker keeps one retained message for each topic, so a client that has no
-session at the broker finds only the last command there.
+timestamp of the moment when it is sent, or that of the client's last command if that is later. A broker keeps one
+retained message for each topic, so a client that has no session at the broker finds only the last command there.
 
 While a client's new ID key is pending, nobody knows whether the client holds the old key or the new one. Every command
 is therefore sent twice, once under each key. The client refuses the message that it cannot decrypt, and its state does
@@ -12,24 +12,33 @@ SetIDKey was sent still holds the old key, and finds a command there that it can
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, exists, func, select, update
 from sqlalchemy.orm import Session, selectinload
 
 import e4
 from e4_tools.errors import BrokerError, ToolError
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.models import CURRENT, LEAVING, PENDING, ClientRow, CommandRow, GrantRow
+from e4_tools.keystore.stamps import CommandStamps
 from e4_tools.mqtt.broker import BrokerConnection, Message
 
-# After so many confirmed commands the key store records that they were sent. If the process is killed, at most so many
-# commands are sent a second time.
+# So many commands are protected at once, and after so many confirmed ones the key store records that they were sent. If
+# the process is killed, at most so many commands are sent a second time.
 _BATCH_SIZE = 100
 _FAILURE_SIZE = 255  # characters, the width of the column `failure`
-_RETRY_SECONDS = 0.02  # between two attempts to protect a command with a timestamp of its own
+
+# The statements that record confirmed commands, each for many commands at once.
+_STRIKE_OUT = delete(CommandRow).where(CommandRow.seq == bindparam("its_seq"))
+# A rotation may take two keys, and then the first one is not the topic's current key.
+_MARK_AS_SENT = (
+    update(GrantRow)
+    .where(GrantRow.client_id == bindparam("its_client"), GrantRow.topic_hash == bindparam("its_topic"))
+    .where(~exists().where(CommandRow.client_id == GrantRow.client_id, CommandRow.topic_hash == GrantRow.topic_hash))
+    .values(sent_at=bindparam("sent_at"))
+)
 
 
 @dataclass(frozen=True)
@@ -69,15 +78,14 @@ class Delivery:
         self._store = store
         self._broker = broker
         self._outcome = Outcome()
-        # The ID keys of each client, by client ID. Filled by `_load`.
+        # The ID keys of each client, and what stamps its commands, by client ID. Filled by `_load`.
         self._keys: dict[str, list[_SendingKey]] = {}
+        self._stamps: dict[str, CommandStamps] = {}
         # How many messages of each command the broker has still to confirm, by `seq`. A command has two messages while
         # an ID key is pending.
         self._messages_left: dict[int, int] = {}
         # Commands that the broker has confirmed and the key store has not recorded yet.
         self._confirmed: list[CommandToSend] = []
-        # All that this delivery has sent, so that no two messages are equal; see `_protect`.
-        self._protected: set[bytes] = set()
 
     def send(
         self, client_ids: Collection[str] | None = None, progress: Callable[[int, int], None] = lambda done, of: None
@@ -124,6 +132,7 @@ class Delivery:
             rows = [row for row in rows if wanted is None or row.client_id in wanted]
             for client in {row.client_id: row.client for row in rows}.values():
                 self._open_keys(client)
+                self._stamps[client.id] = CommandStamps(client, self._store.now)
             return [_command_to_send(row) for row in rows]
 
     def _open_keys(self, client: ClientRow) -> None:
@@ -143,35 +152,53 @@ class Delivery:
         self._keys[client.id] = keys
 
     def _messages(self, commands: list[CommandToSend]) -> Iterator[tuple[CommandToSend, Message]]:
-        """Yield the messages of all commands. They are protected only now, so that their timestamps are right."""
-        for command in commands:
-            if command.client_name in self._outcome.failures:
-                continue  # the order would change if a later command of this client were sent and an earlier one not
-            try:
-                plain = self._store.vault.open(command.sealed, *command.place)
-                keys = self._keys[command.client_id]
-                if command.opcode == e4.commands.SET_ID_KEY:
-                    # Under the current key only: a client that reads commands under the pending key holds that key
-                    # already, and this command would tell it nothing.
-                    keys = [key for key in keys if key.retain]
-                payloads = [(self._protect(plain, key.key), key.retain) for key in keys]
-            except (ToolError, e4.E4Error) as error:
-                self._outcome.failures[command.client_name] = str(error)
-                continue
-            self._messages_left[command.seq] = len(payloads)
-            for payload, retain in payloads:
-                yield command, Message(command.receiving_topic, payload, retain)
+        """Yield the messages of all commands.
 
-    def _protect(self, plain: bytes, key: bytes) -> bytes:
-        """Protect a command so that it differs from all that were sent before.
-
-        Two equal commands that are protected in the same second are equal, and the client would take the second one for
-        a copy of the first. So this waits for the next second.
+        They are protected only when it is nearly their turn, so that their timestamps are right. These are recorded
+        before the messages are sent: if this process is killed, the next command is not stamped earlier.
         """
-        while (payload := e4.protect(plain, key, int(time.time()))) in self._protected:
-            time.sleep(_RETRY_SECONDS)
-        self._protected.add(payload)
-        return payload
+        for start in range(0, len(commands), _BATCH_SIZE):
+            prepared = [(command, self._prepare(command)) for command in commands[start : start + _BATCH_SIZE]]
+            self._record_stamps({command.client_id for command, messages in prepared if messages})
+            for command, messages in prepared:
+                # The order would change if a later command of a client were sent and an earlier one not.
+                if command.client_name in self._outcome.failures:
+                    continue
+                self._messages_left[command.seq] = len(messages)
+                for message in messages:
+                    yield command, message
+
+    def _prepare(self, command: CommandToSend) -> list[Message]:
+        """Protect a command, and return its messages. There are none if the client cannot be sent to."""
+        if command.client_name in self._outcome.failures:
+            return []
+        keys = self._keys[command.client_id]
+        if command.opcode == e4.commands.SET_ID_KEY:
+            # Under the current key only: a client that reads commands under the pending key holds that key already, and
+            # this command would tell it nothing.
+            keys = [key for key in keys if key.retain]
+        try:
+            plain = self._store.vault.open(command.sealed, *command.place)
+            payloads = self._stamps[command.client_id].protect(plain, [key.key for key in keys])
+        except (ToolError, e4.E4Error) as error:
+            self._outcome.failures[command.client_name] = str(error)
+            return []
+        pairs = zip(keys, payloads, strict=True)
+        return [Message(command.receiving_topic, payload, key.retain) for key, payload in pairs]
+
+    def _record_stamps(self, client_ids: Collection[str]) -> None:
+        """Record in the key store which timestamps the commands of these clients have got."""
+        if client_ids:
+            rows = [
+                {
+                    "id": client_id,
+                    "stamp": self._stamps[client_id].timestamp,
+                    "marks": self._stamps[client_id].marks.hex(),
+                }
+                for client_id in client_ids
+            ]
+            with self._store.transaction() as session:
+                session.execute(update(ClientRow), rows)
 
     def _note_result(self, command: CommandToSend, failure: str | None) -> int:
         """Note what became of one message. Return 1 if it was the last message of its command, and 0 otherwise."""
@@ -189,13 +216,17 @@ class Delivery:
 
     def _record(self) -> None:
         """Record in the key store what the broker has confirmed and what has failed."""
-        now = int(time.time())
+        now = self._store.now()
         with self._store.transaction() as session:
-            for command in self._confirmed:
-                session.execute(delete(CommandRow).where(CommandRow.seq == command.seq))
-                if command.opcode == e4.commands.SET_TOPIC_KEY:
-                    its_grant = (GrantRow.client_id == command.client_id, GrantRow.topic_hash == command.topic_hash)
-                    session.execute(update(GrantRow).where(*its_grant).values(sent_at=now))
+            if self._confirmed:
+                session.connection().execute(_STRIKE_OUT, [{"its_seq": command.seq} for command in self._confirmed])
+            sent = [
+                {"its_client": command.client_id, "its_topic": command.topic_hash, "sent_at": now}
+                for command in self._confirmed
+                if command.opcode == e4.commands.SET_TOPIC_KEY
+            ]
+            if sent:
+                session.connection().execute(_MARK_AS_SENT, sent)
             for name, failure in self._outcome.failures.items():
                 failed = select(ClientRow.id).where(ClientRow.name == name).scalar_subquery()
                 reason = failure[:_FAILURE_SIZE]

@@ -7,7 +7,6 @@ unsent, and the next delivery to that client sends them.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
 from sqlalchemy.orm import Session
@@ -31,13 +30,14 @@ class Fleet:
     Each operation takes names and is one transaction. Where commands follow from it, it returns the IDs of the clients
     that have something to be sent. All raise UnknownName, NameTaken, E4Error (for a bad name, topic or key) and
     KeyStoreError; then nothing has changed. `add_client` and `add_topic` raise ToolError too, for a topic on which MQTT
-    cannot publish.
+    cannot publish, and those that have something to be sent, if the clock of this machine is too far behind the last
+    command of a client.
     """
 
     def __init__(self, store: KeyStore) -> None:
         self._store = store
         self.rekeying = Rekeying(store)
-        self._outbox = Outbox(store.vault)
+        self._outbox = Outbox(store)
 
     def ids_of(self, names: Iterable[str]) -> list[str]:
         """Return the IDs of the clients with these names."""
@@ -58,13 +58,13 @@ class Fleet:
         with self._store.transaction() as session:
             if session.get(ClientRow, client_id) is not None:
                 raise NameTaken(f"the key store has a client {name} already; nothing was done")
-            now = _now()
+            now = self._store.now()
             client = ClientRow(
                 id=client_id, name=name, receiving_topic=topic, mode=SYMMETRIC, state=MEMBER, added_at=now
             )
             session.add(client)
             session.flush()
-            add_id_key(session, self._store.vault, client, CURRENT, key)
+            add_id_key(session, self._store, client, CURRENT, key)
         return client_id
 
     def remove_client(self, name: str) -> list[str]:
@@ -102,6 +102,18 @@ class Fleet:
                 self._queue_key(session, grant)
             return [client.id for client in clients]
 
+    def trust_clock(self, names: Iterable[str]) -> None:
+        """Forget the timestamps of commands for these clients that are later than the clock of this machine.
+
+        A client that has applied such a command refuses all others until then.
+        """
+        with self._store.transaction() as session:
+            now = self._store.now()
+            for client in [find_client(session, name) for name in names]:
+                client.added_at = min(client.added_at, now)
+                if client.stamp > now:
+                    client.stamp, client.marks = now, None
+
     # Topics
 
     def add_topic(self, name: str, key: bytes | None = None) -> None:
@@ -112,7 +124,7 @@ class Fleet:
         with self._store.transaction() as session:
             if session.get(TopicRow, hashed) is not None:
                 raise NameTaken(f"the key store has a topic {name} already; nothing was done")
-            topic = TopicRow(hash=hashed, name=name, added_at=_now())
+            topic = TopicRow(hash=hashed, name=name, added_at=self._store.now())
             topic.key = self._store.vault.seal(secret, *topic.place("key"))
             session.add(topic)
 
@@ -139,7 +151,7 @@ class Fleet:
                 raise UnknownName(f"{client_name} has been removed; nothing was done. e4 sync ends its removal")
             grant = session.get(GrantRow, (client.id, topic.hash))
             if grant is None:
-                grant = GrantRow(client=client, topic=topic, granted_at=_now())
+                grant = GrantRow(client=client, topic=topic, granted_at=self._store.now())
                 session.add(grant)
             self._queue_key(session, grant)
             return [client.id]
@@ -167,18 +179,15 @@ class Fleet:
 
     def _rotate(self, session: Session, topic: TopicRow) -> list[str]:
         """Give a topic a new key, and queue that key for all its clients. Return the IDs of the clients."""
-        vault, key = self._store.vault, new_key()
+        vault, key, clients = self._store.vault, new_key(), [grant.client_id for grant in topic.grants]
         replaced = vault.open(topic.key, *topic.place("key"))
         topic.previous_key = vault.seal(replaced, *topic.place("previous_key"))
         topic.key = vault.seal(key, *topic.place("key"))
-        topic.rotated_at = _now()
-        command = e4.commands.set_topic_key(key, topic.name)
-        # `queue` would search the table once for each client; this searches it once for all.
-        self._outbox.drop(session, topic.hash, [grant.client_id for grant in topic.grants])
+        topic.rotated_at = self._store.now()
+        self._outbox.queue_rotation(session, clients, e4.commands.set_topic_key(key, topic.name), topic.hash)
         for grant in topic.grants:
             grant.sent_at = None
-            self._outbox.record(session, grant.client_id, command, topic.hash)
-        return [grant.client_id for grant in topic.grants]
+        return clients
 
     def _queue_key(self, session: Session, grant: GrantRow) -> None:
         """Queue the current key of a granted topic for the client of the grant."""
@@ -186,7 +195,3 @@ class Fleet:
         grant.sent_at = None
         key = self._store.vault.open(topic.key, *topic.place("key"))
         self._outbox.queue(session, grant.client, e4.commands.set_topic_key(key, topic.name))
-
-
-def _now() -> int:
-    return int(time.time())

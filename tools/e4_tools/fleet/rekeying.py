@@ -7,7 +7,6 @@ before it is sent, and the old key stays in the key store until somebody knows t
 from __future__ import annotations
 
 import secrets
-import time
 
 from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
@@ -19,13 +18,13 @@ from e4_tools.keystore import KeyStore
 from e4_tools.keystore.finding import find_client
 from e4_tools.keystore.models import CURRENT, PENDING, PREVIOUS, ClientRow, CommandRow, IdKeyRow
 from e4_tools.keystore.outbox import Outbox
-from e4_tools.keystore.vault import Vault
 
 
 class Rekeying:
     """The operations on ID keys.
 
-    Each operation is one transaction. All raise UnknownName and KeyStoreError; then nothing has changed.
+    Each operation is one transaction. All raise UnknownName and KeyStoreError; then nothing has changed. Those that
+    record commands raise ToolError if the clock of this machine is too far behind the last command of the client.
     """
 
     def __init__(self, store: KeyStore) -> None:
@@ -42,10 +41,10 @@ class Rekeying:
             pending = client.key(PENDING)
             if pending is None:
                 key = new_key()
-                add_id_key(session, vault, client, PENDING, key)
+                add_id_key(session, self._store, client, PENDING, key)
             else:
                 key = vault.open(pending.key, *pending.place)
-            Outbox(vault).queue(session, client, e4.commands.set_id_key(key))
+            Outbox(self._store).queue(session, client, e4.commands.set_id_key(key))
             return [client.id]
 
     def renew(self, name: str) -> None:
@@ -55,13 +54,13 @@ class Rekeying:
         """
         with self._store.transaction() as session:
             client = find_client(session, name)
-            _make_previous(client, client.key(CURRENT))
+            self._make_previous(client, client.key(CURRENT))
             pending = client.key(PENDING)
             if pending is not None:
                 client.keys.remove(pending)
             session.execute(delete(CommandRow).where(*_set_id_key_for(client)))
             session.flush()
-            add_id_key(session, self._store.vault, client, CURRENT, new_key())
+            add_id_key(session, self._store, client, CURRENT, new_key())
 
     def confirm(self, name: str) -> None:
         """Make the pending ID key the current one, on the operator's word. The old key is kept as previous.
@@ -77,8 +76,8 @@ class Rekeying:
                 raise ToolError(
                     f"the new ID key of {name} has not been sent; nothing was done. e4 client rekey sends it"
                 )
-            _make_previous(client, current)
-            _change_state(pending, CURRENT)
+            self._make_previous(client, current)
+            self._change_state(pending, CURRENT)
 
     def unconfirm(self, name: str) -> None:
         """Undo the last `confirm`: the previous key is the current one again, and the current one is pending.
@@ -90,8 +89,8 @@ class Rekeying:
             current, previous = client.key(CURRENT), client.key(PREVIOUS)
             if previous is None or current is None or client.key(PENDING) is not None:
                 raise ToolError(f"{name} has no confirmed change of its ID key to take back; nothing was done")
-            _change_state(current, PENDING)
-            _change_state(previous, CURRENT)
+            self._change_state(current, PENDING)
+            self._change_state(previous, CURRENT)
 
     def record_proof(self, name: str, uid: str, undo: bool = False) -> str:
         """Record that the client has proved to hold the ID key `uid`. Return the state in which that key was before.
@@ -117,7 +116,7 @@ class Rekeying:
                         "and nobody else can have the earlier one: --undo counts that one again"
                     )
                 if current is not None:
-                    _change_state(current, PENDING) if pending is None else _make_previous(client, current)
+                    self._change_state(current, PENDING) if pending is None else self._make_previous(client, current)
             else:
                 for key in list(client.keys):
                     if key is not held and key is not pending:
@@ -127,34 +126,28 @@ class Rekeying:
             held.state = CURRENT
             return state_before
 
+    def _change_state(self, key: IdKeyRow, state: str) -> None:
+        key.state, key.since = state, self._store.now()
 
-def add_id_key(session: Session, vault: Vault, client: ClientRow, state: str, key: bytes) -> None:
+    def _make_previous(self, client: ClientRow, key: IdKeyRow | None) -> None:
+        """Keep a key as the newest of the client's previous keys.
+
+        Its `since` is later than that of every other previous key, even within one second: `ClientRow.key` takes the
+        newest one, and `unconfirm` would otherwise bring the wrong key back.
+        """
+        if key is not None:
+            before = client.key(PREVIOUS)
+            key.since = max(self._store.now(), before.since + 1 if before is not None else 0)
+            key.state = PREVIOUS
+
+
+def add_id_key(session: Session, store: KeyStore, client: ClientRow, state: str, key: bytes) -> None:
     """Add an ID key to a client, in the transaction of the caller."""
-    row = IdKeyRow(uid=secrets.token_hex(16), client_id=client.id, state=state, since=_now())
-    row.key = vault.seal(key, *row.place)
+    row = IdKeyRow(uid=secrets.token_hex(16), client_id=client.id, state=state, since=store.now())
+    row.key = store.vault.seal(key, *row.place)
     session.add(row)
 
 
 def _set_id_key_for(client: ClientRow) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     """Return the conditions that select the unsent SetIDKey of a client."""
     return CommandRow.client_id == client.id, CommandRow.opcode == e4.commands.SET_ID_KEY
-
-
-def _now() -> int:
-    return int(time.time())
-
-
-def _change_state(key: IdKeyRow, state: str) -> None:
-    key.state, key.since = state, _now()
-
-
-def _make_previous(client: ClientRow, key: IdKeyRow | None) -> None:
-    """Keep a key as the newest of the client's previous keys.
-
-    Its `since` is later than that of every other previous key, even within one second: `ClientRow.key` takes the newest
-    one, and `unconfirm` would otherwise bring the wrong key back.
-    """
-    if key is not None:
-        before = client.key(PREVIOUS)
-        key.since = max(_now(), before.since + 1 if before is not None else 0)
-        key.state = PREVIOUS

@@ -5,7 +5,7 @@ It is a database in SQLite or PostgreSQL, in which every secret is encrypted.
 - `key_store` opens and makes stores; `engine` knows about databases; `vault` encrypts the secrets.
 - `reencryption` encrypts all of them anew when the store is relocked.
 - `models` has the tables, and `finding` finds their rows by name.
-- `outbox` records the commands that are to be sent.
+- `outbox` records the commands that are to be sent, and `stamps` gives them their timestamps.
 - `completion` lists names for a shell.
 """
 

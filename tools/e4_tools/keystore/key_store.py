@@ -55,6 +55,10 @@ class KeyStore:
         self._vault = vault.unlock(slot, secrets(slot.kind))
         self._slot = slot
 
+    def now(self) -> int:
+        """Return the time by the clock of this machine, in Unix seconds. Commands are stamped with it."""
+        return int(time.time())
+
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """Yield a session. All its changes are made when the block ends, or none if it raises. Raises KeyStoreError.

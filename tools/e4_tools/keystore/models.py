@@ -12,7 +12,7 @@ from typing import Annotated
 from sqlalchemy import BigInteger, ForeignKey, Integer
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-SCHEMA = "0002"
+SCHEMA = "0003"
 
 # The states of a client.
 MEMBER = "member"
@@ -62,6 +62,10 @@ class ClientRow(Table):
     mode: Mapped[str]  # "symmetric"; E4's public-key mode could be told apart here
     state: Mapped[str] = mapped_column(info={VALUES: (MEMBER, LEAVING)})
     added_at: Mapped[Long]
+    # The timestamp of the last command, and the marks of all commands that have it, see `stamps`. 0 and None mean that
+    # no command was sent, or only by an `e4` that did not record this.
+    stamp: Mapped[Long] = mapped_column(default=0)
+    marks: Mapped[str | None]  # 16 hexadecimal digits for each
     keys: Mapped[list[IdKeyRow]] = relationship(cascade="all, delete-orphan", passive_deletes=True)
     grants: Mapped[list[GrantRow]] = relationship(cascade="all, delete-orphan", back_populates="client")
 
@@ -102,6 +106,8 @@ class TopicRow(Table):
     rotated_at: Mapped[Long | None]
     key: Mapped[bytes]  # a secret
     previous_key: Mapped[bytes | None]  # a secret: the key that `key` replaced
+    # Whether a client may know `key` that has no grant of the topic any more. A rotation then takes two keys.
+    exposed: Mapped[bool] = mapped_column(default=False)
     grants: Mapped[list[GrantRow]] = relationship(cascade="all, delete-orphan", back_populates="topic")
 
     def place(self, column: str) -> tuple[str, ...]:

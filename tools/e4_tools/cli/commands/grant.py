@@ -60,22 +60,37 @@ def revoke(report: Report, access: StoreAccess, name: str, topic: str, broker: B
 @click.command()
 @click.argument("clients", metavar="[CLIENT]...", nargs=-1, shell_complete=complete_clients)
 @click.option("--again", is_flag=True, help="Send these clients all their topic keys again, sent or not.")
+@click.option("--trust-clock", is_flag=True, help="The clock of this machine is right: forget later times of commands.")
 @broker_option
 @store_options
 @reports
-def sync(report: Report, access: StoreAccess, clients: tuple[str, ...], again: bool, broker: BrokerChoice) -> None:
+def sync(  # noqa: PLR0913 (one parameter for each option)
+    report: Report,
+    access: StoreAccess,
+    clients: tuple[str, ...],
+    again: bool,
+    trust_clock: bool,
+    broker: BrokerChoice,
+) -> None:
     """Send what a failure or a crash has left unsent, to these clients or to all.
 
     A client refuses commands older than 10 minutes. After a longer absence use --again once it is back.
+
+    A client also refuses a command that is stamped earlier than the last one it has obeyed. So nothing is sent to it
+    while the clock of this machine is more than a minute behind that. If another machine has sent with a clock that was
+    ahead, clients have probably refused that command as one from the future, and --trust-clock has these clients
+    commanded again. One that has obeyed it refuses all commands until that time.
 
     \b
       e4 sync --broker 192.0.2.10
       e4 sync alice --again --broker 192.0.2.10
     """
-    if again and not clients:
-        raise click.UsageError("--again needs the clients named")
+    if (again or trust_clock) and not clients:
+        raise click.UsageError(f"{'--again' if again else '--trust-clock'} needs the clients named")
 
     with fleet_at_broker(access, broker) as (fleet, delivery):
+        if trust_clock:
+            fleet.trust_clock(clients)
         recipients: list[str] | None = None  # all clients
         if again:
             recipients = fleet.resend_topic_keys(clients)
