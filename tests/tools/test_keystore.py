@@ -360,6 +360,9 @@ def test_one_of_the_schema_before_is_opened_and_sends(store: KeyStore, place: st
                 on_result(label, None)
 
     assert Delivery(opened, Broker("127.0.0.1", 1)).send().sent == len(sent) == 2
+    # A rotation after somebody has lost the topic sends two keys, also in a store that was made before that was so.
+    Fleet(opened).revoke("alice", "lab")
+    assert Delivery(opened, Broker("127.0.0.1", 1)).send().sent == 3
 
 
 def test_the_tables_are_those_of_the_models(store: KeyStore, place: str) -> None:

@@ -28,6 +28,8 @@ _TopicKeys = tuple[e4.siv.SIV, bytes | None, int]
 class TopicReader:
     """Unprotects what arrives on some topics, or on all topics that the key store has when the reader is made.
 
+    The attribute `topics` has their names.
+
     Raises UnknownName for a topic that the store does not have, or if it has none at all, and KeyStoreError.
     """
 
@@ -35,15 +37,11 @@ class TopicReader:
         self._store = store
         self._accepted = RecentMessages(_REMEMBERED)
         with store.transaction() as session:
-            names = topics or tuple(session.scalars(select(TopicRow.name).order_by(TopicRow.name)))
-            self._keys = {name: self._load_keys(session, name) for name in names}
-        if not names:
+            self.topics = list(topics or session.scalars(select(TopicRow.name).order_by(TopicRow.name)))
+            for name in self.topics:
+                find_topic(session, name)
+        if not self.topics:
             raise UnknownName("the key store has no topics; e4 topic add makes one")
-
-    @property
-    def topics(self) -> list[str]:
-        """The names of the topics that this reader can read."""
-        return list(self._keys)
 
     def unprotect(self, payload: bytes, topic: str) -> bytes:
         """Return the message in a payload that arrived on a topic.
@@ -51,20 +49,14 @@ class TopicReader:
         Raises E4Error if the payload cannot be accepted, as `e4.Client.unprotect` does; UnknownName if the topic is
         none of `topics`, or has been removed meanwhile; KeyStoreError.
         """
-        if topic not in self._keys:
+        if topic not in self.topics:
             raise UnknownName("this topic is not one of those that are read")
-        try:
-            return self._receive(payload, topic)
-        except e4.NotAuthentic:
-            # Another `e4` may have rotated the keys, so they are read anew.
-            with self._store.transaction() as session:
-                self._keys[topic] = self._load_keys(session, topic)
-        return self._receive(payload, topic)
-
-    def _receive(self, payload: bytes, topic: str) -> bytes:
-        """Return the message as a client would receive it with the keys that were read last. Raises E4Error."""
+        # The keys are read for every message. Another `e4` may have replaced them, and a revoked client could otherwise
+        # write to us under the key that we hold.
+        with self._store.transaction() as session:
+            keys = self._load_keys(session, topic)
         limits = protection.MAX_AGE, protection.FUTURE_TOLERANCE
-        return receive(payload, int(time.time()), self._accepted, self._keys[topic], *limits)
+        return receive(payload, self._store.now(), self._accepted, keys, *limits)
 
     def _load_keys(self, session: Session, name: str) -> _TopicKeys:
         topic, vault = find_topic(session, name), self._store.vault
@@ -78,7 +70,7 @@ def protect_for_topic(store: KeyStore, message: bytes, topic: str) -> bytes:
     with store.transaction() as session:
         found = find_topic(session, topic)
         key = store.vault.open(found.key, *found.place("key"))
-    return e4.protect(message, key, int(time.time()))
+    return e4.protect(message, key, store.now())
 
 
 def wait_for_next_second(payload: bytes) -> None:

@@ -3,6 +3,11 @@
 Nothing here sends. A change, and the MQTT commands that follow from it, are recorded in the key store in one
 transaction, and `delivery.Delivery` sends what is recorded. If a crash comes in between, the commands stay recorded as
 unsent, and the next delivery to that client sends them.
+
+A client understands the previous key of a topic for a while (the key transition), and a client whose grant was
+withdrawn may know that key. So it could still write to the others. Therefore a topic whose key such a client may know
+is `exposed`, and its next rotation takes two keys, one after the other: the client that has received both knows only
+keys that the former client does not know.
 """
 
 from __future__ import annotations
@@ -75,8 +80,7 @@ class Fleet:
         with self._store.transaction() as session:
             client = find_client(session, name)
             client.state = LEAVING
-            topics = [grant.topic for grant in client.grants]
-            client.grants.clear()
+            topics = _withdraw_grants(client)
             self._outbox.queue(session, client, e4.commands.reset_topics())
             session.flush()
             return [client.id, *(stayed for topic in topics for stayed in self._rotate(session, topic))]
@@ -84,13 +88,15 @@ class Fleet:
     def forget_client(self, name: str) -> None:
         """Delete a client, its keys and its unsent commands. Nothing is sent to it."""
         with self._store.transaction() as session:
-            session.delete(find_client(session, name))
+            client = find_client(session, name)
+            _withdraw_grants(client)
+            session.delete(client)
 
     def reset_client(self, name: str) -> list[str]:
         """Have a client forget all topic keys, and withdraw its grants. The topics keep their keys."""
         with self._store.transaction() as session:
             client = find_client(session, name)
-            client.grants.clear()
+            _withdraw_grants(client)
             self._outbox.queue(session, client, e4.commands.reset_topics())
             return [client.id]
 
@@ -129,7 +135,10 @@ class Fleet:
             session.add(topic)
 
     def rotate_topic(self, name: str) -> list[str]:
-        """Give a topic a new key, and have that key sent to all clients of the topic."""
+        """Give a topic a new key, and have that key sent to all clients of the topic.
+
+        If a client may know the current key that has no grant any more, these are two keys, one after the other.
+        """
         with self._store.transaction() as session:
             return self._rotate(session, find_topic(session, name))
 
@@ -157,9 +166,9 @@ class Fleet:
             return [client.id]
 
     def revoke(self, client_name: str, topic_name: str) -> list[str]:
-        """Have a client forget a topic, and give a new key to the clients that keep it.
+        """Have a client forget a topic, and give two new keys, one after the other, to the clients that keep it.
 
-        The new key is what really shuts the client out: a stolen client may ignore the command RemoveTopic. Raises
+        The new keys are what really shuts the client out: a stolen client may ignore the command RemoveTopic. Raises
         UnknownName also if the client has no grant of the topic.
         """
         with self._store.transaction() as session:
@@ -171,6 +180,7 @@ class Fleet:
                     "gives those who have one a new key; e4 sync sends what waits"
                 )
             topic.grants.remove(grant)
+            topic.exposed = True
             self._outbox.queue(session, client, e4.commands.remove_topic(topic_name))
             session.flush()
             return [client.id, *self._rotate(session, topic)]
@@ -178,20 +188,42 @@ class Fleet:
     # Steps of the operations
 
     def _rotate(self, session: Session, topic: TopicRow) -> list[str]:
-        """Give a topic a new key, and queue that key for all its clients. Return the IDs of the clients."""
-        vault, key, clients = self._store.vault, new_key(), [grant.client_id for grant in topic.grants]
-        replaced = vault.open(topic.key, *topic.place("key"))
-        topic.previous_key = vault.seal(replaced, *topic.place("previous_key"))
-        topic.key = vault.seal(key, *topic.place("key"))
+        """Give a topic a new key, or two if it is exposed, and queue them for all its clients. Return their IDs.
+
+        Of two keys the first one is queued for all clients before the second one. So each client can read the others
+        while both are on their way.
+        """
+        vault, clients = self._store.vault, [grant.client_id for grant in topic.grants]
+        for _ in range(2 if topic.exposed else 1):
+            key, replaced = new_key(), vault.open(topic.key, *topic.place("key"))
+            topic.previous_key = vault.seal(replaced, *topic.place("previous_key"))
+            topic.key = vault.seal(key, *topic.place("key"))
+            command = e4.commands.set_topic_key(key, topic.name)
+            self._outbox.queue_rotation(session, clients, command, topic.hash)
         topic.rotated_at = self._store.now()
-        self._outbox.queue_rotation(session, clients, e4.commands.set_topic_key(key, topic.name), topic.hash)
+        topic.exposed = False
         for grant in topic.grants:
             grant.sent_at = None
         return clients
 
     def _queue_key(self, session: Session, grant: GrantRow) -> None:
-        """Queue the current key of a granted topic for the client of the grant."""
+        """Queue the current key of a granted topic for the client of the grant.
+
+        A client that has missed a rotation would keep the key it holds as the previous one, and a revoked client may
+        know that key. So it is made to forget the topic first, unless the topic has had one key only.
+        """
         topic = grant.topic
         grant.sent_at = None
+        if topic.rotated_at is not None:
+            self._outbox.queue(session, grant.client, e4.commands.remove_topic(topic.name))
         key = self._store.vault.open(topic.key, *topic.place("key"))
         self._outbox.queue(session, grant.client, e4.commands.set_topic_key(key, topic.name))
+
+
+def _withdraw_grants(client: ClientRow) -> list[TopicRow]:
+    """Delete all grants of a client, and return their topics. The client may know the keys of these further on."""
+    topics = [grant.topic for grant in client.grants]
+    for topic in topics:
+        topic.exposed = True
+    client.grants.clear()
+    return topics

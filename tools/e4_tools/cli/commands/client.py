@@ -10,7 +10,7 @@ import click
 from e4_tools.cli.commands.client_keys import confirm_client, rekey_client
 from e4_tools.cli.shared.options import BrokerChoice, broker_option, password_key, secret
 from e4_tools.cli.shared.output import Report, reports
-from e4_tools.cli.shared.sending import deliver, fleet_at_broker
+from e4_tools.cli.shared.sending import deliver, deliver_against, fleet_at_broker
 from e4_tools.cli.shared.store_access import StoreAccess, client_argument, store_options
 from e4_tools.fleet import listing
 from e4_tools.fleet.listing import ClientSummary
@@ -126,10 +126,13 @@ def show_client(report: Report, access: StoreAccess, name: str, reveal: bool) ->
 @store_options
 @reports
 def remove_client(report: Report, access: StoreAccess, name: str, broker: BrokerChoice) -> None:
-    """Take all topic keys from a client, rotate its topics for those who stay, and forget it."""
+    """Take all topic keys from a client, rotate its topics for those who stay, and forget it.
+
+    Those who stay get two new keys of each topic, as e4 revoke describes it.
+    """
     with fleet_at_broker(access, broker) as (fleet, delivery):
         clients = fleet.remove_client(name)
-        deliver(report, delivery, clients)
+        deliver_against(report, delivery, clients, name)
     report.say(f"{name} is gone; its topics have new keys for those who stay.", name=name)
 
 
@@ -139,7 +142,10 @@ def remove_client(report: Report, access: StoreAccess, name: str, broker: Broker
 @store_options
 @reports
 def forget_client(report: Report, access: StoreAccess, name: str, yes: bool) -> None:
-    """Delete a client and its keys here, and send nothing: it keeps what it has, and cannot be reached again."""
+    """Delete a client and its keys here, and send nothing: it keeps what it has, and cannot be reached again.
+
+    It can read and write its topics until e4 topic rotate gives them new keys.
+    """
     if not yes:
         click.confirm(f"Delete {name} and its ID keys for good?", abort=True, err=True)
     store = access.open()
@@ -154,7 +160,10 @@ def forget_client(report: Report, access: StoreAccess, name: str, yes: bool) -> 
 @store_options
 @reports
 def reset_client(report: Report, access: StoreAccess, name: str, broker: BrokerChoice) -> None:
-    """Have a client forget all topic keys, and withdraw its grants. Its topics keep their keys: see e4 topic rotate."""
+    """Have a client forget all topic keys, and withdraw its grants. Its topics keep their keys: see e4 topic rotate.
+
+    A client that does not obey can read and write them until then.
+    """
     with fleet_at_broker(access, broker) as (fleet, delivery):
         clients = fleet.reset_client(name)
         deliver(report, delivery, clients)

@@ -6,7 +6,7 @@ import click
 
 from e4_tools.cli.shared.options import BrokerChoice, broker_option
 from e4_tools.cli.shared.output import Report, reports
-from e4_tools.cli.shared.sending import deliver, fleet_at_broker
+from e4_tools.cli.shared.sending import deliver, deliver_against, fleet_at_broker
 from e4_tools.cli.shared.store_access import (
     StoreAccess,
     client_argument,
@@ -41,20 +41,21 @@ def grant(report: Report, access: StoreAccess, name: str, topic: str, broker: Br
 @store_options
 @reports
 def revoke(report: Report, access: StoreAccess, name: str, topic: str, broker: BrokerChoice) -> None:
-    """Take TOPIC from CLIENT, and give TOPIC a new key for those who stay.
+    """Take TOPIC from CLIENT, and give TOPIC two new keys, one after the other, for those who stay.
 
-    CLIENT is told to forget the topic, but a stolen client may not obey; the new key shuts it out. CLIENT can still
-    read what is published under the old key until the others have the new one. If CLIENT has no grant of TOPIC, nothing
-    is done, and the exit code is 6.
+    CLIENT is told to forget the topic, but a stolen client may not obey; the new keys shut it out. They are two because
+    members understand the previous key for an hour, and CLIENT must not know that one either. A member that has
+    received both refuses what CLIENT writes. CLIENT can still read what is published under the old key until the others
+    have the new one. If CLIENT has no grant of TOPIC, nothing is done, and the exit code is 6.
 
     \b
       e4 revoke eve sensors/lab --broker 192.0.2.10
     """
     with fleet_at_broker(access, broker) as (fleet, delivery):
         clients = fleet.revoke(name, topic)
-        deliver(report, delivery, clients)
-    report.say(f"{name} has been told to forget {topic}, which has a new key for those who stay.")
-    report.say(client=name, topic=topic)
+        deliver_against(report, delivery, clients, name)
+    report.say(f"{name} has been told to forget {topic}, which has new keys for those who stay, one after the other.")
+    report.say(f"Those who have received both refuse what {name} writes.", client=name, topic=topic)
 
 
 @click.command()
@@ -74,7 +75,8 @@ def sync(  # noqa: PLR0913 (one parameter for each option)
 ) -> None:
     """Send what a failure or a crash has left unsent, to these clients or to all.
 
-    A client refuses commands older than 10 minutes. After a longer absence use --again once it is back.
+    A client refuses commands older than 10 minutes. After a longer absence use --again once it is back. With --again a
+    client is made to forget each topic before it gets its key, so that it does not understand an older key.
 
     A client also refuses a command that is stamped earlier than the last one it has obeyed. So nothing is sent to it
     while the clock of this machine is more than a minute behind that. If another machine has sent with a clock that was

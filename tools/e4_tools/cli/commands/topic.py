@@ -82,6 +82,9 @@ def rotate_topic(report: Report, access: StoreAccess, topic: str, broker: Broker
 
     If some cannot be reached, the exit code is 1, and e4 sync sends to those alone; running this again makes another
     key for everybody.
+
+    Clients understand the key before for an hour, so that no message is lost. If a client was reset or forgotten since
+    the last rotation, it may know that key; then the topic gets two new keys, one after the other, as for e4 revoke.
     """
     with fleet_at_broker(access, broker) as (fleet, delivery):
         clients = fleet.rotate_topic(topic)

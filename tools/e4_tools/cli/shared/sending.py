@@ -14,8 +14,10 @@ them.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from e4_tools.cli.shared.options import BrokerChoice
 from e4_tools.cli.shared.output import Report
@@ -25,6 +27,7 @@ from e4_tools.fleet.delivery import Delivery
 from e4_tools.fleet.operations import Fleet
 
 _NAMED_CLIENTS = 10  # failed clients that the error message names; --json names all of them
+_KEY_TRANSITION = 3600  # seconds for which clients understand a replaced topic key, if they are not set to less
 _LEAST_FOR_A_BAR = 50  # commands; a shorter delivery ends before anybody can read a progress bar
 
 
@@ -64,6 +67,22 @@ def deliver(report: Report, delivery: Delivery, clients: Collection[str] | None)
             "What is unsent is kept; e4 sync sends only that"
         )
     return outcome.sent
+
+
+def deliver_against(report: Report, delivery: Delivery, clients: Collection[str], name: str) -> None:
+    """Send the new keys that shut the client `name` out, as `deliver` does.
+
+    If that fails, the error says what the client can still do.
+    """
+    try:
+        deliver(report, delivery, clients)
+    except ToolError as error:
+        until = datetime.fromtimestamp(time.time() + _KEY_TRANSITION).astimezone()
+        error.add_note(
+            f"A member that has not got the new keys accepts what {name} writes: until it gets both, and if it has got "
+            f"the first one, until {until:%Y-%m-%d %H:%M} at the latest."
+        )
+        raise
 
 
 @contextmanager
