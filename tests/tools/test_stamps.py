@@ -81,6 +81,7 @@ def test_two_machines_whose_clocks_differ_are_both_obeyed(
         ("topic", "rotate", "one"),
         ("topic", "remove", "one"),
         ("client", "rekey", "alice"),
+        ("client", "confirm", "alice"),
         ("client", "reset", "alice"),
         ("client", "remove", "alice"),
         ("client", "remove", "bob"),

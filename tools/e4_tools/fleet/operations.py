@@ -18,11 +18,11 @@ from sqlalchemy.orm import Session
 
 import e4
 from e4_tools.errors import NameTaken, UnknownName
-from e4_tools.fleet.rekeying import Rekeying, add_id_key
+from e4_tools.fleet.rekeying import Rekeying, add_id_key, command_without_effect
 from e4_tools.keys.symmetric import new_key
 from e4_tools.keystore import KeyStore
 from e4_tools.keystore.finding import find_client, find_pair, find_topic
-from e4_tools.keystore.models import CURRENT, LEAVING, MEMBER, ClientRow, GrantRow, TopicRow
+from e4_tools.keystore.models import CURRENT, LEAVING, MEMBER, PREVIOUS, ClientRow, GrantRow, TopicRow
 from e4_tools.keystore.outbox import Outbox
 from e4_tools.mqtt.topics import check_publishable
 
@@ -101,11 +101,18 @@ class Fleet:
             return [client.id]
 
     def resend_topic_keys(self, names: Iterable[str]) -> list[str]:
-        """Have the current keys of all their topics sent to these clients again."""
+        """Have the current keys of all their topics sent to these clients again.
+
+        A client that has no topic and more than one ID key gets a command without effect, which makes it forget its
+        previous ID key if it comes under the current one; see `Rekeying.confirm`.
+        """
         with self._store.transaction() as session:
             clients = [find_client(session, name) for name in names]
-            for grant in [grant for client in clients for grant in client.grants]:
-                self._queue_key(session, grant)
+            for client in clients:
+                for grant in client.grants:
+                    self._queue_key(session, grant)
+                if not client.grants and client.key(PREVIOUS) is not None:
+                    self._outbox.queue(session, client, command_without_effect())
             return [client.id for client in clients]
 
     def trust_clock(self, names: Iterable[str]) -> None:

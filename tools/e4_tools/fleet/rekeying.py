@@ -2,6 +2,9 @@
 
 SetIDKey takes effect in the client at once, and no answer says that it arrived. So the new key is recorded as pending
 before it is sent, and the old key stays in the key store until somebody knows that the client holds the new one.
+
+For the same reason the client keeps its old key too, and obeys commands under it, until a command arrives under the new
+key. So a command is sent as soon as the new key is confirmed, and the old key opens nothing once that has arrived.
 """
 
 from __future__ import annotations
@@ -62,10 +65,11 @@ class Rekeying:
             session.flush()
             add_id_key(session, self._store, client, CURRENT, new_key())
 
-    def confirm(self, name: str) -> None:
+    def confirm(self, name: str) -> list[str]:
         """Make the pending ID key the current one, on the operator's word. The old key is kept as previous.
 
-        Raises ToolError if no key is pending, or if the pending key has never been sent.
+        At least one command is recorded, which makes the client forget the old key. Return the ID of the client, in a
+        list. Raises ToolError if no key is pending, or if the pending key has never been sent.
         """
         with self._store.transaction() as session:
             client = find_client(session, name)
@@ -76,8 +80,10 @@ class Rekeying:
                 raise ToolError(
                     f"the new ID key of {name} has not been sent; nothing was done. e4 client rekey sends it"
                 )
+            self._queue_under_new_key(session, client, pending.since)
             self._make_previous(client, current)
             self._change_state(pending, CURRENT)
+            return [client.id]
 
     def unconfirm(self, name: str) -> None:
         """Undo the last `confirm`: the previous key is the current one again, and the current one is pending.
@@ -96,7 +102,8 @@ class Rekeying:
         """Record that the client has proved to hold the ID key `uid`. Return the state in which that key was before.
 
         The key is the current one then. Keys that are older are of no use any more, and are deleted. A newer key stays,
-        because the command that brings it may still be on its way to the client.
+        because the command that brings it may still be on its way to the client. If the key was pending, at least one
+        command is recorded, which makes the client forget its old key.
 
         A previous key proves nothing that could be relied on: somebody else may have it, and may be the one who proves
         it. Raises ToolError for it, and nothing has changed. With `undo`, which is the word of the operator that the
@@ -123,8 +130,26 @@ class Rekeying:
                         client.keys.remove(key)
             if state_before == PENDING:
                 session.execute(delete(CommandRow).where(*_set_id_key_for(client)))
+                self._queue_under_new_key(session, client, held.since)
             held.state = CURRENT
             return state_before
+
+    def _queue_under_new_key(self, session: Session, client: ClientRow, since: int) -> None:
+        """See to it that a command goes to a client under its new ID key, which was pending since `since`.
+
+        The broker will retain this command. Topic keys that were sent since then may be retained now, and a client
+        without a session may not have got them. So they are sent again, the last one last; a client that has them
+        changes nothing. If there are none, the client gets a command without effect.
+        """
+        if session.scalar(select(func.count()).select_from(CommandRow).where(CommandRow.client_id == client.id)):
+            return
+        outbox, vault = Outbox(self._store), self._store.vault
+        sent = [grant for grant in client.grants if grant.sent_at is not None and grant.sent_at >= since]
+        for grant in sorted(sent, key=lambda grant: grant.sent_at or 0):
+            topic_key = vault.open(grant.topic.key, *grant.topic.place("key"))
+            outbox.queue(session, client, e4.commands.set_topic_key(topic_key, grant.topic.name))
+        if not sent:
+            outbox.queue(session, client, command_without_effect())
 
     def _change_state(self, key: IdKeyRow, state: str) -> None:
         key.state, key.since = state, self._store.now()
@@ -146,6 +171,14 @@ def add_id_key(session: Session, store: KeyStore, client: ClientRow, state: str,
     row = IdKeyRow(uid=secrets.token_hex(16), client_id=client.id, state=state, since=store.now())
     row.key = store.vault.seal(key, *row.place)
     session.add(row)
+
+
+def command_without_effect() -> bytes:
+    """Return a command that every client accepts and that changes none of its topics: it forgets one that nobody has.
+
+    It matters only under which ID key it is sent.
+    """
+    return e4.commands.remove_topic(secrets.token_hex(16))
 
 
 def _set_id_key_for(client: ClientRow) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

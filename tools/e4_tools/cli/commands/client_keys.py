@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import click
 
-from e4_tools.cli.shared.options import BrokerChoice, broker_option
+from e4_tools.cli.shared.options import BrokerChoice, broker_option, optional_broker_option
 from e4_tools.cli.shared.output import Report, reports
 from e4_tools.cli.shared.sending import deliver, fleet_at_broker
 from e4_tools.cli.shared.store_access import StoreAccess, client_argument, store_options
 from e4_tools.fleet import listing
+from e4_tools.fleet.delivery import Delivery
 from e4_tools.fleet.operations import Fleet
+from e4_tools.keystore import KeyStore
 from e4_tools.keystore.models import PREVIOUS
 from e4_tools.provisioning.key_confirmation import confirm_by_proof
 
@@ -32,6 +36,9 @@ def rekey_client(report: Report, access: StoreAccess, name: str, broker: BrokerC
     Nothing in E4 acknowledges a command. Until "e4 client confirm" says that the new key works, every command goes out
     under both keys, and running this again sends the same new key again.
 
+    This does not cure a stolen ID key. The new key goes out under the old one, so whoever has the old key and hears the
+    traffic has the new key too. Against that helps only a key that the client gets over its serial port.
+
     \b
       e4 client rekey alice --broker 192.0.2.10
       e4 client confirm alice --port /dev/ttyUSB0
@@ -44,6 +51,10 @@ def rekey_client(report: Report, access: StoreAccess, name: str, broker: BrokerC
         name=name,
         pending=True,
     )
+    report.say(
+        f"Whoever has the old key can read the new one. If somebody has: e4 client remove {name}, then "
+        f"e4 provision {name} --in-store --replace, at its serial port."
+    )
 
 
 @click.command("confirm")
@@ -52,9 +63,12 @@ def rekey_client(report: Report, access: StoreAccess, name: str, broker: BrokerC
     "--port", envvar="E4_PORT", metavar="DEVICE", help="Serial port of the board; it proves which key it holds."
 )
 @click.option("--undo", is_flag=True, help="The last confirmation was wrong: use both keys again.")
+@optional_broker_option
 @store_options
 @reports
-def confirm_client(report: Report, access: StoreAccess, name: str, port: str | None, undo: bool) -> None:
+def confirm_client(  # noqa: PLR0913 (one parameter for each option)
+    report: Report, access: StoreAccess, name: str, port: str | None, undo: bool, broker: BrokerChoice | None
+) -> None:
     """Record that a client holds its new ID key. From then on commands go out under the new key only.
 
     With --port the board proves over its serial port which key it holds, and the key does not leave the board. Without
@@ -62,18 +76,28 @@ def confirm_client(report: Report, access: StoreAccess, name: str, port: str | N
     messages are protected with topic keys. If you are not sure, leave the new key pending; that costs one more message
     for each command.
 
-    The old key is kept until a board proves that it holds the new one. A board that proves a key which was replaced
-    changes nothing, because somebody else may have that key. Only with --undo it counts again.
+    The client obeys the old key too, until it gets a command under the new key. So such a command is sent: one that
+    changes nothing, or topic keys that were sent since the rekeying. It is retained, and once the client has received
+    it, the old key opens nothing there. Without a broker it is recorded, and e4 sync sends it.
+
+    The key store keeps the old key until a board proves that it holds the new one. A board that proves a key which was
+    replaced changes nothing, because somebody else may have that key. Only with --undo it counts again.
 
     \b
-      e4 client confirm alice --port /dev/ttyUSB0
-      e4 client confirm alice
+      e4 client confirm alice --port /dev/ttyUSB0 --broker 192.0.2.10
+      e4 client confirm alice --broker 192.0.2.10
       e4 client confirm alice --undo
       e4 client confirm alice --port /dev/ttyUSB0 --undo
     """
     store = access.open()
-    with store.sending_lock():
+    with store.sending_lock(), ExitStack() as stack:
         rekeying = Fleet(store).rekeying
+        if undo and not port:
+            rekeying.unconfirm(name)
+            report.say(f"{name}: the old ID key counts again, and the new one is pending.", pending=True)
+            return
+        # The broker is connected first: if it cannot be reached, the key store stays as it was.
+        delivery = None if broker is None else Delivery(store, stack.enter_context(broker.connect()))
         if port:
             held = confirm_by_proof(store, name, port, undo)
             if held == PREVIOUS:
@@ -81,9 +105,21 @@ def confirm_client(report: Report, access: StoreAccess, name: str, port: str | N
                 report.say(warning, warning=warning)
             pending = listing.read_client(store, name).pending
             report.say(f"{name} {_STILL_OLD if pending else _NEWEST}.", name=name, held=held, pending=pending)
-        elif undo:
-            rekeying.unconfirm(name)
-            report.say(f"{name}: the old ID key counts again, and the new one is pending.", pending=True)
         else:
             rekeying.confirm(name)
+            pending = False
             report.say(f"{name}: the new ID key counts from now on.", pending=False)
+        if not pending:
+            _close_old_key(report, store, delivery, name)
+
+
+def _close_old_key(report: Report, store: KeyStore, delivery: Delivery | None, name: str) -> None:
+    """Send what is recorded for a client whose new ID key is confirmed, and say when its old one opens nothing."""
+    if not listing.read_client(store, name).unsent:
+        return
+    until = f"{name} obeys its old ID key until it has received"
+    if delivery is None:
+        report.say(f"{until} a command under the new one, which waits: e4 sync {name} sends it.")
+        return
+    deliver(report, delivery, Fleet(store).ids_of([name]))
+    report.say(f"{until} the command under the new one that the broker has now; then the old one opens nothing.")

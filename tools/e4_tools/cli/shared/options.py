@@ -44,12 +44,20 @@ class BrokerChoice:
 
 
 def broker_option(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options --broker and --ca, and the argument `broker`."""
+    """Give a command the options --broker and --ca, and the argument `broker`, a `BrokerChoice`."""
+    return _broker_option(command, required=True)
 
+
+def optional_broker_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options --broker and --ca, and the argument `broker`, which is None if none is named."""
+    return _broker_option(command, required=False)
+
+
+def _broker_option(command: Callable[..., None], required: bool) -> Callable[..., None]:
     @click.option(
         "--broker",
         "address",
-        required=True,
+        required=required,
         envvar="E4_BROKER",
         metavar="HOST[:PORT]",
         help="The MQTT broker, as boards and this machine reach it. [E4_BROKER]",
@@ -62,7 +70,10 @@ def broker_option(command: Callable[..., None]) -> Callable[..., None]:
         "certificate, PEM or DER. [E4_BROKER_CA]",
     )
     @wraps(command)
-    def wrapped(*arguments: Any, address: str, ca: Path | None, **options: Any) -> None:
+    def wrapped(*arguments: Any, address: str | None, ca: Path | None, **options: Any) -> None:
+        if address is None:
+            command(*arguments, broker=None, **options)
+            return
         try:
             host, port = parse_address(address, tls=ca is not None)
         except ValueError as error:
