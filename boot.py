@@ -18,9 +18,9 @@ def _finish_deployment():
     for line in lines:
         path = "/" + line[1:]
         try:
-            if line[0] == "+":
+            if line[:1] == "+":
                 os.rename(path + ".new", path)
-            else:
+            elif line:
                 os.remove(path)
         except OSError as error:
             if error.errno != 2:  # ENOENT: it was done before

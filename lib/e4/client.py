@@ -129,15 +129,13 @@ class Client:
         self, identity: tuple[bytes, bytes, bytes, bytes | None, bytes], key: bytes | None
     ) -> tuple[bytes, bytes, bytes, bytes | None, bytes]:
         """Return the identity, or a new one if its ID is empty. Raises StoreError, InvalidKey if it is not ours."""
-        client_id, current, first, previous, receiving = identity
+        client_id, current, first, previous, _ = identity
         if not client_id:
             if key is None:
                 raise errors.InvalidKey("the store holds no client yet: its ID key is needed")
             return self.id, check_key(key), protection.fingerprint(key), None, b""
         if client_id != self.id:
             raise errors.StoreError("the store belongs to another client")
-        if receiving:
-            names.topic_bytes(receiving)
         if key is not None and check_key(key) not in (current, previous) and protection.fingerprint(key) != first:
             raise errors.InvalidKey("the store holds another ID key; replace the store to use a new one")
         return identity

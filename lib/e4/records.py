@@ -16,8 +16,9 @@ A getter takes the store and returns the fields of a record. It raises StoreCorr
 written, and whatever the store raises. A function `put_...` adds a record to the changes of a commit.
 """
 
+from e4 import names
 from e4._const import const
-from e4.errors import StoreCorrupt, StoreError
+from e4.errors import InvalidTopic, StoreCorrupt, StoreError
 from e4.store import damage_error
 
 _IDENTITY = const(b"id")
@@ -51,7 +52,13 @@ def get_identity(store, new: bool = False) -> tuple[bytes, bytes, bytes, bytes |
         raise damage_error("the client's record")
     if not any(previous):
         previous = None
-    return record[:_ID_KEY], key, record[_FINGERPRINT:_PREVIOUS], previous, record[_RECEIVING_TOPIC:]
+    receiving = record[_RECEIVING_TOPIC:]
+    if receiving:
+        try:
+            names.topic_bytes(receiving)
+        except InvalidTopic:
+            raise damage_error("the client's record") from None
+    return record[:_ID_KEY], key, record[_FINGERPRINT:_PREVIOUS], previous, receiving
 
 
 def put_identity(

@@ -31,7 +31,9 @@ def test_the_layout_of_an_identity():
 def test_an_identity_that_is_missing_or_damaged():
     assert records.get_identity(MemoryStore(), True) == (b"", b"", b"", None, b"")
     raises(e4.StoreCorrupt, records.get_identity, MemoryStore())
-    for record in (b"", bytes(range(87)), _ID + bytes(32) + _FINGERPRINT + _PREVIOUS):
+    whole = _ID + _KEY + _FINGERPRINT + _PREVIOUS
+    no_key = _ID + bytes(32) + _FINGERPRINT + _PREVIOUS
+    for record in (b"", bytes(range(87)), no_key, whole + b"\xff", whole + b"a" * 513):
         for new in (False, True):
             raises(e4.StoreCorrupt, records.get_identity, _store({b"id": record}), new)
 
