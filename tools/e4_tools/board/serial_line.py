@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import struct
 import termios
 import time
@@ -69,7 +70,7 @@ def open_port(port: str) -> serial.Serial:
             # pyserial empties the buffer of a socket when it opens it, and a flood would keep it at that for ever.
             line.reset_input_buffer = lambda: None
         line.open()
-    except (*LINE_ERRORS, ValueError, KeyError) as error:
+    except (*LINE_ERRORS, ValueError, KeyError, re.error) as error:  # pyserial takes `hwgrep://` and a pattern
         raise port_error(port, str(error)) from None
     return line
 

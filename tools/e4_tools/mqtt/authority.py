@@ -51,7 +51,7 @@ def read_authority(path: Path) -> Authority:
     try:
         _check(path, found[0])
         der, subject = found[0].public_bytes(Encoding.DER), found[0].subject.rfc4514_string()
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
         # The parts of a certificate are read only when they are asked for, and each of them may be damaged.
         raise ToolError(f"{path} is damaged: a part of it cannot be read; nothing was done") from None
     if len(der) > _LARGEST_ON_BOARD:
