@@ -17,6 +17,15 @@ from e4_tools.errors import ToolError
 _LARGEST_FILE = 64 * 1024  # bytes that are read of a file: a certificate is shorter, and a wrong file may be huge
 _LARGEST_ON_BOARD = 4096  # bytes of DER; a board parses the certificate in its memory
 _PEM = b"-----BEGIN "
+# What the library raises for a damaged certificate, when it is loaded or when one of its parts is asked for. The
+# exceptions that are its own have no common class.
+_DAMAGE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True)
@@ -44,14 +53,14 @@ def read_authority(path: Path) -> Authority:
         found = (
             x509.load_pem_x509_certificates(content) if _PEM in content else [x509.load_der_x509_certificate(content)]
         )
-    except ValueError:
+    except _DAMAGE:
         raise ToolError(f"{path} is no certificate, PEM or DER; nothing was done") from None
     if len(found) != 1:
         raise ToolError(f"{path} holds {len(found)} certificates; give a file with the CA's alone. Nothing was done")
     try:
         _check(path, found[0])
         der, subject = found[0].public_bytes(Encoding.DER), found[0].subject.rfc4514_string()
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
+    except _DAMAGE:
         # The parts of a certificate are read only when they are asked for, and each of them may be damaged.
         raise ToolError(f"{path} is damaged: a part of it cannot be read; nothing was done") from None
     if len(der) > _LARGEST_ON_BOARD:
@@ -70,7 +79,7 @@ def _check(path: Path, certificate: x509.Certificate) -> None:
         basic = extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
         basic = False
-    except ValueError:
+    except _DAMAGE:
         raise ToolError(f"{path} is damaged: its extensions cannot be read; nothing was done") from None
     if not basic:
         raise ToolError(
