@@ -9,7 +9,8 @@ from e4.errors import StoreCorrupt, StoreError
 from e4.store import check_changes, damage_error
 
 # The root file: magic (4 bytes), generation (4), untidy (1); for each record in it the size of its name (1), the size
-# of its value (2, little-endian) or _REMOVED, name, value; at the end the CRC-32 (4, little-endian) of all these bytes.
+# of its value (2, little-endian) or _REMOVED, name, value; perhaps zeros, which fill the file up; at the end the CRC-32
+# (4, little-endian) of all these bytes.
 # The file of a record: magic, generation, value; the CRC-32 of the name of the file followed by all these bytes.
 _MAGIC = const(b"E4\x00\x02")
 _HEAD = const(9)  # bytes of magic, generation and untidy; the last one says whether `tidy` has something to do
@@ -17,7 +18,8 @@ _REMOVED = const(65535)  # in place of the size of a record that the commit remo
 _CRC_SIZE = const(4)
 _MAX_REPLACED = const(16)  # names of replaced records that are kept; if there are more, `tidy` looks at all records
 _IN_A_BLOCK = const(8)  # the least number of records in each pair of blocks, where a directory has several pairs
-_FAILURES = (StoreError, MemoryError)  # made here, because when it is needed there may be no heap for it
+_MAX_WAITING = const(2048)  # bytes of changes that wait; with more, a commit that writes records is refused
+_FAILURES = (OSError, StoreError, MemoryError)  # made here, because when it is needed there may be no heap for it
 
 
 class FileStore:
@@ -27,7 +29,9 @@ class FileStore:
     one byte. The new root is written to the file `path + ".new"`, which is then renamed to `path`; on littlefs and
     POSIX the rename is atomic, and with it the commit is made. Only then are the changes carried out on the other
     records, each of which is a file in the folder `path + ".d"`. If a power cut interrupts that, opening the store
-    finds the changes in the root and carries them out again.
+    finds the changes in the root and carries them out again. A change that cannot be carried out, because the flash is
+    damaged, for instance, waits in the root, and every commit takes it on into the new root. Up to 2 KB wait; then
+    records can only be removed until some of the waiting ones can be written.
 
     A commit with `clear` would cost more with more records if it removed their files. Instead it begins a new
     generation, a number that stands in the root and in every record's file. A file of another generation is a leftover:
@@ -38,7 +42,17 @@ class FileStore:
     contents may exist: the root says so, because a restart would otherwise forget it. `tidy` then fills these blocks
     with zeros, in small steps, until littlefs has erased them. After a few replaced records, it does so beside each of
     them; after many, or after a restart or a `clear`, it sweeps, which means that it goes through all folders of
-    records.
+    records. If the blocks of a directory are so full that zeros find no room, the store stays untidy, and `tidy` tries
+    again after a restart. While no block is free, littlefs may also leave copies of old contents in blocks that it then
+    gives away. They are overwritten when these blocks are used again.
+
+    A full flash must not end all change, because removing keys matters most. So on littlefs a commit needs no free
+    space as long as the root stays below 4 KB and no record is new or grows; removing always belongs to that. Two
+    files, `path + ".spare1"` and `path + ".spare2"`, take a block each. If there is no space for the draft, the store
+    removes one of them and writes over the root in place, which is atomic on littlefs too; the old root's block becomes
+    the new spare file. A new record is refused, before anything has changed, unless there is room for it. A power cut
+    between the two steps leaves a spare file missing; opening the store makes it again. If another program has taken
+    that block meanwhile, the next commit for which the draft finds no space may be refused.
 
     The root with one changed record stays below the size up to which littlefs keeps a file inside its directory, 128
     bytes with MicroPython's settings. A larger file would take a block of its own, which every commit would erase.
@@ -59,14 +73,18 @@ class FileStore:
         self._generation = os.urandom(4)
         # The records whose names have one byte.
         self._resident: dict[bytes, bytes] = {}
-        # The changes of the last commit to other records, until `_settle` has carried them out.
+        # The changes to other records that are in the root, until `_settle` has carried them out.
         self._changes: dict[bytes, bytes | None] = {}
         # The checksum of the root as it was last read or written; a commit refuses to overwrite any other root.
         self._root_crc = b""
         # A draft shows that a commit was interrupted before its rename. The root holds the state before that commit.
         files.remove(self._draft)
         self._load()
-        self._try_settle()
+        self._settle(list(self._changes))
+        # Whether both spare files exist. A new store writes nothing before its first commit.
+        self._has_spares = not files.ON_LITTLEFS
+        if self._root_crc:
+            self._keep_spares()
 
     def _load(self) -> None:
         """Read the state from the root file."""
@@ -74,6 +92,9 @@ class FileStore:
         self._replaced: list[bytes] = []
         # The generator that does the work of `tidy`, while some of it is done.
         self._cleaner = None
+        # Whether old contents may be left that `tidy` did not reach, because the flash is full. The root then stays
+        # untidy, and after a restart `tidy` sweeps.
+        self._is_behind = False
         try:
             image = files.read(self._path)
         except StoreCorrupt:
@@ -120,14 +141,19 @@ class FileStore:
         check_changes(changes)
         if not self._is_loaded:
             self._load()
-        self._settle()
+        self._settle_waiting()
         resident = {} if clear else dict(self._resident)
-        others = {}
+        # What could not be carried out yet stays in the root. A newer change of the same record replaces it.
+        others = {} if clear else dict(self._changes)
+        waiting = _size(others)
+        replaced = list(self._replaced)
         for name, record in changes.items():
             if len(name) != 1:
+                if record is not None and waiting > _MAX_WAITING:
+                    raise StoreError("too many records wait to be written: remove some; nothing has changed")
+                if self._make_room(name, record) and name not in replaced:
+                    replaced.append(name)
                 others[name] = record if record is None else bytes(record)
-                if record is not None:
-                    self._make_folders(name)  # before the commit is made, because there may be no block left for them
             elif record is None:
                 resident.pop(name, None)
             else:
@@ -135,9 +161,8 @@ class FileStore:
         generation = self._generation
         if clear:  # the next number, of 32 bits
             generation = ((int.from_bytes(generation, "little") + 1) & 0xFFFFFFFF).to_bytes(4, "little")
-        replaced = self._add_replaced(others)
         sweeps = self._sweeps or clear or len(replaced) > _MAX_REPLACED
-        untidy = sweeps or bool(replaced) or self._cleaner is not None
+        untidy = sweeps or bool(replaced) or self._is_behind or self._cleaner is not None
         if sweeps:
             replaced = []
         self._write_root(generation, untidy, resident, others)
@@ -150,20 +175,45 @@ class FileStore:
         if sweeps:
             self._cleaner = None
         self._is_loaded = True
-        self._try_settle()
+        self._settle(changes)
+        self._keep_spares()
 
-    def _add_replaced(self, changes: dict[bytes, bytes | None]) -> list[bytes]:
-        """Return the names of the replaced records, and of those that `changes` replace as well.
+    def _make_room(self, name: bytes, record: bytes | None) -> bool:
+        """Make room for a record that is new. Return whether there is an old one whose contents are to be overwritten.
+
+        The room is a file of zeros in the same blocks. It is as large as the record's file, or takes a block if that is
+        less, and its name has one character less. `_settle` removes it before it writes the record. Without it a commit
+        could be made that can never be carried out. Raises StoreError if there is no space.
 
         littlefs appends changes to the two blocks of a directory until they are full. Old contents are gone when both
         blocks have been erased. To achieve that, `tidy` writes a file of zeros beside the record, and one beside the
         root, again and again.
         """
-        replaced = list(self._replaced)
-        for name in changes:
-            if files.ON_LITTLEFS and name not in replaced and files.exists(self._place(name)[1]):
-                replaced.append(name)
-        return replaced
+        path = self._place(name)[1]
+        try:
+            if files.exists(path):
+                return files.ON_LITTLEFS
+            if record is not None:
+                self._make_folders(name)
+                if files.ON_LITTLEFS and name not in self._changes:
+                    files.write(_next_to(path), bytes(min(len(record) + 8 + _CRC_SIZE + 1, files.OWN_BLOCK)))
+        except (OSError, StoreError) as error:
+            # If the cause is another one than want of space, the change waits in the root. One record that cannot be
+            # written must not stop all others.
+            if files.is_full(error):
+                files.remove(_next_to(path))  # There may be an empty file.
+                raise files.failure("make", path, error, "; nothing has changed") from None  # type: ignore[arg-type]
+        return False
+
+    def _keep_spares(self) -> None:
+        """Make the spare files that are missing, as far as there is space."""
+        if not self._has_spares:
+            try:
+                for number in "12":
+                    files.keep_spare(self._path + ".spare" + number)
+                self._has_spares = True
+            except _FAILURES:
+                pass  # The next commit tries it again.
 
     def tidy(self, steps: int = 1) -> bool:
         """Remove leftovers and overwrite old contents, one small file a step. Return whether there is more to do.
@@ -188,18 +238,20 @@ class FileStore:
         sweeps, self._sweeps = self._sweeps, False
         try:
             if sweeps:
+                self._is_behind = False
                 for folder in self._folders():
                     yield from self._sweep(folder)
             for name in replaced:
                 folder, path = self._place(name)
                 if files.exists(folder):  # a sweep may have removed it since, if it was empty
-                    yield from _erase(_next_to(path))
+                    yield from self._erase(_next_to(path))
             if files.ON_LITTLEFS:
-                yield from _erase(self._draft)
+                yield from self._erase(self._draft)
             if self._root_crc and not (self._sweeps or self._replaced):
-                self._settle()
-                self._write_root(self._generation, False, self._resident, {})
+                self._settle_waiting()
+                self._write_root(self._generation, self._is_behind, self._resident, self._changes)
                 self._is_loaded = True
+                self._keep_spares()
         except _FAILURES:
             # What is left to do is noted without taking heap, because heap may be what was missing. If a commit between
             # two steps has added names, the two lists would have to be joined; a sweep does the work of both instead.
@@ -212,23 +264,39 @@ class FileStore:
         """Remove the leftovers from a folder, and all old contents from its blocks, one step at a time."""
         names = sorted([name for name in files.list_folder(folder) or () if len(name) > 1])
         # One file of zeros in every pair of blocks. Without it, littlefs would give a pair away whose last file is
-        # removed, and old contents would stay in its blocks.
+        # removed, and old contents would stay in its blocks. If a pair is too full for it, there is room once the
+        # leftover beside it is removed.
         places = []
         if files.ON_LITTLEFS:
-            places = [_next_to(folder + "/" + name) for name in names if len(name) % 2 == 0][::_IN_A_BLOCK]
-        for path in places:
+            places = [folder + "/" + name for name in names if len(name) % 2 == 0][::_IN_A_BLOCK]
+        zeros = [_next_to(path) for path in places]
+        for path in zeros:
             files.write_zeros(path)
         for name in names:
             path = folder + "/" + name
-            if path not in places and not self._is_ours(path, name):
-                files.remove(path)
+            if path not in zeros and not self._is_ours(path, name):
+                try:
+                    files.remove(path)
+                    if path in places:
+                        files.write_zeros(_next_to(path))
+                except StoreError:
+                    self._is_behind = True  # Nothing else has to wait for this file.
             yield False
         for path in places:
-            yield from _erase(path)
+            yield from self._erase(_next_to(path))
         try:
             os.rmdir(folder)
         except OSError:
             pass  # there are files in it
+
+    def _erase(self, zeros: str):
+        """Write the file `zeros` until littlefs has erased both blocks of its directory, one write a step."""
+        for _ in range(files.REWRITES):
+            if files.write_zeros(zeros):
+                self._is_behind = True
+                break
+            yield False
+        files.remove(zeros)
 
     def _is_ours(self, path: str, name: str) -> bool:
         """Return whether a file must stay: it is of this generation, or so damaged that it might be."""
@@ -258,54 +326,73 @@ class FileStore:
         return folder, folder + "/" + hexadecimal
 
     def _make_folders(self, name: bytes) -> None:
-        """Make the folder of a record, if it does not exist. Raises StoreError."""
+        """Make the folder of a record, if it does not exist. Raises OSError and StoreError."""
         folder = self._place(name)[0]
         if files.exists(folder):
             return
         for path in (self._folder, folder):
-            try:
-                if not files.exists(path):
-                    files.make_folder(path)
-            except OSError as error:
-                raise files.failure("make", path, error, "; nothing has changed") from None
+            if not files.exists(path):
+                files.make_folder(path)
 
-    def _try_settle(self) -> None:
-        """Carry out the changes of the last commit, or leave them to the next commit."""
-        try:
-            self._settle()
-        except _FAILURES:
-            pass  # the root holds the changes, and `get` looks at them first, so nothing is lost
+    def _settle_waiting(self) -> None:
+        """Carry out the changes that wait, as far as it is possible now.
 
-    def _settle(self) -> None:
-        """Carry out the changes of the last commit, unless that is done. Raises StoreError."""
-        if not self._changes:
-            return
-        for name, record in self._changes.items():
-            if record is not None:
-                self._write_record(name, record)
+        Raises StoreError if another program has changed the root file since it was read.
+        """
+        if not (self._fresh and not self._root_crc) and (files.read(self._path) or b"")[-_CRC_SIZE:] != self._root_crc:
+            self._is_loaded = False
+            raise StoreError("{} was changed by another program; nothing has changed".format(self._path))
+        waiting = list(self._changes)
+        self._settle(waiting)
+        if len(self._changes) < len(waiting):
+            # `tidy` may have overwritten old contents before these records were written.
+            self._is_behind = True
+
+    def _settle(self, names) -> None:
+        """Carry out those changes of the root that are named, each as far as it is possible now.
+
+        The root holds a change until it is carried out, and `get` looks there first, so nothing is lost.
+        """
+        for name in names:
+            if name not in self._changes:
                 continue
+            record = self._changes[name]
             path = self._place(name)[1]
-            if files.exists(path):
-                if files.ON_LITTLEFS:
-                    files.write_zeros(_next_to(path))  # now, while it surely comes into the same blocks
-                files.remove(path)
-        self._changes = {}
+            try:
+                if record is not None:
+                    self._write_record(name, path, record)
+                elif files.exists(path):
+                    # The zeros come before the removal, because now they surely go into the same blocks. If these are
+                    # too full, there is room after it.
+                    is_full = files.ON_LITTLEFS and files.write_zeros(_next_to(path))
+                    files.remove(path)
+                    if is_full:
+                        files.write_zeros(_next_to(path))
+                del self._changes[name]
+            except _FAILURES:
+                pass
 
-    def _write_record(self, name: bytes, record: bytes) -> None:
-        """Write a record's file. This need not be atomic, because the root still holds the record."""
-        self._make_folders(name)
-        path = self._place(name)[1]
+    def _write_record(self, name: bytes, path: str, record: bytes) -> None:
+        """Write a record's file. This need not be atomic, because the root still holds the record.
+
+        Raises OSError and StoreError.
+        """
         image = _MAGIC + self._generation + record
         image += _crc(image, path)
         old = files.read(path)
         if old == image:
             return
+        self._make_folders(name)
+        if files.ON_LITTLEFS and old is None:
+            files.remove(_next_to(path))  # the room that was made for it
         try:
             files.write(path, image)
-            if old is None:
-                files.sync_folder(path)
-        except OSError as error:
-            raise files.failure("write", path, error, "; it is still to be done") from None
+        except OSError:
+            # The old file may take the only block that there is, or it may be damaged.
+            files.remove(path)
+            files.write(path, image)
+        if old is None:
+            files.sync_folder(path)
 
     def _write_root(
         self,
@@ -314,13 +401,14 @@ class FileStore:
         resident: dict[bytes, bytes],
         changes: dict[bytes, bytes | None],
     ) -> None:
-        """Write the root file. Raises StoreError, also if another program has changed the file since it was read.
+        """Write the root file. Raises StoreError.
 
         After a failure the file is read again before anything else is done with the store.
         """
         self._is_loaded = False
-        if not (self._fresh and not self._root_crc) and (files.read(self._path) or b"")[-_CRC_SIZE:] != self._root_crc:
-            raise StoreError("{} was changed by another program; nothing has changed".format(self._path))
+        # This comes before the image is made, for which there may be no heap if it is too large.
+        if _HEAD + _size(resident) + _size(changes) + _CRC_SIZE > files.MAX_SIZE:
+            raise StoreError("too much for one change; nothing has changed")
         image = bytearray(_MAGIC + generation)
         image.append(untidy)
         for group in (resident, changes):
@@ -328,11 +416,7 @@ class FileStore:
                 image.append(len(name))
                 image += (_REMOVED if record is None else len(record)).to_bytes(2, "little")
                 image += name
-                record = record or b""  # noqa: PLW2901
-                # This comes before the record is appended: there may be no heap for an image that is too large.
-                if len(image) + len(record) + _CRC_SIZE > files.MAX_SIZE:
-                    raise StoreError("too much for one change; nothing has changed")
-                image += record
+                image += record or b""
         image += _crc(image)
         root_crc = bytes(image[-_CRC_SIZE:])
         try:
@@ -342,7 +426,34 @@ class FileStore:
             self._root_crc = root_crc
         except OSError as error:
             files.remove(self._draft)
-            raise files.failure("write", self._path, error, "; the old state stands") from None
+            if not (files.ON_LITTLEFS and files.is_full(error) and self._overwrite_root(image[:-_CRC_SIZE])):
+                raise files.failure("write", self._path, error, "; the old state stands") from None
+
+    def _overwrite_root(self, image: bytearray) -> bool:
+        """Write an image without its CRC-32 over the root, if need be in the block of a spare file.
+
+        Return whether that worked. A root that takes a block of its own needs no room in the blocks of its directory,
+        which the files of an application may have filled. Zeros make the image large enough for that, and as large as
+        the old root.
+        """
+        try:
+            fill = max(os.stat(self._path)[6], files.OWN_BLOCK) - _CRC_SIZE - len(image)
+        except OSError:  # There is no root yet.
+            return False
+        image += bytes(max(fill, 0))
+        image += _crc(image)
+        for number in "012":
+            try:
+                if number > "0":  # At first without a spare file, because there may be a free block.
+                    self._has_spares = False
+                    files.remove(self._path + ".spare" + number)
+                files.overwrite(self._path, image)
+                self._root_crc = bytes(image[-_CRC_SIZE:])
+                return True
+            except OSError as error:
+                if not files.is_full(error):
+                    break
+        return False
 
     def _decode(self, image: bytes) -> None:
         """Take the state from the contents of a root file. Raises StoreCorrupt."""
@@ -352,14 +463,14 @@ class FileStore:
         resident: dict[bytes, bytes] = {}
         changes: dict[bytes, bytes | None] = {}
         at = _HEAD
-        while at < end:
+        while at < end and image[at]:
             name_at = at + 3
             record_at = name_at + image[at]
             size = int.from_bytes(image[at + 1 : name_at], "little")
             name = image[name_at:record_at]
             at = record_at if size == _REMOVED else record_at + size
             (resident if len(name) == 1 else changes)[name] = None if size == _REMOVED else image[record_at:at]  # type: ignore[assignment]
-        if at != end:
+        if at > end or any(image[at:end]):
             raise damage_error(self._path)
         self._generation = image[4:8]
         self._sweeps = image[8] != 0
@@ -377,12 +488,9 @@ def _next_to(path: str) -> str:
     return path[:-1]
 
 
-def _erase(path: str):
-    """Write a file of zeros until littlefs has erased both blocks of its directory, one write a step."""
-    for _ in range(files.REWRITES):
-        files.write_zeros(path)
-        yield False
-    files.remove(path)
+def _size(changes) -> int:
+    """Return how many bytes records take in the root. They are given as a dict from their names."""
+    return sum([3 + len(name) + len(record or b"") for name, record in changes.items()])
 
 
 def _crc(image: bytes | bytearray | memoryview, path: str = "") -> bytes:

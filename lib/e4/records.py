@@ -4,8 +4,10 @@ There are three kinds. All numbers are little-endian, and times are in Unix seco
 
     "id"            the identity: ID (16 bytes), ID key (32), fingerprint of the first ID key (8), previous ID key (32,
                     all zero if there is none), and then the receiving topic, if it is not the standard one
-    "t" and a hash  the keys of a topic, under the 16-byte hash of that topic: key (32); after a change of the key also
-                    the previous key (32) and the timestamp of the command that replaced it (8)
+    "t" and a hash  the keys of a topic, under the 16-byte hash of that topic: key (32), previous key (32, all zero if
+                    there is none) and the timestamp of the command that replaced it (8). A record never grows, so that
+                    a key can be replaced when the flash is full. Version 0.1.0 left the last two out before the first
+                    change
     "c"             the last commands: their timestamp (8), and the mark (8) of each command applied at that
                     time: the first half of its tag
 
@@ -79,9 +81,12 @@ def get_topic(store, hashed: bytes) -> tuple[bytes, bytes | None, int] | None:
         return None
     if len(record) not in (_PREVIOUS_TOPIC_KEY, _TOPIC_SIZE):
         raise damage_error("the topic's record")
-    # Without a previous key the last two slices are empty, and the time is 0.
-    previous = record[_PREVIOUS_TOPIC_KEY:_CHANGED_AT] or None
-    return record[:_PREVIOUS_TOPIC_KEY], previous, int.from_bytes(record[_CHANGED_AT:], "little")
+    previous = record[_PREVIOUS_TOPIC_KEY:_CHANGED_AT]
+    return (
+        record[:_PREVIOUS_TOPIC_KEY],
+        previous if any(previous) else None,
+        int.from_bytes(record[_CHANGED_AT:], "little"),
+    )
 
 
 def put_topic(store, changes: dict[bytes, bytes | None], hashed: bytes, key: bytes | None, time: int) -> None:
@@ -95,9 +100,11 @@ def put_topic(store, changes: dict[bytes, bytes | None], hashed: bytes, key: byt
             current = get_topic(store, hashed)
         except StoreCorrupt:
             current = None
-        if current is not None:
-            if current[0] == key:
-                return
+        if current is None:
+            key += bytes(_TOPIC_SIZE - _PREVIOUS_TOPIC_KEY)
+        elif current[0] == key:
+            return
+        else:
             key += current[0] + time.to_bytes(8, "little")
     changes[name] = key
 

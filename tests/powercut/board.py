@@ -36,6 +36,8 @@ class Board:
     `store_class` is called with the path of the key file, which is below `root`, and returns the store.
     """
 
+    blocks = BLOCKS
+
     def __init__(self, flash, life, store_class, root="/flash"):
         self.flash = flash
         self.root = root

@@ -22,16 +22,19 @@ _ONE_IN = 24
 
 
 class Cuts:
-    """The proof for one life.
+    """The proof for one life of a board of `board_class`, which says how many blocks its flash has.
 
     `limit` is the largest number of first cuts, which are spread evenly; 0 means all. `shard` is a pair: this process
-    makes part number `shard[0]` (from 0) of `shard[1]` parts of them.
+    makes part number `shard[0]` (from 0) of `shard[1]` parts of them. A second cut is made at one operation in `every`
+    of the recovery.
     """
 
-    def __init__(self, life, report, store_class, limit=0, shard=(0, 1)):
+    def __init__(self, life, report, store_class, limit=0, shard=(0, 1), board_class=Board, every=1):
         self._life = life
         self._report = report
         self._store_class = store_class
+        self._board_class = board_class
+        self._every = every
         self._dice = Dice(11)
         self._turn = 0
         self._stretches = self._live_without_cuts()
@@ -48,13 +51,14 @@ class Cuts:
                         self._report.attempt(what, self._cut, image, model, first, at, kind)
 
     def _board(self, image, at=0, kind=CLEAN, clock=0):
-        board = Board(Flash(bytearray(image), at, kind, self._dice.below(1 << 20)), self._life, self._store_class)
+        flash = Flash(bytearray(image), at, kind, self._dice.below(1 << 20))
+        board = self._board_class(flash, self._life, self._store_class)
         board.now = clock
         return board
 
     def _live_without_cuts(self):
         """Return for each stretch its image, its model, its first event and its number of flash operations."""
-        image, model, stretches = formatted(), Model(FIRST_KEY), []
+        image, model, stretches = formatted(self._board_class.blocks), Model(FIRST_KEY), []
         for first in range(0, len(self._life.events), _STRETCH):
             board = self._board(image, clock=self._life.events[first].clock)
             before = model.copy()
@@ -91,15 +95,15 @@ class Cuts:
         self._recover(board.flash.image, index, states, True)
 
     def _cut_again(self, image, index, states):
-        """Cut the power at every flash operation of the recovery; clean and torn cuts alternate.
+        """Cut the power at the flash operations of the recovery; clean and torn cuts alternate.
 
         Whether the first of them is clean or torn alternates from call to call, so that both kinds meet each operation.
         """
         self._turn ^= 1
-        at = 0
+        at = self._dice.below(self._every) + 1 - self._every
         was_cut = True
         while was_cut:
-            at += 1
+            at += self._every
             board = self._board(image, at, (at + self._turn) % 2, self._life.events[index].clock + 1)
             left = states
             try:

@@ -111,6 +111,16 @@ SCRIPT = (
     + THE_END
 )
 
+# The application fills the flash after the first of these events. From then on the board can still obey every command
+# that removes or replaces keys.
+QUIET_EVENTS = 8
+ON_A_FULL_FLASH = _in_turn(
+    GIVE_KEY, GIVE_KEY, GIVE_KEY, GIVE_KEY, GIVE_KEY, GIVE_KEY, GIVE_KEY, GIVE_KEY,
+    ROTATE, REMOVE_TOPIC, NEW_ID_KEY, ROTATE, at_once(ROTATE, ROTATE), COPY_OF_LAST, NEW_ID_KEY, at_once(NEW_ID_KEY),
+    RESTART, ROTATE, SEND_KEY_AGAIN, COPY_OF_EARLIER, REMOVE_TOPIC, RESET_TOPICS, NEW_ID_KEY, RESTART, RESET_TOPICS,
+    COPY_OF_LAST,
+)  # fmt: skip
+
 
 class Event:
     """One event of a life.

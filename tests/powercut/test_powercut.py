@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 
@@ -30,6 +31,12 @@ def test_nothing_is_lost() -> None:
     assert losses == 0, output
     assert cuts > 3 * _CUTS
     assert restarts == cuts
+
+
+def test_a_full_flash_obeys_all_that_removes_or_replaces_keys() -> None:
+    output = run_on_vm("filled.py", "16")
+    assert output.splitlines()[-1] == "0 cuts, 0 restarts, 0 losses", output
+    assert len(re.findall(r" commands, [1-9]\d* refused$", output, re.MULTILINE)) == 7
 
 
 def test_a_command_costs_the_same_however_many_topics_there_are() -> None:

@@ -42,12 +42,14 @@ def test_the_layout_of_a_topic():
     name = b"t" + _HASH
     changes = {}
     records.put_topic(MemoryStore(), changes, _HASH, _KEY, _TIME)
-    assert changes == {name: _KEY}
-    store = _store(changes)
-    assert records.get_topic(store, _HASH) == (_KEY, None, 0)
-    changes = {}
-    records.put_topic(store, changes, _HASH, _PREVIOUS, _TIME)
-    assert changes == {name: _PREVIOUS + _KEY + _TIME_BYTES}
+    assert changes == {name: _KEY + bytes(40)}
+    # Version 0.1.0 wrote only the key, as long as there was no previous one.
+    for store in (_store(changes), _store({name: _KEY})):
+        assert records.get_topic(store, _HASH) == (_KEY, None, 0)
+        changes = {}
+        records.put_topic(store, changes, _HASH, _PREVIOUS, _TIME)
+        # The record of a key that was replaced must not be larger than before: a full flash has no room for it.
+        assert changes == {name: _PREVIOUS + _KEY + _TIME_BYTES}
     store = _store(changes)
     assert records.get_topic(store, _HASH) == (_PREVIOUS, _KEY, _TIME)
     changes = {}
@@ -64,7 +66,7 @@ def test_a_topic_that_is_missing_or_damaged():
         raises(e4.StoreCorrupt, records.get_topic, store, _HASH)
         changes = {}
         records.put_topic(store, changes, _HASH, _KEY, _TIME)
-        assert changes == {b"t" + _HASH: _KEY}, size
+        assert changes == {b"t" + _HASH: _KEY + bytes(40)}, size
 
 
 def test_the_layout_of_the_last_commands():
