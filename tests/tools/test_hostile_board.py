@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from e4_tools.board.answers import Entries, accept
+from e4_tools.board.answers import Entries, OrNone, accept
 from e4_tools.board.board_code import CHANGE_FILES, DESCRIBE_LOADER, read_result
 from e4_tools.board.console import BoardConsole
 from e4_tools.board.raw_repl import Board, BoardError, GarbledResult
@@ -260,7 +260,7 @@ def test_a_shape_says_what_is_accepted() -> None:
     assert accept({"a": 1, "c": object()}, entries) == {"a": 1}
     assert accept({"a": 1, "b": ["x"]}, entries) == {"a": 1, "b": ["x"]}
     assert accept((1, {"x": "y"}), (int, {str: str})) == (1, {"x": "y"})
-    assert accept(None, str | None) is None
+    assert accept(None, OrNone(str)) is None
     for value, shape in (
         ({}, entries),
         ({"a": 1, "b": [1]}, entries),
@@ -271,7 +271,7 @@ def test_a_shape_says_what_is_accepted() -> None:
         (-1, int),
         (2**65, int),
         (1, bool),
-        (1, str | None),
+        (1, OrNone(str)),
     ):
         with pytest.raises(ValueError):
             accept(value, shape)
