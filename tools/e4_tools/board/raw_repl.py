@@ -1,15 +1,13 @@
-"""Running code on a board at the other end of a serial line: MicroPython's raw REPL.
+"""Running code on a board at the other end of a serial line, with mpremote's Python API.
 
-Code is sent in raw-paste mode where the board has it, in which the board says how much it can take ("Raw mode and
-raw-paste mode" in MicroPython's documentation of the REPL). Secrets are sent as code in this way. On the command line
-of a process, such as `mpremote`, every user of this machine could read them.
+Secrets are sent as code inside the raw REPL. On the command line of an `mpremote` process, every user of this machine
+could read them.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +17,8 @@ import serial
 
 from e4_tools.board.answers import accept
 from e4_tools.board.board_code import CHANGE_FILES, code_to_ask, code_to_call, read_program, read_result
-from e4_tools.board.serial_line import LineError, LineSilent, SerialLine, patience
+from e4_tools.board.bounded_transport import BoundedTransport
+from e4_tools.board.serial_line import LineError, LineFlooded, LineSilent, SerialLine, patience
 from e4_tools.errors import NoMicroPython, PortError
 from e4_tools.printable import printable
 
@@ -28,12 +27,7 @@ _BRIEF_STOP_SECONDS = (1.5, 3.0)  # where perhaps no board is connected at all
 _LAST_STOP = 0.05  # the part of the patience that the last of these attempts lasts, if that is longer
 _SLOW_STOP = 0.25  # the part that a board gets which has answered to one of these attempts
 
-_INTERRUPT, _TO_RAW, _TO_FRIENDLY, _END = b"\r\x03", b"\r\x01", b"\r\x02", b"\x04"
-_RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n"
-_PASTE, _PASTE_TAKEN, _PASTE_REFUSED, _MORE = b"\x05A\x01", b"R\x01", b"R\x00", b"\x01"
-_PIECE, _PIECE_PAUSE_SECONDS = 256, 0.01  # without raw-paste mode; the buffer of a board's UART is small
-_LARGEST_ANSWER = 256 * 1024  # bytes that a board may print for one call
-_LARGEST_TRACEBACK = 64 * 1024
+_START_ANEW = b"\x04"  # Ctrl-D, which is a soft reset
 _LONGEST_REPLY = 500  # characters of the last line of a traceback
 _CHUNK = 768  # bytes of a file that one call writes; a multiple of 3, so that base64 needs no padding
 
@@ -64,16 +58,14 @@ class Board:
         self._restart = restart
         self._brief = brief
         self._stops = _BRIEF_STOP_SECONDS if brief else _STOP_SECONDS
-        self._open_line: SerialLine | None = None
+        self._open_transport: BoundedTransport | None = None
         # The program whose functions the board has. `_run_with` sets it.
         self._program: Path | None = None
         # False while the board runs code. It stays false if we did not wait for the end.
         self._is_ready = True
-        # False once the board has shown that it does not have raw-paste mode.
-        self._has_paste = True
 
     def __enter__(self) -> Board:
-        self._open_line = SerialLine(self.port, self._brief)
+        self._open_transport = BoundedTransport(self.port, SerialLine(self.port, self._brief))
         try:
             self._stop()
         except LineError as error:
@@ -90,10 +82,10 @@ class Board:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._restart and self._open_line is not None:
+        if self._restart and self._open_transport is not None:
             try:
-                self._open_line.write(_TO_FRIENDLY)
-                self._open_line.write(_END)
+                self._open_transport.exit_raw_repl()
+                self._open_transport.serial.write(_START_ANEW)
             except LineError:
                 if error is not None:
                     error.add_note("The board may be stopped now; e4 reset starts it, and so does its button.")
@@ -104,24 +96,22 @@ class Board:
 
         A board that has begun to answer is a MicroPython that is slow, and gets more time than one that is silent.
         """
-        line, answered = self._line, False
+        transport = self._transport
+        transport.has_answered = False
         self._program = None
-        stops = (*self._stops[:-1], max(self._stops[-1], line.patience * _LAST_STOP))
+        stops = (*self._stops[:-1], max(self._stops[-1], transport.serial.patience * _LAST_STOP))
         for seconds in stops:
             try:
-                self._interrupt(line, seconds)
-                answered = True
-                self._soft_reset(line, seconds)
+                self._enter_raw_repl(seconds)
                 return
             except LineSilent as error:
                 silent = error
-        if not answered:
+        if not transport.has_answered:
             waited = sum(stops)
             raise LineSilent(f"it was interrupted {len(stops)} times within {waited:.0f} s") from silent
-        seconds = max(stops[-1], line.patience * _SLOW_STOP)
+        seconds = max(stops[-1], transport.serial.patience * _SLOW_STOP)
         try:
-            self._interrupt(line, seconds)
-            self._soft_reset(line, seconds)
+            self._enter_raw_repl(seconds)
         except LineSilent:
             raise PortError(
                 f"the MicroPython on {self.port} answers, but has not come back from a soft reset within "
@@ -129,32 +119,22 @@ class Board:
                 f"to more than {patience():.0f}, and run the command again"
             ) from None
 
-    @staticmethod
-    def _interrupt(line: SerialLine, seconds: float) -> None:
-        """Have the board stop what it runs and enter its raw REPL. Raises LineError."""
-        line.write(_INTERRUPT)
-        line.drain()
-        line.write(_TO_RAW)
-        line.read_until(_RAW_PROMPT + b">", seconds, overall=seconds)
-
-    @staticmethod
-    def _soft_reset(line: SerialLine, seconds: float) -> None:
-        line.write(_END)
-        # What `boot.py` prints comes between these two.
-        line.read_until(b"soft reboot\r\n", seconds, overall=seconds)
-        line.read_until(_RAW_PROMPT, seconds, overall=seconds)
+    def _enter_raw_repl(self, seconds: float) -> None:
+        """Have the board stop what it runs, and enter its raw REPL after a soft reset. Raises LineError."""
+        self._transport.serial.begin_step(seconds, seconds)
+        self._transport.enter_raw_repl(timeout_overall=seconds)
 
     def close(self) -> None:
         """Close the serial line. The board stays as it is."""
-        if self._open_line is not None:
-            self._open_line.close()
-            self._open_line = None
+        if self._open_transport is not None:
+            self._open_transport.close()
+            self._open_transport = None
 
     @property
-    def _line(self) -> SerialLine:
-        if self._open_line is None:
+    def _transport(self) -> BoundedTransport:
+        if self._open_transport is None:
             raise PortError(f"the line to {self.port} is closed")
-        return self._open_line
+        return self._open_transport
 
     def ask(
         self, program: Path, function: str, *arguments: object, shape: Any, doing: str, seconds: float = 0.0
@@ -212,67 +192,24 @@ class Board:
         failed or the board was silent for too long, and GarbledResult if it printed too much. No part of the code is
         in their texts, because it may hold secrets.
         """
-        line = self._line
-        said, raised = _Collector(_LARGEST_ANSWER, printed), _Collector(_LARGEST_TRACEBACK)
+        transport = self._transport
         try:
             if not self._is_ready:  # Something went wrong before, and what the board did then may still run.
                 self._stop()
             self._is_ready = False
-            self._send_code(line, code.encode())
-            line.read_until(_END, max(seconds, line.patience), said.take)
-            line.read_until(_END, take=raised.take)
+            transport.exec_raw_no_follow(code.encode())
+            said, raised = transport.follow(max(seconds, transport.serial.patience), printed)
             self._is_ready = True
-        except LineError as error:
-            raise PortError(f"{doing}: no answer on {self.port} ({error}); run the command again") from None
-        except OverflowError as error:
+        except LineFlooded as error:
             raise GarbledResult(
                 f"{doing}: this board answered what was not expected: {error}. It may run other firmware"
             ) from None
-        if raised.text:
-            lines = raised.text.strip().split("\n")
+        except LineError as error:
+            raise PortError(f"{doing}: no answer on {self.port} ({error}); run the command again") from None
+        if raised:
+            lines = raised.decode(errors="replace").strip().split("\n")
             raise BoardError(doing, lines[-1].strip() or "nothing")
-        return said.text
-
-    def _send_code(self, line: SerialLine, code: bytes) -> None:
-        """Have the board take code, and begin to run it. Raises LineError."""
-        line.read_until(b">")
-        if self._has_paste:
-            line.write(_PASTE)
-            answer = line.read_exactly(len(_PASTE_TAKEN))
-            if answer == _PASTE_TAKEN:
-                self._paste(line, code)
-                return
-            self._has_paste = False
-            if answer != _PASTE_REFUSED:  # A MicroPython that does not know the request begins its raw REPL anew.
-                line.read_until(_RAW_PROMPT[2:] + b">")
-        for start in range(0, len(code), _PIECE):
-            line.write(code[start : start + _PIECE])
-            time.sleep(_PIECE_PAUSE_SECONDS)
-        line.write(_END)
-        if line.read_exactly(2) != b"OK":
-            raise LineError("the board did not take the code")
-
-    @staticmethod
-    def _paste(line: SerialLine, code: bytes) -> None:
-        """Send code in raw-paste mode: never more than the board has said that it can take. Raises LineError."""
-        window = int.from_bytes(line.read_exactly(2), "little")
-        room = window
-        at = 0
-        while at < len(code):
-            while room == 0 or line.has_input:
-                told = line.read_exactly(1)
-                if told == _END:  # The board gives up; it will say why.
-                    line.write(_END)
-                    return
-                if told != _MORE or not window:
-                    raise LineError("the board did not take the code as MicroPython does")
-                room = min(room + window, len(code))
-            piece = code[at : at + room]
-            line.write(piece)
-            room -= len(piece)
-            at += len(piece)
-        line.write(_END)
-        line.read_until(_END)
+        return str(said.decode(errors="replace"))
 
     def send_file(self, path: str, data: bytes) -> None:
         """Write a file on the board, piece by piece. Raises PortError. What has arrived is to be checked afterwards."""
@@ -293,7 +230,7 @@ class Board:
     def reset(self) -> None:
         """Reset the board, as its button does. `boot.py` and `main.py` run then. Raises PortError."""
         try:
-            self._send_code(self._line, b"import machine\nmachine.reset()")
+            self._transport.exec_raw_no_follow(b"import machine\nmachine.reset()")
             self._restart = False  # The board is starting already.
         except LineError as error:
             raise PortError(f"{self.port} could not be reset ({error}); press its button") from None
@@ -304,30 +241,5 @@ class Board:
         This object is closed then. Raises PortError.
         """
         self.reset()
-        line, self._open_line = self._line.serial, None
+        line, self._open_transport = self._transport.serial.pyserial, None
         return line
-
-
-class _Collector:
-    """Keeps the bytes that come before the end of a piece of output, or hands them on. Refuses more than a limit."""
-
-    def __init__(self, limit: int, printed: Callable[[bytes], None] | None = None) -> None:
-        self._limit = limit
-        self._printed = printed
-        self._kept = bytearray()
-
-    def take(self, byte: bytes) -> None:
-        """Take a byte. Raises OverflowError if there are too many."""
-        if byte == _END:
-            return
-        if self._printed is not None:
-            self._printed(byte)
-        elif len(self._kept) >= self._limit:
-            raise OverflowError(f"more than {self._limit} bytes")
-        else:
-            self._kept += byte
-
-    @property
-    def text(self) -> str:
-        """What was kept, as text."""
-        return self._kept.decode(errors="replace")

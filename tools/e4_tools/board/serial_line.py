@@ -15,7 +15,6 @@ import re
 import struct
 import termios
 import time
-from collections.abc import Callable
 
 import serial
 
@@ -47,6 +46,10 @@ class LineSilent(LineError):
     """What was awaited did not come in time, and the line itself has not failed."""
 
 
+class LineFlooded(LineError):
+    """More came than is read for one answer."""
+
+
 def patience() -> float:
     """Return how many seconds a board may be silent in one step. Raises ToolError for a bad `E4_BOARD_SECONDS`."""
     text = os.environ.get(_VARIABLE, "")
@@ -76,95 +79,76 @@ def open_port(port: str) -> serial.Serial:
 
 
 class SerialLine:
-    """An open serial line. Making it raises PortError, and all its methods raise LineError.
+    """An open serial line. It has those methods of pyserial's class that mpremote calls, with limits of time.
 
-    `brief` is for those who would keep somebody waiting for a board that is perhaps none.
+    Making it raises PortError, and all its methods raise LineError. `pyserial` is pyserial's object. `brief` is for
+    those who would keep somebody waiting for a board that is perhaps none.
     """
 
     def __init__(self, port: str, brief: bool = False) -> None:
         self.patience = patience() / _BRIEF if brief else patience()
         self._lives = 1 if brief else _LIVES
-        self.serial = open_port(port)
+        self.pyserial = open_port(port)
+        self._written = 0.0
+        self.begin_step()
+
+    def begin_step(self, silence: float | None = None, overall: float | None = None) -> None:
+        """Set the limits of what is read from now on.
+
+        `silence` is how many seconds may pass without a byte, by default the patience with boards. `overall` is how
+        many seconds it may take although bytes come, by default ten times as many.
+        """
+        self._silence = self.patience if silence is None else silence
+        self._overall = self._silence * self._lives if overall is None else overall
+        self._begin = time.monotonic()
 
     def close(self) -> None:
         """Close the line. The lines that reset an ESP32 are released before, in the order that does not reset it."""
         with contextlib.suppress(*LINE_ERRORS):
-            self.serial.rts = False
-            self.serial.dtr = False
+            self.pyserial.rts = False
+            self.pyserial.dtr = False
         with contextlib.suppress(*LINE_ERRORS):
-            self.serial.close()
+            self.pyserial.close()
 
     def write(self, data: bytes) -> None:
         """Send bytes. This ends when they have left, or the other side has not taken them for too long."""
         try:
-            self.serial.write(data)
+            self.pyserial.write(data)
         except serial.SerialTimeoutException:
             raise LineSilent(f"it took nothing for {self.patience:.0f} s; {self._advice()}") from None
         except LINE_ERRORS as error:
             raise LineError(f"the line failed: {error}") from None
+        self._written = time.monotonic()
 
-    def drain(self) -> None:
-        """Read and forget what has come already. A board that never stops sending is left at it after a while."""
-        end = time.monotonic() + _DRAIN_SECONDS
-        try:
-            while (waiting := self.serial.in_waiting) and time.monotonic() < end:
-                self.serial.read(min(waiting, 4096))
-        except LINE_ERRORS as error:
-            raise LineError(f"the line failed: {error}") from None
-
-    def read_until(
-        self,
-        ending: bytes,
-        silence: float | None = None,
-        take: Callable[[bytes], None] | None = None,
-        overall: float | None = None,
-    ) -> None:
-        """Read up to and including `ending`. Nothing is kept; `take` gets each byte that comes.
-
-        `silence` is how many seconds may pass without a byte, by default the patience with boards. `overall` is how
-        many seconds this may take although bytes come, by default ten times as many.
-        """
-        silence = self.patience if silence is None else silence
-        overall = silence * self._lives if overall is None else overall
-        begin = last = time.monotonic()
-        tail = b""
-        while not tail.endswith(ending):
-            byte = self._read_byte()
-            now = time.monotonic()
-            if byte:
-                tail = (tail + byte)[-len(ending) :]
-                last = now
-                if take is not None:
-                    take(byte)
-            elif now - last >= silence:
-                raise LineSilent(f"nothing came for {silence:.0f} s; {self._advice()}")
-            if now - begin >= overall and not tail.endswith(ending):
-                raise LineSilent(f"it was not done after {overall:.0f} s; {self._advice()}")
-
-    def read_exactly(self, count: int) -> bytes:
-        """Read so many bytes."""
+    def read(self, size: int = 1) -> bytes:
+        """Read so many bytes, and not fewer."""
         found = b""
-        end = time.monotonic() + self.patience
-        while len(found) < count:
-            byte = self._read_byte()
-            found += byte
-            if byte:
-                end = time.monotonic() + self.patience
-            elif time.monotonic() >= end:
-                raise LineSilent(f"nothing came for {self.patience:.0f} s; {self._advice()}")
+        last = time.monotonic()
+        while len(found) < size:
+            now = time.monotonic()
+            if now - self._begin >= self._overall:
+                raise LineSilent(f"it was not done after {self._overall:.0f} s; {self._advice()}")
+            if now - last >= self._silence:
+                raise LineSilent(f"nothing came for {self._silence:.0f} s; {self._advice()}")
+            try:
+                data = bytes(self.pyserial.read(size - len(found)))
+            except LINE_ERRORS as error:
+                raise LineError(f"the line failed: {error}") from None
+            if data:
+                found += data
+                last = time.monotonic()
         return found
 
-    @property
-    def has_input(self) -> bool:
-        """Whether bytes have come that were not read yet."""
-        try:
-            return bool(self.serial.in_waiting)
-        except LINE_ERRORS as error:
-            raise LineError(f"the line failed: {error}") from None
+    def inWaiting(self) -> int:  # noqa: N802 (mpremote calls it by this name)
+        """Return how many bytes have come that were not read yet, or 0 if the last write was too long ago.
 
-    def _read_byte(self) -> bytes:
+        mpremote reads on before it writes again while there are such bytes, and a board that never stops sending would
+        keep it at that. What stays unread is read later, among what is waited for then.
+        """
+        if time.monotonic() - self._written >= _DRAIN_SECONDS:
+            return 0
         try:
-            return bytes(self.serial.read(1))
+            return int(self.pyserial.in_waiting)
         except LINE_ERRORS as error:
             raise LineError(f"the line failed: {error}") from None
 

@@ -138,7 +138,7 @@ class Story:
                 self._note(f"{name} is at {self._ports[name]}")
 
     def _flash(self) -> None:
-        with self._step("Each gets library, application and main.py over its port"), ThreadPoolExecutor() as pool:
+        with self._step("Each gets library, application and main.py, by mpremote"), ThreadPoolExecutor() as pool:
             for name, files in zip(self._ports, pool.map(deploy_to, self._ports.values()), strict=True):
                 self._note(f"{name} has {files} files")
 
