@@ -106,7 +106,6 @@ class FakeLine:
         self.timeout: float | None = None
         self.write_timeout: float | None = None
         self.rts = self.dtr = False
-        self.is_open = True
 
     # What the host calls
 
@@ -115,14 +114,8 @@ class FakeLine:
 
     open = close = reset_input_buffer = flush
 
-    def isOpen(self) -> bool:  # noqa: N802 (pyserial's name for it)
-        return True
-
     @property
     def in_waiting(self) -> int:
-        return len(self._waiting)
-
-    def inWaiting(self) -> int:  # noqa: N802 (pyserial's name for it)
         if chance(self._dice, 20000):
             raise serial.SerialException("device reports readiness to read but returned no data")
         return len(self._waiting)
