@@ -22,7 +22,8 @@ class HostileBoard:
     `answers` has, for each function that a host may call, what the board prints; `raises` has what it says on its error
     channel instead; `later` has the same for all calls but the first. Other functions print nothing, and those in
     `silent` do not even end. `seconds` is how long the board is silent before each answer, and
-    `console` is what it prints outside of the raw REPL, again and again.
+    `console` is what it prints outside of the raw REPL, again and again. With `refusal`, that is what it says when the
+    host wants to send code, and after it the last byte of that again and again.
     """
 
     def __init__(
@@ -33,10 +34,12 @@ class HostileBoard:
         silent: Collection[str] = (),
         seconds: float = 0.0,
         console: bytes = b"",
+        refusal: bytes = b"",
     ) -> None:
         self._answers, self._raises, self._later = answers or {}, raises or {}, later or {}
         self._silent = silent
         self._seconds, self._console = seconds, console
+        self._refusal = refusal
         self.called: list[str] = []
         self._end, its = os.openpty()
         tty.setraw(its)
@@ -79,10 +82,17 @@ class HostileBoard:
                 self._raw = False
             elif byte == b"\x04" and self._raw:
                 self._say(b"OK\r\nMPY: soft reboot\r\n" + _RAW_PROMPT)
+            elif byte == b"\x05" and self._refusal:
+                self._refuse()
             elif byte == b"\x05":
                 self._run(self._paste())
             elif not byte and not self._raw and self._console:
                 self._say(self._console)
+
+    def _refuse(self) -> None:
+        self._say(self._refusal)
+        while self._running:
+            self._say(self._refusal[-1:] * 1024)
 
     def _paste(self) -> bytes:
         self._byte()

@@ -14,7 +14,7 @@ from e4_tools.board.answers import Entries, OrNone, accept
 from e4_tools.board.board_code import CHANGE_FILES, DESCRIBE_LOADER, read_result
 from e4_tools.board.console import BoardConsole
 from e4_tools.board.raw_repl import Board, BoardError, GarbledResult
-from e4_tools.errors import PortError, ToolError
+from e4_tools.errors import NoMicroPython, PortError, ToolError
 from helpers.boards import BoardMaker
 from helpers.e4_process import E4
 from helpers.hostile_board import HostileBoard
@@ -211,6 +211,48 @@ def test_a_board_that_never_stops_sending_is_given_up() -> None:
         with Board(board.device, brief=True) as serial:
             assert serial.run("print(1)", "a test") == ""
     assert time.monotonic() - begin < 20
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        (b"R\x01\x10\x00\x1b[2Jsecret", "the board did not take the code as MicroPython does"),
+        (b"R\x00\x1b[2Jsecret", "the board did not take the code as MicroPython does"),
+        # These never end. The first lets the host send nothing at a time. Whether so many bytes come within the second
+        # of the last one depends on the machine.
+        (b"R\x01\x00\x00\x01", "it was not done after 1 s"),
+        (b"\x1b[2Jsecret", "it was not done after 1 s"),
+        (b"R\x01\xff\xff\x01", "it was not done after 1 s|more than 262144 bytes"),
+    ],
+    ids=repr,
+)
+def test_a_board_that_does_not_take_code_is_given_up(
+    refusal: bytes, said: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("E4_BOARD_SECONDS", "8")
+    with HostileBoard(refusal=refusal) as board, Board(board.device, restart=False, brief=True) as serial:
+        with pytest.raises(PortError, match=said) as caught:
+            serial.run("print('secret code')", "a test")
+        assert "secret" not in str(caught.value) and _is_safe(str(caught.value))
+        assert not isinstance(caught.value, BoardError)
+    with (
+        HostileBoard(refusal=refusal) as board,
+        Board(board.device, restart=False, brief=True) as serial,
+        pytest.raises(PortError, match=r"could not be reset .*; press its button"),
+    ):
+        serial.reset()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_is_no_prompt_is_not_shown(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("e4_tools.board.raw_repl._BRIEF_STOP_SECONDS", (0.2, 0.2))
+    end, its = os.openpty()
+    os.write(end, _BYTES)
+    with pytest.raises(NoMicroPython, match=r"interrupted 2 times"):
+        Board(os.ttyname(its), brief=True).__enter__()
+    os.close(end)
+    os.close(its)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_slow_board_is_given_time_and_a_silent_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
