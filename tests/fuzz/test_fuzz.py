@@ -16,7 +16,8 @@ from fuzz.table import TABLE, load
 
 _SEED = 2  # another one than that of `make fuzz`, so that the two do not try the same inputs
 _MOST = 3000  # inputs of a parser
-_SECONDS = 0.6  # for each parser; a slow one gets fewer inputs
+_SECONDS = 0.6  # for each parser; a slow one gets fewer inputs,
+_LEAST = 20  # but not fewer than these
 _ON_VM = 200  # inputs of a parser
 
 
@@ -36,10 +37,9 @@ def test_nothing_ends_in_another_error_than_the_documented_ones(
         except Exception as error:
             found.outcomes["others"] += 1
             found.find(f"{type(error).__name__} at {place(error)}", f"input {number}: {given!r:.400}")
-        if time.monotonic() > end:
+        if number >= _LEAST and time.monotonic() > end:
             break
     assert not found.findings, show([found])
-    assert found.inputs > 5
 
 
 def test_nothing_does_on_micropython_either() -> None:

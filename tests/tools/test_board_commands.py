@@ -25,6 +25,7 @@ from helpers.boards import BoardMaker, config_for
 from helpers.e4_process import E4, WIFI_PASSWORD
 
 _KEY = b"0123456789abcdef0123456789ABCDEF"
+_FILES_OF_A_STORE = {"e4.keys", "e4.keys.d", "e4.keys.spare1", "e4.keys.spare2"}
 
 
 def _link(board: VirtualBoard, tool: E4, name: str) -> None:
@@ -210,7 +211,7 @@ def test_wipe_removes_identity_and_says_what_is_left(make_board: BoardMaker, tmp
     assert "nothing was done" in tool.run("wipe", "--port", board.device, code=1, typed="n\n")
     options = ["--fill"] if fill else []
     said = json.loads(tool.run("wipe", "--yes", "--json", "--port", board.device, *options).splitlines()[0])
-    assert set(said["removed"]) == {"e4.keys", "e4.keys.d", "e4.json", "e4.keys.new"}
+    assert set(said["removed"]) == {*_FILES_OF_A_STORE, "e4.json", "e4.keys.new"}
     assert ("--fill" in said["left"]) is not fill
     found = image.read_bytes()
     assert [secret for secret in (_KEY, other) if secret in found] == []
@@ -242,6 +243,6 @@ def test_wipe_takes_its_own_files_only_whatever_they_are_called(make_board: Boar
         "open(b'/\\xff', 'w').close()\nopen(b'/e4.keys.d/\\xff\\xfe', 'w').close()",
     )
     said = json.loads(tool.run("wipe", "--yes", "--json", "--port", board.device))
-    assert set(said["removed"]) == {"e4.keys", "e4.keys.d", "e4.json", "e4.keys. x"}
+    assert set(said["removed"]) == {*_FILES_OF_A_STORE, "e4.json", "e4.keys. x"}
     left = on_board(board, "import os; print(sorted(entry[0] for entry in os.ilistdir(b'//')))")
     assert "b'e4.calibration'" in left and "b'e4 keys'" in left and "b'\\xff'" in left and "e4.keys" not in left
