@@ -10,6 +10,11 @@ from firmware.filters import is_valid
 
 _MAX_PORT = const(65535)
 _MAX_TIME_SERVERS = const(8)
+_MIN_MESSAGE = const(73)  # bytes: the longest command, SetTopicKey; a smaller one would shut commands out
+# A handshake of TLS, or a flash that makes room, can hold the loop up for some seconds. The system looks up names
+# without a dot for up to 21 s while its name servers do not answer.
+_MIN_WATCHDOG = const(30)  # s
+_MIN_PATIENCE_TLS = const(3)  # s: the TLS handshake of an ESP32 takes up to 2.5 s before the broker can answer
 _MAX_COMMAND_AGE = const(315360000)  # s: ten years; for longer, null says more clearly what is meant
 
 
@@ -50,6 +55,13 @@ class _Entries:
         self.report(entry, "is not a number from {} to {}".format(least, most))
         return default
 
+    def topic(self, entry: str):
+        """Take out a topic, which has no wildcards. The default is None."""
+        value = self.text(entry)
+        if value is not None and (not is_valid(value) or "#" in value or "+" in value):
+            self.report(entry, "is no topic")
+        return value
+
     def flag(self, entry: str) -> bool:
         """Take out true or false. The default is false."""
         value = self._left.pop(entry, False)
@@ -82,8 +94,9 @@ def fill(config, entries: dict) -> None:
     _read_broker(config, whole.part("broker"))
     _read_topics(config, whole)
     _read_time(config, whole)
-    config.max_message = whole.number("max_message", 4096, 64, 65536)
-    config.watchdog = whole.number("watchdog", 60, 0, 3600)
+    config.max_message = whole.number("max_message", 4096, _MIN_MESSAGE, 65536)
+    # 0 means that there is none.
+    config.watchdog = whole.number("watchdog", 60, 0 if entries.get("watchdog") == 0 else _MIN_WATCHDOG, 3600)
     queue = whole.part("queue", {})
     config.queue_messages = queue.number("messages", 32, 1, 1000)
     config.queue_bytes = queue.number("bytes", 8192, 64, 65536)
@@ -96,7 +109,7 @@ def _read_broker(config, broker: _Entries) -> None:
     config.ca = broker.text("ca")
     config.port = broker.number("port", 8883 if config.ca else 1883, 1, _MAX_PORT)
     config.keepalive = broker.number("keepalive", 60, 3, 3600)
-    config.patience = broker.number("patience", 10, 1, 300)
+    config.patience = broker.number("patience", 10, _MIN_PATIENCE_TLS if config.ca else 1, 300)
     config.user = broker.text("user")
     config.password = broker.text("password")
     if (config.user is None) != (config.password is None):
@@ -112,10 +125,8 @@ def _read_topics(config, whole: _Entries) -> None:
     for topic in config.topics:
         if not isinstance(topic, str) or not is_valid(topic):
             whole.report("topics", "has an entry that is no topic filter")
-    config.receiving_topic = whole.text("receiving_topic")
-    config.status_topic = topic = whole.text("status_topic")
-    if topic is not None and (not is_valid(topic) or "#" in topic or "+" in topic):
-        whole.report("status_topic", "is no topic")
+    config.receiving_topic = whole.topic("receiving_topic")
+    config.status_topic = whole.topic("status_topic")
 
 
 def _read_time(config, whole: _Entries) -> None:

@@ -42,6 +42,9 @@ async def main():
 asyncio.run(main())
 """
 
+# The same application with a watchdog that bites sooner than `/e4.json` allows, so that the tests need not wait.
+_WATCHED = _ECHO.replace("node = Node()", "node = Node()\n    node.config.watchdog = 2", 1)
+
 
 def _grant(port: int) -> None:
     with BrokerConnection(HOST, port) as broker:
@@ -177,7 +180,7 @@ def test_a_node_that_is_left_by_any_way_can_be_entered_again(start_node: StartNo
 
 
 def test_the_watchdog_lets_tools_work_on_the_board(start_node: StartNode, mosquitto: Mosquitto) -> None:
-    board, console = start_node("alice", KEY, mosquitto.port, _ECHO, watchdog=2)
+    board, console = start_node("alice", KEY, mosquitto.port, _WATCHED)
     console.__exit__(None, None, None)
     assert stays_with_its_tools(board, 5)
 

@@ -29,6 +29,9 @@ def steered():
 node.run()
 """
 
+# The same application with a watchdog that bites sooner than `/e4.json` allows, so that the tests need not wait.
+_WATCHED = _SENDER.replace("node = Node()", "node = Node()\nnode.config.watchdog = 2", 1)
+
 # The same application on a board that never has enough memory to clean up its flash.
 _UNTIDY = _SENDER.replace(
     "@node.on_line",
@@ -142,13 +145,13 @@ def test_a_board_without_memory_to_clean_up_goes_on_working(start_node: StartNod
 
 
 def test_a_handler_that_hangs_is_ended_by_the_watchdog(start_node: StartNode, mosquitto: Mosquitto) -> None:
-    _, console = start_node("alice", KEY, mosquitto.port, _SENDER, watchdog=2)
+    _, console = start_node("alice", KEY, mosquitto.port, _WATCHED)
     console.type("hang")
     console.expect("> subscribed to MQTT topic /e4go", 30)
 
 
 def test_a_node_that_works_or_waits_for_its_broker_is_not_reset(start_node: StartNode, mosquitto: Mosquitto) -> None:
-    _, console = start_node("alice", KEY, mosquitto.port, _SENDER, watchdog=2)
+    _, console = start_node("alice", KEY, mosquitto.port, _WATCHED)
     _grant(mosquitto.port)
     console.expect("steered")
     time.sleep(5)
@@ -162,7 +165,7 @@ def test_a_node_that_works_or_waits_for_its_broker_is_not_reset(start_node: Star
 
 
 def test_the_watchdog_lets_tools_work_on_the_board(start_node: StartNode, mosquitto: Mosquitto) -> None:
-    board, console = start_node("alice", KEY, mosquitto.port, _SENDER, watchdog=2)
+    board, console = start_node("alice", KEY, mosquitto.port, _WATCHED)
     console.__exit__(None, None, None)
     assert stays_with_its_tools(board, 5)
 

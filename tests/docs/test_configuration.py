@@ -37,8 +37,8 @@ class Row:
         return {"wifi.password": "wifi_password"}.get(self.entry, f"queue_{entry}" if group == "queue" else entry)
 
     def span(self) -> tuple[int, int]:
-        """The least and the greatest number."""
-        found = re.fullmatch(r"(\d+) to (\d+)", self.limits)
+        """The least and the greatest number, apart from 0 where it means "none"."""
+        found = re.fullmatch(r"(?:0, or )?(\d+) to (\d+)", self.limits)
         assert found, self.entry
         return int(found[1]), int(found[2])
 
@@ -167,8 +167,16 @@ def test_topics_have_the_limits_of_the_table() -> None:
     assert _problems(("topics", ["a", "sensors/+/limit", "x" * 512]), ("status_topic", "x" * 512)) == []
     for bad in ("x" * 513, "", "a#", 1):
         assert _problems(("topics", [bad]))
-    for bad in ("x" * 513, "a/+", "#"):
-        assert _problems(("status_topic", bad)) == ['"status_topic" is no topic']
+    for entry in ("status_topic", "receiving_topic"):
+        for bad in ("x" * 513, "a/+", "#"):
+            assert _problems((entry, bad)) == [f'"{entry}" is no topic']
+
+
+def test_patience_leaves_time_for_a_handshake_of_tls() -> None:
+    assert _problems(("broker.ca", "/ca"), ("broker.patience", 3)) == []
+    assert _problems(("broker.ca", "/ca"), ("broker.patience", 2)) == [
+        '"broker.patience" is not a number from 3 to 300'
+    ]
 
 
 def test_time_servers_have_the_limits_of_the_table() -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 
+import e4
 import firmware
 from firmware import config
 
@@ -73,13 +74,13 @@ def test_settings_of_the_link():
     loaded = config.Config(_GOOD)
     assert (loaded.ca, loaded.keepalive, loaded.patience, loaded.status_topic) == (None, 60, 10, None)
     assert (loaded.max_message, loaded.queue_messages, loaded.queue_bytes, loaded.watchdog) == (4096, 32, 8192, 60)
-    broker = {"host": "h", "ca": "/ca.crt", "keepalive": 3600, "patience": 1}
+    broker = {"host": "h", "ca": "/ca.crt", "keepalive": 3600, "patience": 3}
     loaded = config.Config(
-        dict(_GOOD, broker=broker, status_topic="s/t", max_message=64, queue={"messages": 1}, watchdog=0)
+        dict(_GOOD, broker=broker, status_topic="s/t", max_message=73, queue={"messages": 1}, watchdog=0)
     )
     assert loaded.problems == []
-    assert (loaded.ca, loaded.port, loaded.keepalive, loaded.patience) == ("/ca.crt", 8883, 3600, 1)
-    assert (loaded.status_topic, loaded.max_message, loaded.watchdog) == ("s/t", 64, 0)
+    assert (loaded.ca, loaded.port, loaded.keepalive, loaded.patience) == ("/ca.crt", 8883, 3600, 3)
+    assert (loaded.status_topic, loaded.max_message, loaded.watchdog) == ("s/t", 73, 0)
     assert (loaded.queue_messages, loaded.queue_bytes) == (1, 8192)
 
 
@@ -90,13 +91,25 @@ def test_wrong_settings_of_the_link_are_named():
         ({"broker": {"host": "h", "ca": True}}, '"broker.ca" is not text'),
         ({"status_topic": "a/#"}, '"status_topic" is no topic'),
         ({"status_topic": "a/+/b"}, '"status_topic" is no topic'),
-        ({"max_message": 63}, '"max_message" is not a number from 64 to 65536'),
+        ({"broker": {"host": "h", "ca": "/ca", "patience": 2}}, '"broker.patience" is not a number from 3 to 300'),
+        ({"receiving_topic": "a/#"}, '"receiving_topic" is no topic'),
+        ({"max_message": 72}, '"max_message" is not a number from 73 to 65536'),
         ({"queue": 5}, '"queue" is not an object'),
         ({"queue": {"messages": 0}}, '"queue.messages" is not a number from 1 to 1000'),
         ({"queue": {"size": 1}}, '"queue.size" is not a known entry'),
-        ({"watchdog": True}, '"watchdog" is not a number from 0 to 3600'),
+        ({"watchdog": True}, '"watchdog" is not a number from 30 to 3600'),
+        ({"watchdog": 1}, '"watchdog" is not a number from 30 to 3600'),
+        ({"watchdog": 29}, '"watchdog" is not a number from 30 to 3600'),
+        ({"watchdog": 3601}, '"watchdog" is not a number from 30 to 3600'),
+        ({"watchdog": None}, '"watchdog" is not a number from 30 to 3600'),
     ):
         assert config.Config(dict(_GOOD, **change)).problems == [problem]
+
+
+def test_the_longest_command_is_never_too_large():
+    command = e4.protect(e4.commands.set_topic_key(b"k" * 32, "t"), b"i" * 32, 1774894944)
+    assert config.Config(dict(_GOOD, max_message=len(command))).problems == []
+    assert config.Config(dict(_GOOD, max_message=len(command) - 1)).problems != []
 
 
 def test_the_older_entry_names_a_single_time_server():
