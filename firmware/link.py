@@ -24,8 +24,11 @@ _PUBCOMP = const(0x70)
 _SUBACK = const(0x90)
 _PINGRESP = const(0xD0)
 
-# The broker may send other packets before an answer, so an answer may take this many times `broker.patience`.
+# The broker may send other packets before an answer, so an answer may take this many times `broker.patience`, and one
+# more millisecond for each byte that moves meanwhile: lines may be as slow as 1 KB/s.
 _LONGEST_WAIT = const(6)
+# However much arrives before it, an answer may take no longer than this.
+_LONGEST_WAIT_MS = const(3600000)
 # While this many packets wait to be sent, nothing more is read, because it would have to be answered.
 _MAX_UNSENT = const(32)
 # The number of QoS 2 deliveries that may be begun at the same time.
@@ -83,11 +86,11 @@ class Link:
         self._packet_id = 0
         # The packet identifiers of QoS 2 deliveries that the broker has not released. They outlive the connection.
         self._deliveries: list[int] = []
-        # The time since the broker was last heard.
+        # The time since the broker was last heard, and for which it may be silent.
         self._silence = Deadline(0)
         # The time since a packet was last queued.
         self._idle = Deadline(0)
-        # The time since the queue was last empty.
+        # The time since the queue was last empty. Each byte that the network takes makes it longer.
         self._unsent_age = Deadline(0)
         # The stream to the broker, or None; `open` and `close` set it.
         self.stream = None
@@ -95,20 +98,20 @@ class Link:
 
     def _reset(self) -> None:
         """Set what holds for one connection only."""
+        # True once the broker has accepted us; `_take_connack` sets it.
+        self.is_connected = False
+        # True if the last `step` took a packet, so that there may be more; `step` sets it.
+        self.has_more = False
         # The packets, or rests of packets, that the network has not taken yet.
         self._unsent: list[bytes | bytearray | memoryview] = []
         # For each kind of answer that the broker owes: the packet identifier, and the time that the broker has for it.
         self._pending: dict[int, tuple[int, Deadline]] = {}
         # The topic filters that the broker has not answered, in the order in which we subscribe to them.
         self._filters: list[str] = []
-        # True once the broker has accepted us; `_take_connack` sets it.
-        self.is_connected = False
         # True if the broker has kept our session; `_take_connack` sets it.
         self.has_session = False
         # True once the broker has refused one of our subscriptions; `_take_answer` sets it.
         self.is_refused = False
-        # True if the last `step` took a packet, so that there may be more; `step` sets it.
-        self.has_more = False
 
     @property
     def is_up(self) -> bool:
@@ -121,19 +124,28 @@ class Link:
         return _PUBACK in self._pending or bool(self._unsent)
 
     def open(self, stream) -> None:
-        """Begin a session on a stream that is connected."""
-        self._reset()
+        """Begin a session on a stream that is connected. If that fails, `close` closes the stream all the same."""
         self.stream = stream
+        self._reset()
+        self._silence.restart(0)
         self._reader.start(stream)
         self._await(_CONNACK, 0)
         self._send(self._record(self._client.connect, False))
 
     def close(self) -> None:
-        """Close the stream. The session can be opened again on another one."""
-        self._reset()
+        """Close the stream. The session can be opened again on another one.
+
+        Nothing is raised, whatever the stream does: this is called where something has failed already, and what comes
+        after it must not be left out.
+        """
         stream, self.stream = self.stream, None
-        if stream is not None:
-            stream.close()
+        self.is_connected = self.has_more = False
+        self._unsent.clear()  # A large message would take heap for as long as there is no connection.
+        try:
+            if stream is not None:
+                stream.close()
+        except Exception:  # noqa: S110 (the link has forgotten the stream, so nothing is left to be done)
+            pass
 
     def step(self) -> None:
         """Send what is possible now, take one packet at most, and check that the broker is alive.
@@ -147,9 +159,12 @@ class Link:
         if self.has_more:
             self._take()
             self._flush()
-        if self._reader.is_alive:
-            self._reader.is_alive = False
-            self._silence.restart(self._patience_ms)
+        received = self._reader.received
+        if received:
+            self._reader.received = 0
+            self._be_patient(0)
+            for _, deadline in self._pending.values():
+                deadline.extend(received)
         self._check_answers()
         self._keep_alive()
 
@@ -170,6 +185,8 @@ class Link:
         packet = self._record(self._client.publish, topic, payload, retain, qos)
         if is_repeat:
             packet[0] |= _DUP
+        # The broker can answer only once the message has arrived. The network may take it long before that.
+        self._be_patient(len(packet))
         if qos:
             self._await(_PUBACK, packet_id)
         self._send(packet)
@@ -214,10 +231,11 @@ class Link:
                 self._unsent.pop(0)
             elif n:
                 self._unsent[0] = memoryview(packet)[n:]
+            elif self._unsent_age.is_over():
+                raise LinkDown("the network takes nothing from us")
             else:
-                if self._unsent_age.is_over():
-                    raise LinkDown("the network takes nothing from us")
                 return
+            self._unsent_age.extend(n)
 
     def _next_id(self) -> int:
         """Return the next packet identifier: 1 to 65535 (section 2.3.1)."""
@@ -240,22 +258,30 @@ class Link:
 
     def _await(self, kind: int, packet_id: int) -> None:
         """Note that the broker owes an answer of this kind."""
-        self._silence.restart(self._patience_ms)
-        self._pending[kind] = (packet_id, Deadline(_LONGEST_WAIT * self._patience_ms))
+        self._be_patient(0)
+        self._pending[kind] = (packet_id, Deadline((_LONGEST_WAIT - 1) * self._patience_ms + self._silence.left()))
+
+    def _be_patient(self, milliseconds: int) -> None:
+        """Let the broker be silent for so much longer than `broker.patience`, from now on."""
+        self._silence.restart(max(self._silence.left(), self._patience_ms + milliseconds))
 
     def _check_answers(self) -> None:
         """Raise LinkDown if the broker owes an answer and is silent, or has owed it for too long."""
         quiet = self._silence.is_over()
         for kind, (_, deadline) in self._pending.items():
-            if quiet or deadline.is_over():
+            if quiet or deadline.is_over() or deadline.elapsed() >= _LONGEST_WAIT_MS:
                 raise LinkDown("the broker does not answer our {}".format(_NAMES.get(kind, "PINGREQ")))
 
     def _keep_alive(self) -> None:
-        """Send a PINGREQ if one side has been silent for a while: connections can die without a sign (section 3.12)."""
-        if not self.is_connected or _PINGRESP in self._pending:
-            return
-        if self._idle.is_over() or self._silence.elapsed() >= self._idle_ms:
-            self._await(_PINGRESP, 0)
+        """Send a PINGREQ if one side has been silent for a while: connections can die without a sign (section 3.12).
+
+        If our side is silent, it is sent even while the answer to one is owed. That answer may stand behind a large
+        message, and a broker that hears nothing for one and a half times `keepalive` ends the connection.
+        """
+        is_owed = _PINGRESP in self._pending
+        if self.is_connected and (self._idle.is_over() or (not is_owed and self._silence.elapsed() >= self._idle_ms)):
+            if not is_owed:
+                self._await(_PINGRESP, 0)
             self._send(b"\xc0\x00")
 
     def _settle(self, kind: int, packet_id: int) -> bool:

@@ -14,6 +14,8 @@ _BODY = const(4)
 # The time for a whole packet, and one more millisecond for each of its bytes: a connection slower than 1 KB/s counts as
 # ended.
 _IN_TIME_MS = const(20000)
+# While more bytes than this are left to be dropped, each read is a step of its own.
+_AT_ONCE = const(65536)
 
 
 class PacketReader:
@@ -31,8 +33,8 @@ class PacketReader:
     def __init__(self, max_payload: int) -> None:
         self._max_payload = max_payload
         self._buffer = memoryview(bytearray(max(max_payload, _MAX_TOPIC + 2)))
-        # True once a byte has arrived; `_fill` sets it, the link clears it.
-        self.is_alive = False
+        # The number of bytes that have arrived; `_fill` counts them, the link takes them off again.
+        self.received = 0
         # The last packet, in eight attributes that the docstring of the class describes.
         self.kind = self.qos = self.packet_id = self.size = 0
         self.may_repeat = False
@@ -123,7 +125,9 @@ class PacketReader:
             if got:
                 n -= got
                 at += got * step
-                self.is_alive = True
+                self.received += got
+                if n >= _AT_ONCE and not step:  # It may be 268 MB, and the rest of the program must have its turn.
+                    yield False
             elif got is None:
                 yield False
             else:

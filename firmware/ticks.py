@@ -25,15 +25,23 @@ class Deadline:
 
     def restart(self, milliseconds: int) -> None:
         """Let the span begin now, with this length."""
-        # The length of the span; only `restart` sets it.
+        # The length of the span; only `restart` and `extend` set it.
         self._allowed = milliseconds
         # The ticks at the beginning of the span; only `restart` sets it.
         self._start = ticks_ms()
+
+    def extend(self, milliseconds: int) -> None:
+        """Make the span so much longer."""
+        self._allowed += milliseconds
 
     def elapsed(self) -> int:
         """Return the milliseconds since the span began."""
         return ticks_diff(ticks_ms(), self._start)
 
+    def left(self) -> int:
+        """Return the milliseconds until the span has passed; 0 or less if it has."""
+        return self._allowed - self.elapsed()
+
     def is_over(self) -> bool:
         """Tell whether the whole span has passed."""
-        return self.elapsed() >= self._allowed
+        return self.left() <= 0

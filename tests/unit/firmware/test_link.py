@@ -347,3 +347,30 @@ def test_acknowledgements_that_cannot_leave_stop_the_reading():
     for _ in range(200):
         peer.link.step()
     assert len(peer.messages) == 100 and len(peer.heard()) == 400
+
+
+def test_closing_never_fails():
+    for error in (OSError(5), MemoryError(), ValueError("a driver of the user's own")):
+        peer = Peer()
+        peer.link.publish(b"t", b"x", False, 1)
+
+        def fail(error=error):
+            raise error
+
+        peer.socket.close = fail
+        peer.link.close()
+        assert peer.link.stream is None and not peer.link.is_up and not peer.link.has_more
+        raises(LinkDown, peer.link.step)
+        peer.connect()
+        assert peer.link.is_up and not peer.link.is_publishing
+
+
+def test_closing_takes_no_memory():
+    peer = Peer()
+
+    def fail():
+        raise MemoryError
+
+    peer.link._reset = fail
+    peer.link.close()
+    assert peer.socket.closed and peer.link.stream is None and not peer.link.is_up
