@@ -35,8 +35,8 @@ class AsyncNode(node.Node):
     Entering it raises LinkDown if the board is not ready; `problems` says what is missing. Iteration ends with `stop`.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def _load(self) -> None:
+        super()._load()
         # The messages that wait for `async for`, as (topic, message); `_keep` adds them, `__anext__` takes them.
         self._messages: list[tuple[str, bytes]] = []
         # True while the application iterates: `__anext__` sets it, `_has_room` clears it when nobody has asked in time.

@@ -29,7 +29,7 @@ class Connection:
     system takes to look up a host name without a dot or one that ends in `.local`.
 
     `on_lost` is called when a connection has ended or an attempt to make one has failed. `wants_more` tells whether the
-    board wants another connection on which the broker delivers messages again that found no room.
+    board wants another connection, on which the broker delivers again what could not be taken.
     """
 
     def __init__(self, config, clock, link, topic_filters, on_lost, wants_more) -> None:  # noqa: PLR0913
@@ -47,25 +47,29 @@ class Connection:
         self._redeliver = False
 
     def step(self) -> None:
-        """Do what can be done now. Nothing is raised: a failure is printed and ends the connection."""
+        """Do what can be done now. A failure is printed and ends the connection.
+
+        Nothing is raised, unless there is no memory to handle a failure. The next step then does that.
+        """
         try:
             next(self._steps)
         except Exception as error:  # Drivers may raise anything.
-            # The generator that failed has ended, so its successor comes first. If anything below failed before that,
-            # every later step would fail as well.
-            self._steps = self._run(self._pause())
+            # This comes first, because it only clears a flag. If it were left out, a message that was never confirmed
+            # would count as delivered on the next connection.
+            self.on_lost()
             early = not self._link.is_connected
+            self._link.close()
+            # The generator that failed has ended. If there is no memory for its successor, the next step fails as well.
+            self._steps = self._run(self._pause())
             if early:
                 dns.forget(self._config.host)  # The broker may have moved to another address.
-            self._link.close()
-            self.on_lost()
             print("* connection lost or not made:", self._explain(error, early))
 
     def end(self) -> None:
         """End the connection for good, or the attempt to make one."""
-        self._steps.close()
-        self._link.close()
         self.on_lost()
+        self._link.close()
+        self._steps.close()
 
     def _run(self, pause=()):
         """A generator: it connects and serves until something fails with an exception, and yields while it waits."""
@@ -114,7 +118,7 @@ class Connection:
                 raise LinkDown("the broker is asked again for what it refused")
             if self.wants_more():
                 self._redeliver = not self._link.is_refused
-                raise LinkDown("more arrived at once than there is room for; the broker has kept the rest")
+                raise LinkDown("the broker is asked again for what could not be taken")
             next(self._time)
             yield
 

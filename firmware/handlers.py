@@ -96,15 +96,14 @@ class Handlers:
             call = self._inbox.next_call()
             if call is None:
                 return
-            handler, arguments = call
-            self._call(handler, *arguments)
+            self._call(call[0], call[1])
 
     def _has_room(self) -> bool:
         """Tell whether the application can take another message."""
         return True
 
-    def _call(self, handler, *arguments) -> None:
-        """Call a handler, and report what it raises."""
+    def _call(self, handler, arguments=()) -> None:
+        """Call a handler with these arguments, and report what it raises."""
         try:
             result = handler(*arguments)
             if hasattr(result, "send"):

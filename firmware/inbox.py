@@ -8,8 +8,10 @@ from e4._const import const
 from . import console, filters, ticks
 from .errors import describe
 
-# The time after which the board connects again to have a command delivered that it could not take.
+# The time after which the board connects again to have a command delivered that it could not take. It doubles each time
+# up to the limit. At the limit a command that is ahead of the clock still arrives while it is valid (10 minutes).
 _AGAIN_MS = const(60000)
+_AGAIN_LIMIT_MS = const(600000)
 # The number of calls of handlers that may wait: more messages than brokers usually have under way.
 _MAX_WAITING = const(32)
 # No command is longer than this, in bytes.
@@ -28,20 +30,22 @@ class Inbox:
         self._clock = clock
         # The bytes that the arguments of waiting calls may hold together.
         self.max_bytes = max_bytes
-        # The sum of the sizes of the arguments that wait.
-        self._bytes = 0
-        # The calls that wait, as (handler, size of its arguments, its arguments).
+        # The calls that wait, as (handler, its arguments).
         self._calls: list[tuple] = []
         # True if a message found no room and was left to the broker; `receive` sets it, `wants_more` clears it.
         self._is_behind = False
         # The time after which a command that could not be taken is to be delivered again, or None; `receive` sets it.
         self._redelivery: ticks.Deadline | None = None
+        # The length of that time in ms; `receive` doubles it, a command that is applied sets it back.
+        self._again_ms = _AGAIN_MS
+        # The number of commands that the client had applied when clock and application were last told of one. It is -1
+        # after a failure, because a command may have been applied all the same.
+        self._told = 0
         # The topic of commands, or b"" if the board is not ready.
         self.receiving_topic = client.receiving_topic.encode() if client is not None else b""
-        # The topic of the last message.
-        self._topic = b""
-        # The same topic as text for a person. It is kept because messages of one topic often follow each other.
-        self._name = ""
+        # The topic of the last message, and the same as text for a person. They are kept because messages of one topic
+        # often follow each other.
+        self._topic = b"", ""
         # The handlers of the application for messages, as (topic filter or None, handler); `firmware.handlers` adds
         # them.
         self.handlers: list[tuple] = []
@@ -52,20 +56,17 @@ class Inbox:
     def receive(self, topic: bytes, payload: memoryview | None, size: int, qos: int, may_repeat: bool) -> bool:
         """Take what has arrived, and return whether it is safe: a command is safe once it is in flash.
 
-        Nothing is raised, because the link that calls this could not go on.
+        What is raised, as for lack of memory, ends the connection, and the broker delivers again what was not safe.
         """
-        if topic != self._topic:
-            self._name = console.text(topic)
-            self._topic = topic
-        name = self._name
+        if topic != self._topic[0]:
+            self._topic = topic, console.text(topic)
+        name = self._topic[1]
         if payload is None:
             print("* skipped on {}: {} bytes are too much for this board (max_message)".format(name, size))
             return True
         # A command takes hardly any room, and must not be shut out for as long as messages fill the room.
         command = size <= _MAX_COMMAND and topic == self.receiving_topic
-        if (self._bytes and self._bytes + size > self.max_bytes and not command) or (
-            len(self._calls) >= (2 * _MAX_WAITING if command else _MAX_WAITING)
-        ):
+        if not self._has_room(size, command):
             if qos:
                 self._is_behind = True
             else:
@@ -82,45 +83,67 @@ class Inbox:
         except Exception as error:
             # An authentic command that the board cannot take now, or that is ahead of its clock, must not be lost.
             if topic == self.receiving_topic and isinstance(
-                error, (e4.StoreError, e4.TimestampInFuture, e4.ClockNotSet, MemoryError)
+                error, (e4.StoreError, e4.TimestampInFuture, e4.ClockNotSet, MemoryError, OSError)
             ):
+                self._told = -1
+                if self._redelivery is None:
+                    self._redelivery = ticks.Deadline(self._again_ms)
+                    self._again_ms = min(2 * self._again_ms, _AGAIN_LIMIT_MS)
                 print("* left to the broker, which will send it again:", describe(error))
-                self._redelivery = ticks.Deadline(_AGAIN_MS)
                 return False
             self._refuse(name, error)
         return True
 
+    def _has_room(self, size: int, command: bool) -> bool:
+        """Tell whether a message or command of so many bytes may wait for its handlers."""
+        # What waits is counted anew each time: a sum that is kept beside the list could come to differ from it.
+        if command:
+            return len(self._calls) < 2 * _MAX_WAITING
+        if len(self._calls) >= _MAX_WAITING:
+            return False
+        waiting = 0
+        for _, arguments in self._calls:
+            for argument in arguments:
+                if isinstance(argument, (bytes, str)):
+                    waiting += len(argument)
+        return not waiting or waiting + size <= self.max_bytes
+
     def _unprotect(self, name: str, topic: bytes, payload: memoryview) -> None:
         """Unprotect a message or apply a command, tell the clock its time, and queue the calls of its handlers."""
-        applied = self._client.applied
+        # The calls are queued before their message is known. Once it is unprotected a copy of it is refused, so that it
+        # would be lost if there were no memory left to queue them.
+        arguments: list = [name, None]
+        before = len(self._calls)
         try:
-            message = self._client.unprotect(payload, topic)
-        except MemoryError:
-            gc.collect()
-            message = self._client.unprotect(payload, topic)
-        if message is None and self._client.applied == applied:
-            return  # This command was applied before. An old one says nothing about the time now.
-        self._clock.confirm(int.from_bytes(payload[:8], "little"))
-        if message is not None:
             for topic_filter, handler in self.handlers:
                 if topic_filter is None or filters.matches(topic_filter, name):
-                    self.call_later(handler, name, message)
-        else:
+                    self._calls.append((handler, arguments))
+            try:
+                arguments[1] = self._client.unprotect(payload, topic)
+            except MemoryError:
+                gc.collect()
+                arguments[1] = self._client.unprotect(payload, topic)
+        finally:
+            while arguments[1] is None and len(self._calls) > before:
+                self._calls.pop()
+        applied = self._client.applied
+        if arguments[1] is None and self._told == applied:
+            return  # This command was applied before. An old one says nothing about the time now.
+        self._clock.confirm(int.from_bytes(payload[:8], "little"))
+        if arguments[1] is None:
             self._clock.raise_floor(self._client.floor)
             if self.on_command is not None:
                 self.call_later(self.on_command)
+            self._again_ms = _AGAIN_MS
+            # This comes last. If anything above fails, the command is left to the broker, and told of when it is back.
+            self._told = applied
 
     def _refuse(self, name: str, error: Exception) -> None:
         self.call_later(self.on_refused or _print_refused, name, error)
 
     def call_later(self, handler, *arguments) -> None:
         """Queue a call of a handler."""
-        size = 0
-        for argument in arguments:
-            if isinstance(argument, (bytes, str)):
-                size += len(argument)
-        self._bytes += size
-        self._calls.append((handler, size, arguments))
+        self._calls.append((handler, arguments))
 
     def wants_more(self) -> bool:
         """Tell whether a new connection would bring messages that were left to the broker. Each case is told once."""
@@ -134,11 +157,7 @@ class Inbox:
 
     def next_call(self) -> tuple | None:
         """Return the next handler to call, with its arguments, or None."""
-        if not self._calls:
-            return None
-        handler, size, arguments = self._calls.pop(0)
-        self._bytes -= size
-        return handler, arguments
+        return self._calls.pop(0) if self._calls else None
 
 
 def _print_refused(name: str, error: Exception) -> None:

@@ -43,7 +43,8 @@ class Node(handlers.Handlers):
     """A board's place on the message bus, made from `/e4.json` and `/e4.keys`.
 
     `Node()` does not raise if one of these files is missing or wrong: `run` prints what is missing and returns, and
-    the board can be provisioned over its serial port. Applications register handlers with the decorators `on`,
+    the board can be provisioned over its serial port. Where it fails for another reason, such as lack of memory, the
+    board is reset after a minute (see `watchdog.reset_later`). Applications register handlers with the decorators `on`,
     `on_raw`, `on_command`, `on_refused`, `on_line` and `every`. What a handler raises is printed on the console and
     does not stop the node.
 
@@ -64,6 +65,13 @@ class Node(handlers.Handlers):
     _is_blind = True
 
     def __init__(self) -> None:
+        try:
+            self._load()
+        except Exception as error:
+            watchdog.reset_later(error)
+
+    def _load(self) -> None:
+        """Read configuration and keys, and make all parts that exist before the node runs."""
         # The configuration; `problems` has a line for everything that keeps this board from being a node.
         self.config = config.load()
         self.clock = Clock(self.config)
@@ -116,11 +124,15 @@ class Node(handlers.Handlers):
         ValueError or TypeError for wrong arguments.
         """
         outgoing = self.post(topic, message, retain, qos)
-        for _ in self._watch(outgoing):
-            self._serve_network(self._link)
-            self._watchdog.feed()
-            if not outgoing.done and outgoing.error is None:
-                self._wait(self._idle_ms())
+        waiting = self._watch(outgoing)
+        try:
+            for _ in waiting:
+                self._serve_network(self._link)
+                self._watchdog.feed()
+                if not outgoing.done and outgoing.error is None:
+                    self._wait(self._idle_ms())
+        finally:
+            waiting.close()  # Without this a message would stay watched if the wait has failed.
         return outgoing.result()
 
     def _watch(self, outgoing: send_queue.OutgoingMessage):
@@ -200,10 +212,13 @@ class Node(handlers.Handlers):
         try:
             self._wait(min(self.step(), most))
         except Exception as error:  # The watchdog is not fed here, so that it resets a board on which this repeats.
-            gc.collect()
-            print("* something failed; connecting again:", describe(error))
             if self._link is not None:
                 self._link.close()
+            gc.collect()
+            try:
+                print("* something failed; connecting again:", describe(error))
+            except Exception:  # noqa: S110 (without memory even for the text, the loop must go on all the same)
+                pass
             time.sleep_ms(_FAILED_MS)
 
     def start(self) -> bool:
@@ -214,13 +229,20 @@ class Node(handlers.Handlers):
                 print("-", problem)
             print("Provision it over this serial port, then reset it.")
             return False
+        try:
+            self._make_link()
+        except Exception as error:
+            watchdog.reset_later(error)
+        return True
+
+    def _make_link(self) -> None:
+        """Make all parts that exist while the node runs. If that fails, nothing has begun."""
         # Brokers may refuse a client identifier of more than 23 characters (MQTT 3.1.1 section 3.1.3.1).
-        client_id = "e4" + binascii.hexlify(self.client.id).decode()[:20]
+        client_id = "e4" + binascii.hexlify(self.client.id).decode()[:20]  # type: ignore[union-attr]
         session = link.Link(client_id, self.config, self._inbox.receive, _print_answer)
         self._poller = select.poll()
         if not self._editor.has_ended:
             self._poller.register(self._editor.stream, select.POLLIN)
-        self._watchdog = watchdog.Watchdog(self.config.watchdog)
         self._connection = connection.Connection(
             self.config,
             self.clock,
@@ -229,8 +251,8 @@ class Node(handlers.Handlers):
             self._queue.interrupt,
             self._inbox.wants_more,
         )
+        self._watchdog = watchdog.Watchdog(self.config.watchdog)
         self._link = session
-        return True
 
     def step(self) -> int:
         """Serve everything once, without waiting.
@@ -254,10 +276,12 @@ class Node(handlers.Handlers):
     def stop(self) -> None:
         """Close the connection without a DISCONNECT, so that the broker publishes the last will on `status_topic`."""
         if self._link is not None:
-            self._connection.end()
-            self._register(None)
-            self._link = None
-            self._watchdog.leave()
+            try:
+                self._connection.end()
+                self._register(None)
+                self._link = None
+            finally:
+                self._watchdog.leave()
 
     def _serve_network(self, link) -> None:
         """Serve the network once: connect, receive and send what is possible now."""
@@ -272,17 +296,18 @@ class Node(handlers.Handlers):
             if refused is not None and not refused.is_watched:
                 print("* not sent on {}: {}".format(refused.topic, describe(refused.error)))
         except Exception as error:  # LinkDown, OSError or MemoryError
-            print("* sending failed:", describe(error))
             link.close()  # The next step of the connection finds it closed and connects again.
+            print("* sending failed:", describe(error))
 
     def _register(self, stream) -> None:
         """Let `_wait` end when something arrives on `stream` (None: on no stream), and forget the stream before it."""
         if not self._is_blind:
+            self._is_blind = True
             self._poller.unregister(self._stream)
         self._stream = stream
-        self._is_blind = stream is None or transport.is_ready(stream, select.POLLIN) is None
-        if not self._is_blind:
+        if stream is not None and transport.is_ready(stream, select.POLLIN) is not None:
             self._poller.register(stream, select.POLLIN)
+            self._is_blind = False  # This comes last: if it were wrong, nothing that arrives would end a wait.
 
     def _topic_filters(self) -> list[str]:
         """Return the topic filters to subscribe to, each once. The receiving topic of the client comes first."""
@@ -315,8 +340,8 @@ class Node(handlers.Handlers):
         try:
             return self._store.tidy(1)
         except (e4.StoreError, MemoryError) as error:  # The store works untidied, so this can wait.
-            print("* cleaning up failed:", describe(error))
             self._tidy_wait = Deadline(_TIDY_AGAIN_MS)
+            print("* cleaning up failed:", describe(error))
             return False
 
 

@@ -68,8 +68,6 @@ class SendQueue:
         self.max_bytes = max_bytes
         # The messages that wait, the oldest first.
         self._messages: list[OutgoingMessage] = []
-        # The sum of the sizes of these messages, unprotected.
-        self._bytes = 0
         # True while the first message is on its way; `step` sets it, `interrupt` clears it.
         self._sending = False
         # The number of messages that gave way since the start.
@@ -83,17 +81,22 @@ class SendQueue:
         if self._messages and len(message) > self.max_bytes:
             raise LinkDown("larger than the queue, where others wait; not sent")
         outgoing = OutgoingMessage(topic, message, retain, qos)
-        kept = 1 if self._sending else 0  # A message that is on its way does not give way.
-        while len(self._messages) > kept and (
-            len(self._messages) >= self.max_messages or self._bytes + len(message) > self.max_bytes
-        ):
-            oldest = self._messages.pop(kept)
-            self._bytes -= len(oldest.message)
-            oldest.error = LinkDown("it gave way to later messages: the queue was full")
+        # The new message comes first: if there is no memory for it, no other has given way.
+        waiting = self._messages
+        waiting.append(outgoing)
+        kept = 1 if self._sending else 0  # A message on its way does not give way, and neither does the new one.
+        while len(waiting) > kept + 1 and (len(waiting) > self.max_messages or self._size() > self.max_bytes):
+            waiting[kept].error = LinkDown("it gave way to later messages: the queue was full")
+            waiting.pop(kept)
             self.dropped += 1
-        self._messages.append(outgoing)
-        self._bytes += len(message)
         return outgoing
+
+    def _size(self) -> int:
+        """Return the bytes of all messages. A sum that is kept beside the list could come to differ from it."""
+        size = 0
+        for outgoing in self._messages:
+            size += len(outgoing.message)
+        return size
 
     def is_ready(self, link) -> bool:
         """Tell whether `step` has something to do: a message waits, and the link can take one."""
@@ -113,9 +116,9 @@ class SendQueue:
             outgoing = self._messages[0]
             if self._sending:
                 # The link is free again, so the broker has confirmed the message that was on its way.
-                self._sending = False
                 outgoing.done = True
-                self._remove_first()
+                self._sending = False
+                self._messages.pop(0)
                 continue
             try:
                 if outgoing.attempts >= _ATTEMPTS:
@@ -126,7 +129,7 @@ class SendQueue:
                 return None
             except (E4Error, LinkDown, MemoryError) as error:
                 outgoing.error = error
-                self._remove_first()
+                self._messages.pop(0)
                 return outgoing
             outgoing.packet_id = link.publish(
                 outgoing.topic.encode(), outgoing.payload, outgoing.retain, outgoing.qos, outgoing.packet_id
@@ -140,6 +143,3 @@ class SendQueue:
             outgoing.packet_id = 0
             outgoing.payload = self._client.protect_message(outgoing.message, outgoing.topic)
             outgoing.sent_at = now
-
-    def _remove_first(self) -> None:
-        self._bytes -= len(self._messages.pop(0).message)

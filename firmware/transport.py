@@ -24,13 +24,13 @@ def open_stream(host: str, port: int, ca: str | None, patience_ms: int):
     """
     address = yield from dns.resolve(host, patience_ms)
     stream = yield from _connect(address, port, patience_ms)
-    if ca is None:
-        return stream
-    from . import secure  # noqa: PLC0415 (without TLS the module would only take heap)
-
     try:
+        if ca is None:
+            return stream
+        from . import secure  # noqa: PLC0415 (without TLS the module would only take heap)
+
         return secure.wrap(stream, host, ca)
-    except Exception:
+    except BaseException:
         stream.close()
         raise
 

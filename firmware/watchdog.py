@@ -1,4 +1,7 @@
-"""The hardware watchdog resets a board that hangs, whatever the cause."""
+"""The hardware watchdog resets a board that hangs, whatever the cause. `reset_later` resets one that cannot begin."""
+
+import sys
+import time
 
 import machine
 
@@ -8,6 +11,7 @@ from .ticks import Deadline
 
 _DAY_MS = const(24 * 3600 * 1000)
 _PAUSE_MS = const(500)  # the time between two feeds
+_RESET_S = const(60)  # the time until a board that cannot begin is reset
 
 
 class Watchdog:
@@ -40,5 +44,18 @@ class Watchdog:
         An ESP32 lets a running timer be started again with another time.
         """
         if self._timer is not None:
-            self._timer = None
             machine.WDT(timeout=_DAY_MS)
+            self._timer = None
+
+
+def reset_later(error: Exception) -> None:
+    """Print why the node cannot begin, and reset the board after a minute.
+
+    Without this the board would stay at its prompt until somebody comes. Ctrl-C ends the wait and gives the prompt.
+    """
+    try:
+        sys.print_exception(error)
+        print("* the board is reset in 60 s")
+    finally:  # There may be no memory even to print.
+        time.sleep(_RESET_S)
+        machine.reset()

@@ -1,11 +1,12 @@
 """A node and the faults that need no real network: unusual sockets, lack of memory, and runs that are interrupted."""
 
+# ruff: noqa: I001 (the first of these modules makes the modules of a board, which the others import)
 import asyncio
 
-from node_end import KEY, NOW, Broker, Deaf, Mute, World
+from helpers.portable.node_end import KEY, NOW, BoardReset, Broker, Deaf, Mute, World
 
 import e4
-from firmware import aio, connection, dns
+from firmware import aio, connection, dns, node
 from firmware.errors import LinkDown
 from helpers.portable.support import raises
 
@@ -244,3 +245,57 @@ def test_a_task_that_is_cancelled_watches_its_message_no_more():
         world.node.start()
         assert world.until(world.connected)
         asyncio.run(cancel_while_waiting(world.node))
+
+
+def _is_sent_again(world, let_closing_fail):
+    """Lose a connection on which a message was not confirmed. Tell whether the message is sent on the next one."""
+    world.node.start()
+    assert world.until(world.connected)
+    outgoing = world.node.post("out", "not confirmed")
+    assert world.until(lambda: world.node._link.is_publishing)
+    let_closing_fail()
+    world.broker = Broker
+    world.brokers[-1].socket.ended = True
+    assert world.until(lambda: len(world.brokers) > 1 and world.connected())
+    assert not outgoing.done
+    return world.until(lambda: outgoing.done) and len(world.brokers[-1].published) == 1
+
+
+def test_a_message_that_was_never_confirmed_is_sent_again_even_if_closing_fails():
+    for error in (MemoryError, OSError, ValueError):
+        with World(Deaf) as world:
+
+            def fail(error=error):
+                raise error
+
+            assert _is_sent_again(world, lambda: setattr(world.sockets[-1], "close", fail))
+    for name in ("close", "_reset"):
+        with World(Deaf) as world:
+            assert _is_sent_again(world, lambda: _fail_once(world.node._link, name))  # noqa: B023
+
+
+def _is_reset(call):
+    """Tell whether a call ends with a reset of the board."""
+    try:
+        call()
+    except BoardReset:
+        return True
+    return False
+
+
+def test_a_board_that_cannot_begin_is_reset_after_a_minute():
+    with World() as world:
+        for owner, name in ((node.send_queue, "SendQueue"), (node.config, "load"), (node.e4, "FileStore")):
+            kept = getattr(owner, name)
+            _fail_once(owner, name)
+            before = world.ticks_ms()
+            assert _is_reset(node.Node)
+            assert world.ticks_ms() - before >= 60000
+            setattr(owner, name, kept)
+        for owner, name in ((node.link, "Link"), (node.connection, "Connection"), (node.watchdog, "Watchdog")):
+            kept = getattr(owner, name)
+            _fail_once(owner, name)
+            assert _is_reset(world.node.run)
+            setattr(owner, name, kept)
+            assert world.node.start()
+            world.node.stop()

@@ -2,6 +2,7 @@
 
 import e4
 from firmware.inbox import Inbox
+from helpers.portable.board_end import Time
 from helpers.portable.support import Clock, raises
 
 _KEY = b"k" * 32
@@ -170,3 +171,79 @@ def test_what_would_not_return_is_not_waited_for():
         pass
     board.call()
     assert not board.inbox.wants_more()
+
+
+class _ShortOfMemory(list):
+    """A list that has no memory for the next so many items."""
+
+    short = 0
+
+    def append(self, item):
+        if self.short:
+            self.short -= 1
+            raise MemoryError
+        super().append(item)
+
+
+def test_lack_of_memory_takes_no_room_away():
+    board = _Board(max_bytes=8192)
+    board.inbox._calls = _ShortOfMemory()
+    for i in range(8):
+        for short in (1, 2):
+            board.inbox._calls.short = short
+            try:
+                board.arrive(board.protected(bytes((i, short)) * 1500))
+            except MemoryError:  # It ends the connection.
+                pass
+    board.inbox._calls.short = 0
+    board.call()
+    message = b"m" * 3000
+    assert board.arrive(board.protected(message)) and board.call() == [message]
+
+
+def test_a_message_without_memory_for_its_handlers_is_not_lost_in_silence():
+    for short in (1, 2):
+        board = _Board()
+        payload = board.protected(b"important")
+        board.inbox._calls = _ShortOfMemory()
+        board.inbox._calls.short = short
+        try:
+            assert board.arrive(payload)
+        except MemoryError:
+            assert board.arrive(payload, again=True)
+        assert board.call() in ([b"important"], [MemoryError])
+
+
+def test_a_command_without_memory_to_tell_of_it_is_told_of_when_it_comes_again():
+    board = _Board()
+    payload = e4.protect(e4.commands.set_topic_key(_TOPIC_KEY, "u"), _KEY, board.clock.now)
+    board.inbox._calls = _ShortOfMemory()
+    board.inbox._calls.short = 1
+    board.clock.confirmed = None
+    assert not board.arrive(payload, board.client.receiving_topic)
+    assert board.client.holds_key("u") and board.call() == []
+    assert board.arrive(payload, board.client.receiving_topic, again=True)
+    assert board.call() == ["command"] and board.clock.confirmed == board.clock.now
+    # Further copies are known.
+    assert board.arrive(payload, board.client.receiving_topic, again=True) and board.call() == []
+
+
+def _waits(board, time):
+    """Leave a command to the broker, and return after how many seconds the board wants it again."""
+    assert not board.command(e4.commands.remove_topic("t"))
+    for seconds in range(3600):
+        if board.inbox.wants_more():
+            return seconds
+        time.pass_ms(1000)
+    return None
+
+
+def test_a_command_that_cannot_be_taken_is_asked_for_less_and_less_often():
+    with Time() as time:
+        board = _Board()
+        board.store.full = True
+        assert [_waits(board, time) for _ in range(7)] == [60, 120, 240, 480, 600, 600, 600]
+        board.store.full = False
+        assert board.command(e4.commands.remove_topic("x"))
+        board.store.full = True
+        assert _waits(board, time) == 60

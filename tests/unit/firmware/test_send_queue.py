@@ -176,3 +176,18 @@ def test_a_link_that_fails_while_sending_keeps_the_message():
     link.publish = working
     queue.step(link, clock)
     assert _read(link, clock) == [b"x"] and not outgoing.done
+
+
+class _NoMemory(list):
+    """A list that has no memory for one more item."""
+
+    def append(self, item):
+        raise MemoryError
+
+
+def test_a_message_for_which_there_is_no_memory_does_not_make_others_give_way():
+    queue, _, _ = _queue(messages=2)
+    waiting = [queue.add("t", text, False, 1) for text in (b"1", b"2")]
+    queue._messages = _NoMemory(queue._messages)
+    raises(MemoryError, queue.add, "t", b"3", False, 1)
+    assert len(queue) == 2 and queue.dropped == 0 and not any(outgoing.error for outgoing in waiting)

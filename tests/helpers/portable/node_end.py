@@ -6,6 +6,7 @@ methods that `umqtt` calls and few others.
 
 # ruff: noqa: E402
 import json
+import select
 import sys
 
 import e4
@@ -43,22 +44,52 @@ class _Network:
     WLAN = _WLAN
 
 
-class _Timer:
+class WatchdogTimer:
+    """The watchdog of the board. `timeouts` has every time in ms with which it was started, the latest last."""
+
+    timeouts = []  # noqa: RUF012 (MicroPython has no typing.ClassVar)
+
     def __init__(self, timeout):
-        pass
+        WatchdogTimer.timeouts.append(timeout)
 
     def feed(self):
         pass
 
 
+class BoardReset(BaseException):
+    """Raised where the board is reset."""
+
+
 class _Board(Machine):
-    WDT = _Timer
+    WDT = WatchdogTimer
+
+    def reset(self):
+        raise BoardReset
+
+
+class _Poll:
+    """The poller of a node on CPython, whose own one lacks `ipoll`. The sockets here cannot be polled anyway."""
+
+    def register(self, stream, event):
+        pass
+
+    unregister = register
+
+    def ipoll(self, milliseconds):
+        return ()
+
+
+class _Select:
+    POLLIN = POLLOUT = 1
+    poll = _Poll
 
 
 sys.modules["network"] = _Network  # type: ignore[assignment]
 sys.modules["machine"] = _Board(Ticks())  # type: ignore[assignment]
+if not hasattr(sys, "print_exception"):  # CPython
+    sys.print_exception = lambda error: print(type(error).__name__, error)  # type: ignore[attr-defined]
 
-from firmware import config, dns, handlers, node, transport
+from firmware import config, dns, handlers, node, transport, watchdog
 from firmware.clock import Clock
 from firmware.sntp import Answer
 
@@ -213,6 +244,11 @@ class World(_Time):
     def __enter__(self):
         super().__enter__()
         self._kept = config.CONFIG_PATH, config.KEYS_PATH, transport.socket, handlers.ticks_ms, node.Clock
+        self._modules = node.time, watchdog.time, node.select
+        node.time = watchdog.time = self  # type: ignore[assignment]
+        if not hasattr(select.poll(), "ipoll"):
+            node.select = _Select  # type: ignore[assignment]
+        self.sockets = []
         config.CONFIG_PATH, config.KEYS_PATH = "e4.json", "e4.keys"
         transport.socket = dns.socket = self  # type: ignore[assignment]
         handlers.ticks_ms = self.ticks_ms
@@ -231,18 +267,26 @@ class World(_Time):
     def __exit__(self, *_):
         self.node.stop()
         config.CONFIG_PATH, config.KEYS_PATH, transport.socket, handlers.ticks_ms, node.Clock = self._kept
+        node.time, watchdog.time, node.select = self._modules
         dns.socket = transport.socket
         super().__exit__()
 
     # The node uses this object as the module `socket`. These are its functions.
 
     def socket(self, *kind):
-        return PlainSocket(self, *kind)
+        self.sockets.append(PlainSocket(self, *kind))
+        return self.sockets[-1]
 
     def getaddrinfo(self, host, port, *_):
         return [(2, 1, 0, "", (host, port))]
 
-    # The clock uses this object as the module `time`. These are its functions.
+    # Clock, node and watchdog use this object as the module `time`. These are its functions.
+
+    def sleep(self, seconds):
+        self.pass_ms(1000 * seconds)
+
+    def sleep_ms(self, milliseconds):
+        self.pass_ms(milliseconds)
 
     def ticks_ms(self):
         return self._now
