@@ -11,9 +11,7 @@ from firmware.filters import is_valid
 _MAX_PORT = const(65535)
 _MAX_TIME_SERVERS = const(8)
 _MIN_MESSAGE = const(73)  # bytes: the longest command, SetTopicKey; a smaller one would shut commands out
-# A handshake of TLS, or a flash that makes room, can hold the loop up for some seconds. The system looks up names
-# without a dot for up to 21 s while its name servers do not answer.
-_MIN_WATCHDOG = const(30)  # s
+_MIN_WATCHDOG = const(10)  # s: a handshake of TLS, or a flash that makes room, can hold the loop up for some seconds
 _MIN_PATIENCE_TLS = const(3)  # s: the TLS handshake of an ESP32 takes up to 2.5 s before the broker can answer
 _MAX_COMMAND_AGE = const(315360000)  # s: ten years; for longer, null says more clearly what is meant
 

@@ -8,10 +8,10 @@ from e4._const import const
 from . import console, filters, ticks
 from .errors import describe
 
-# The time after which the board connects again to have a command delivered that it could not take. It doubles each time
-# up to the limit. At the limit a command that is ahead of the clock still arrives while it is valid (10 minutes).
-_AGAIN_MS = const(60000)
-_AGAIN_LIMIT_MS = const(600000)
+# The board connects again to have a command delivered that it could not take: so many times after a minute each, as
+# long as a command usually is valid (`max_command_age`), and then after ten minutes each.
+_EACH_MINUTE = const(10)
+_MINUTE_MS = const(60000)
 # The number of calls of handlers that may wait: more messages than brokers usually have under way.
 _MAX_WAITING = const(32)
 # No command is longer than this, in bytes.
@@ -36,8 +36,8 @@ class Inbox:
         self._is_behind = False
         # The time after which a command that could not be taken is to be delivered again, or None; `receive` sets it.
         self._redelivery: ticks.Deadline | None = None
-        # The length of that time in ms; `receive` doubles it, a command that is applied sets it back.
-        self._again_ms = _AGAIN_MS
+        # How often it was set since a command was last applied.
+        self._attempts = 0
         # The number of commands that the client had applied when clock and application were last told of one. It is -1
         # after a failure, because a command may have been applied all the same.
         self._told = 0
@@ -87,8 +87,8 @@ class Inbox:
             ):
                 self._told = -1
                 if self._redelivery is None:
-                    self._redelivery = ticks.Deadline(self._again_ms)
-                    self._again_ms = min(2 * self._again_ms, _AGAIN_LIMIT_MS)
+                    self._redelivery = ticks.Deadline(_MINUTE_MS if self._attempts < _EACH_MINUTE else 10 * _MINUTE_MS)
+                    self._attempts += 1
                 print("* left to the broker, which will send it again:", describe(error))
                 return False
             self._refuse(name, error)
@@ -134,7 +134,7 @@ class Inbox:
             self._clock.raise_floor(self._client.floor)
             if self.on_command is not None:
                 self.call_later(self.on_command)
-            self._again_ms = _AGAIN_MS
+            self._attempts = 0
             # This comes last. If anything above fails, the command is left to the broker, and told of when it is back.
             self._told = applied
 

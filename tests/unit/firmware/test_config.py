@@ -97,11 +97,11 @@ def test_wrong_settings_of_the_link_are_named():
         ({"queue": 5}, '"queue" is not an object'),
         ({"queue": {"messages": 0}}, '"queue.messages" is not a number from 1 to 1000'),
         ({"queue": {"size": 1}}, '"queue.size" is not a known entry'),
-        ({"watchdog": True}, '"watchdog" is not a number from 30 to 3600'),
-        ({"watchdog": 1}, '"watchdog" is not a number from 30 to 3600'),
-        ({"watchdog": 29}, '"watchdog" is not a number from 30 to 3600'),
-        ({"watchdog": 3601}, '"watchdog" is not a number from 30 to 3600'),
-        ({"watchdog": None}, '"watchdog" is not a number from 30 to 3600'),
+        ({"watchdog": True}, '"watchdog" is not a number from 10 to 3600'),
+        ({"watchdog": 1}, '"watchdog" is not a number from 10 to 3600'),
+        ({"watchdog": 9}, '"watchdog" is not a number from 10 to 3600'),
+        ({"watchdog": 3601}, '"watchdog" is not a number from 10 to 3600'),
+        ({"watchdog": None}, '"watchdog" is not a number from 10 to 3600'),
     ):
         assert config.Config(dict(_GOOD, **change)).problems == [problem]
 

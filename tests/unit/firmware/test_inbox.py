@@ -238,11 +238,11 @@ def _waits(board, time):
     return None
 
 
-def test_a_command_that_cannot_be_taken_is_asked_for_less_and_less_often():
+def test_a_command_that_cannot_be_taken_is_asked_for_less_often_once_it_is_old():
     with Time() as time:
         board = _Board()
         board.store.full = True
-        assert [_waits(board, time) for _ in range(7)] == [60, 120, 240, 480, 600, 600, 600]
+        assert [_waits(board, time) for _ in range(13)] == 10 * [60] + 3 * [600]
         board.store.full = False
         assert board.command(e4.commands.remove_topic("x"))
         board.store.full = True
