@@ -10,7 +10,7 @@ from e4._const import const
 from e4.errors import StoreError
 from e4.store import damage_error
 
-# MicroPython's `errno` lacks the last two, and an import of the first one would take room on a board.
+# MicroPython's `errno` lacks most of these, and an import of the others would take room on a board.
 _ENOENT = const(2)
 _ENOSPC = const(28)
 _ENOTDIR = const(20)
@@ -71,7 +71,10 @@ def read(path: str) -> bytes | None:
 
 
 def write_zeros(path: str) -> bool:
-    """Write a small file of zeros, which uses up room in the blocks of its directory. Return whether they are full."""
+    """Write a small file of zeros, which uses up room in the blocks of its directory.
+
+    Return whether these blocks are too full for it; then there is no such file.
+    """
     try:
         write(path, bytes(_ZEROS))
     except OSError as error:
@@ -113,7 +116,7 @@ def exists(path: str) -> bool:
 def overwrite(path: str, image: bytes | bytearray) -> None:
     """Write over a file that is no longer than `image`. A power cut leaves the old contents or the new ones.
 
-    littlefs writes neither over the old contents nor changes the directory before the file is flushed. The file is not
+    littlefs neither writes over the old contents nor changes the directory before the file is flushed. The file is not
     emptied when it is opened, so that an exception between two statements leaves the old contents or the new ones too.
     On other file systems this is not atomic.
     """

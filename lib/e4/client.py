@@ -62,10 +62,11 @@ class Client:
     None for no limit: a command is never applied twice, so a command for a board that was switched off may be late.
     `future_tolerance` is how many seconds a timestamp may lie ahead of the clock. `key_transition` is for how many
     seconds a replaced topic key still unprotects, counted from the timestamp of the command that replaced it; 0: not at
-    all. `remembered` is the number of accepted messages of which a copy is
-    refused. `evidence(timestamp)` is called for an authentic command if the clock is not set or is behind the command.
-    It may set the clock to that time, and returns whether it has. It is also called for a copy of the last command if
-    the clock is not set: the copy shows that the time is not earlier than its timestamp.
+    all. `remembered` is the number of accepted messages of which a copy is refused.
+
+    `evidence(timestamp)` is called for an authentic command if the clock is not set or is behind the command. It may
+    set the clock to that time, and returns whether it has. It is also called for a copy of the last command if the
+    clock is not set: the copy shows that the time is not earlier than its timestamp.
 
     The attribute `applied` counts the commands that were applied since this object was made.
 
@@ -155,9 +156,9 @@ class Client:
         message in the same second, before either has heard the other, still produce the same bytes, and receivers
         accept only one of them.
 
-        Raises TopicKeyNotFound, InvalidTopic, ClockNotSet, TooShort for an empty message. Raises SentTooOften if it
-        cannot be made sure that the bytes were not sent before: the same message comes more often than once a second
-        for long, or more than 1024 messages come in one second.
+        Raises TopicKeyNotFound, InvalidTopic, ClockNotSet, TooShort for an empty message. Raises SentTooOften if the
+        client cannot tell whether it has sent these bytes before. That happens if the same message comes more often
+        than once a second for long, or if more than 1024 messages come in one second.
         """
         keys = self._topic_keys(topic)
         if keys is None:

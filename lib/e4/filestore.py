@@ -46,13 +46,14 @@ class FileStore:
     again after a restart. While no block is free, littlefs may also leave copies of old contents in blocks that it then
     gives away. They are overwritten when these blocks are used again.
 
-    A full flash must not end all change, because removing keys matters most. So on littlefs a commit needs no free
-    space as long as the root stays below 4 KB and no record is new or grows; removing always belongs to that. Two
-    files, `path + ".spare1"` and `path + ".spare2"`, take a block each. If there is no space for the draft, the store
-    removes one of them and writes over the root in place, which is atomic on littlefs too; the old root's block becomes
-    the new spare file. A new record is refused, before anything has changed, unless there is room for it. A power cut
-    between the two steps leaves a spare file missing; opening the store makes it again. If another program has taken
-    that block meanwhile, the next commit for which the draft finds no space may be refused.
+    Changes must be possible on a full flash as well, because they may be what removes a key. So on littlefs a commit
+    that only removes records, or replaces them by others that are no larger, needs no free space as long as the root
+    stays below 4 KB. Two files, `path + ".spare1"` and `path + ".spare2"`, take a block each. If there is no space for
+    the draft, the store removes one of them and writes over the root in place, which is atomic on littlefs too. The
+    block of the old root is free then, and becomes the new spare file. A new record is refused, before anything has
+    changed, unless there is room for it. A power cut between the removal and the new spare file leaves that file
+    missing; opening the store makes it again. If another program has taken that block meanwhile, the next commit for
+    which the draft finds no space may be refused.
 
     The root with one changed record stays below the size up to which littlefs keeps a file inside its directory, 128
     bytes with MicroPython's settings. A larger file would take a block of its own, which every commit would erase.
@@ -181,9 +182,10 @@ class FileStore:
     def _make_room(self, name: bytes, record: bytes | None) -> bool:
         """Make room for a record that is new. Return whether there is an old one whose contents are to be overwritten.
 
-        The room is a file of zeros in the same blocks. It is as large as the record's file, or takes a block if that is
-        less, and its name has one character less. `_settle` removes it before it writes the record. Without it a commit
-        could be made that can never be carried out. Raises StoreError if there is no space.
+        The room is a file of zeros in the same blocks, whose name has one character less. It is one byte larger than
+        the record's file, but no larger than it must be to take a block of its own. `_write_record` removes it before
+        it writes the record. Without it a commit could be made that can never be carried out. Raises StoreError if
+        there is no space.
 
         littlefs appends changes to the two blocks of a directory until they are full. Old contents are gone when both
         blocks have been erased. To achieve that, `tidy` writes a file of zeros beside the record, and one beside the
@@ -198,7 +200,7 @@ class FileStore:
                 if files.ON_LITTLEFS and name not in self._changes:
                     files.write(_next_to(path), bytes(min(len(record) + 8 + _CRC_SIZE + 1, files.OWN_BLOCK)))
         except (OSError, StoreError) as error:
-            # If the cause is another one than want of space, the change waits in the root. One record that cannot be
+            # If anything but lack of space is the cause, the change waits in the root. One record that cannot be
             # written must not stop all others.
             if files.is_full(error):
                 files.remove(_next_to(path))  # There may be an empty file.
@@ -341,7 +343,7 @@ class FileStore:
         """
         if not (self._fresh and not self._root_crc) and (files.read(self._path) or b"")[-_CRC_SIZE:] != self._root_crc:
             self._is_loaded = False
-            raise StoreError("{} was changed by another program; nothing has changed".format(self._path))
+            raise StoreError("another program has changed {}; nothing was done".format(self._path))
         waiting = list(self._changes)
         self._settle(waiting)
         if len(self._changes) < len(waiting):

@@ -30,8 +30,8 @@ d[8:16], which stands for the payload. An entry of zeros is free. Timestamps in 
 second of the year 2002, and have 32 bits. So they are in order until 2138, and only in that second nothing is accepted.
 
 `age` is that of the payload in seconds, negative if it is ahead of the clock. What `find_in_ring` returns is explained
-in `recent_messages`. `add_to_ring` takes no payload whose timestamp is that of a forgotten one or earlier, but for the
-second of a burst.
+in `recent_messages`. `add_to_ring` is not called for a payload whose timestamp is that of a forgotten one or earlier,
+except in the second of a burst.
 """
 
 # These are star imports, because a list of the names would stand twice in the file that a board loads.

@@ -23,7 +23,7 @@ _AHEAD = const(4)
 
 _KEPT = const(1072)  # bytes of the longest payload for which a buffer is kept: a message of 1 KiB and 48 bytes
 _SENT = const(64)  # sent messages that are remembered at first, and seconds by which a timestamp may be earlier
-_LARGEST = const(12000)  # bytes; a ring of sent messages that is as large does not grow, and others double
+_LARGEST = const(12000)  # bytes; a ring of sent messages of this size or more does not grow, a smaller one doubles
 _ZERO = bytes(16)
 
 
@@ -54,8 +54,8 @@ class RecentMessages:
         if size < 1:
             raise ValueError("one message at least is remembered")
         self._accepted = _new_ring(size)
-        # A sent message is remembered by its timestamp and the first half of its tag. To make two with one tag only
-        # gives the second one an earlier timestamp.
+        # A sent message is remembered by its timestamp and the first half of its tag. Somebody may make this client
+        # send two messages with one tag; that only gives the second one an earlier timestamp.
         self._sent = _new_ring(_SENT)
         self._key = urandom(16)
         # A CBC object and its pads, as `CMAC.chain` returns them, or None if they may not fit each other.
@@ -86,9 +86,9 @@ class RecentMessages:
     def add_sent(self, payload: bytes, shift: int) -> bool:
         """Remember a payload that is about to be sent, and return True; return False if receivers know the same bytes.
 
-        They do if it was sent before, or if another client has sent it and it was accepted here. `shift` is by how many
-        seconds the payload is stamped earlier than the clock shows. Raises SentTooOften if it cannot be told whether it
-        was sent before: more than 1024 messages were sent in this second, or the same one too often.
+        They do if it was sent before, or if another client has sent it and it was accepted here. `shift` is the number
+        of seconds by which the payload is stamped earlier than the clock shows. Raises SentTooOften if nobody can tell
+        whether it was sent before: more than 1024 messages were sent in this second, or the same one too often.
 
         If the clock was set back so far that everything is stamped earlier than what was forgotten, all is forgotten.
         """
@@ -123,8 +123,8 @@ class RecentMessages:
             if size <= _KEPT:
                 self._body = body
         chain = self._chain or CMAC(self._key).chain()
-        # If an exception came below, for instance KeyboardInterrupt, later digests would be wrong. So they then begin
-        # anew.
+        # An exception below, for instance KeyboardInterrupt, would leave pads that do not fit the CBC object any more,
+        # and all later digests would be wrong. Without a chain the next call makes a new one.
         self._chain = None
         cbc, self._digest = chain
         body[:n] = payload

@@ -2,8 +2,8 @@
 
 CMAC is what CBC with a zero IV puts out last, and CTR is ECB over counter blocks. So protecting a message takes one
 call of CBC, one of ECB, and a short one of ECB for the timestamp. Opening takes one call of CBC for each KiB, and one
-of ECB, which includes the timestamp.
-The work between these calls is done by `loops`, because the interpreter would take longer for it than AES does.
+of ECB, which includes the timestamp. The work between these calls is done by `loops`, because the interpreter would
+take longer for it than AES does.
 
 Every function may be called from an interrupt or a scheduled callback while another call is in progress.
 """
