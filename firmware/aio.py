@@ -94,8 +94,8 @@ class AsyncNode(node.Node):
         if len(self._messages) >= _MAX_MESSAGES:  # The application does not iterate.
             self._messages.pop(0)
         self._messages.append((topic, message))
-        # The deadline is looked at only while the list is full. If it were set earlier, it could be days
-        # old, and ticks wrap.
+        # The deadline is looked at only while the list is full. If it were set earlier, it could be days old, and ticks
+        # wrap.
         if len(self._messages) == _MAX_MESSAGES:
             self._ask_by.restart(_ASKED_MS)
         self._arrival.set()

@@ -123,7 +123,7 @@ class Clock:
     def __call__(self) -> int:
         """Return the Unix time in seconds. Raises ClockNotSet.
 
-        It is the lower end of what is possible, because the Go client refuses messages that are ahead of its clock.
+        It is the earliest time that is possible, because the Go client refuses messages that are ahead of its clock.
         """
         passed = self._elapsed()
         if self.trust == UNSET:
@@ -193,7 +193,7 @@ class Clock:
         then = timestamp * 1000 - passed
         if self._patience and then > self._claim + self._tolerance:
             self._patience = min(max(self._patience, self._claim_age + _PATIENCE_MS), _LONGEST_MS)
-        # A message that was late is allowed, and says nothing about the time now.
+        # A message that was late is accepted as well, but it says nothing about the time now.
         if self.trust == NETWORK and self._lower <= then + self._tolerance:
             self._prove(timestamp)
             self.trust = CONFIRMED
@@ -326,7 +326,8 @@ class Clock:
         drift = 2 * (passed - surely_passed)
         self._lower += surely_passed
         self.width += drift
-        # No claim is ever believed against the floor, so ticks that are off by more than a crystal must not lift it.
+        # No claim is ever believed against the floor. So ticks that are less exact than a crystal must not lift it too
+        # far, and the floor is counted at 99.9 %.
         self._floor += passed - passed // 1000
         self._proof += surely_passed
         self._proof_drift += drift

@@ -54,8 +54,8 @@ class Connection:
         try:
             next(self._steps)
         except Exception as error:  # Drivers may raise anything.
-            # This comes first, because it only clears a flag. If it were left out, a message that was never confirmed
-            # would count as delivered on the next connection.
+            # This comes first, because it only clears a flag and so cannot fail. If it were left out, a message that
+            # was never confirmed would count as delivered on the next connection.
             self.on_lost()
             early = not self._link.is_connected
             self._link.close()

@@ -8,8 +8,9 @@ from e4._const import const
 from . import console, filters, ticks
 from .errors import describe
 
-# The board connects again to have a command delivered that it could not take: so many times after a minute each, as
-# long as a command usually is valid (`max_command_age`), and then after ten minutes each.
+# The board connects again to have a command delivered that it could not take. The first `_EACH_MINUTE` times it waits
+# for a minute before that, because commands are usually valid for ten minutes (`max_command_age`); later it waits for
+# ten.
 _EACH_MINUTE = const(10)
 _MINUTE_MS = const(60000)
 # The number of calls of handlers that may wait: more messages than brokers usually have under way.
@@ -36,7 +37,7 @@ class Inbox:
         self._is_behind = False
         # The time after which a command that could not be taken is to be delivered again, or None; `receive` sets it.
         self._redelivery: ticks.Deadline | None = None
-        # How often it was set since a command was last applied.
+        # How often `_redelivery` was set since a command was last applied.
         self._attempts = 0
         # The number of commands that the client had applied when clock and application were last told of one. It is -1
         # after a failure, because a command may have been applied all the same.
@@ -110,8 +111,8 @@ class Inbox:
 
     def _unprotect(self, name: str, topic: bytes, payload: memoryview) -> None:
         """Unprotect a message or apply a command, tell the clock its time, and queue the calls of its handlers."""
-        # The calls are queued before their message is known. Once it is unprotected a copy of it is refused, so that it
-        # would be lost if there were no memory left to queue them.
+        # The calls are queued before their message is known. Once a message is unprotected, a copy of it is refused. So
+        # it would be lost if there were then no memory to queue its calls.
         arguments: list = [name, None]
         before = len(self._calls)
         try:
@@ -135,7 +136,8 @@ class Inbox:
             if self.on_command is not None:
                 self.call_later(self.on_command)
             self._attempts = 0
-            # This comes last. If anything above fails, the command is left to the broker, and told of when it is back.
+            # This comes last. If anything above fails, the command is left to the broker. When it arrives again, clock
+            # and application are told of it.
             self._told = applied
 
     def _refuse(self, name: str, error: Exception) -> None:

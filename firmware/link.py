@@ -24,8 +24,8 @@ _PUBCOMP = const(0x70)
 _SUBACK = const(0x90)
 _PINGRESP = const(0xD0)
 
-# The broker may send other packets before an answer, so an answer may take this many times `broker.patience`, and one
-# more millisecond for each byte that moves meanwhile: lines may be as slow as 1 KB/s.
+# The broker may send other packets before an answer. So an answer may take this many times `broker.patience`, and one
+# millisecond more for each byte that is sent or received meanwhile, because lines may be as slow as 1 KB/s.
 _LONGEST_WAIT = const(6)
 # However much arrives before it, an answer may take no longer than this.
 _LONGEST_WAIT_MS = const(3600000)
@@ -57,8 +57,8 @@ class Link:
 
     `on_message(topic, payload, size, qos, may_repeat)` is called for each message that arrives. The payload is a view
     that is good during the call, or None if the message is too large. It returns True when the message is where it is
-    safe. Otherwise the message is not acknowledged, and with QoS 1 the broker delivers it again after the next
-    connection. The function must not raise and must not call the link.
+    safe. Otherwise the message is not acknowledged, and with QoS 1 and 2 the broker delivers it again after the next
+    connection. The function must not call the link. What it raises, `step` raises: `close` the link then, too.
 
     `on_subscription(topic_filter, allowed)` is called for each answer to a subscription.
     """
@@ -86,11 +86,12 @@ class Link:
         self._packet_id = 0
         # The packet identifiers of QoS 2 deliveries that the broker has not released. They outlive the connection.
         self._deliveries: list[int] = []
-        # The time since the broker was last heard, and for which it may be silent.
+        # The time for which the broker may be silent, counted from when it was last heard.
         self._silence = Deadline(0)
         # The time since a packet was last queued.
         self._idle = Deadline(0)
-        # The time since the queue was last empty. Each byte that the network takes makes it longer.
+        # The time for which packets may wait in `_unsent`, counted from when it was last empty. Each byte that the
+        # network takes makes it longer.
         self._unsent_age = Deadline(0)
         # The stream to the broker, or None; `open` and `close` set it.
         self.stream = None
@@ -150,10 +151,10 @@ class Link:
     def step(self) -> None:
         """Send what is possible now, take one packet at most, and check that the broker is alive.
 
-        Raises LinkDown, OSError.
+        Raises LinkDown, OSError, and what `on_message` and `on_subscription` raise.
         """
-        if self.stream is None:
-            raise LinkDown("it failed while sending")
+        if self.stream is None:  # The node closes the link when sending, or anything else in its loop, has failed.
+            raise LinkDown("closed after a failure")
         self._flush()
         self.has_more = len(self._unsent) < _MAX_UNSENT and self._reader.step()
         if self.has_more:
@@ -223,7 +224,7 @@ class Link:
         self._idle.restart(self._idle_ms)
 
     def _flush(self) -> None:
-        """Send as much as the network takes. Raises LinkDown if it has taken nothing for too long."""
+        """Send as much as the network takes. Raises LinkDown if it takes nothing, and packets wait for too long."""
         while self._unsent:
             packet = self._unsent[0]
             n = try_once(self.stream.write, packet) or 0  # type: ignore[attr-defined]
@@ -262,7 +263,7 @@ class Link:
         self._pending[kind] = (packet_id, Deadline((_LONGEST_WAIT - 1) * self._patience_ms + self._silence.left()))
 
     def _be_patient(self, milliseconds: int) -> None:
-        """Let the broker be silent for so much longer than `broker.patience`, from now on."""
+        """Let the broker be silent, from now on, for so many milliseconds more than `broker.patience`."""
         self._silence.restart(max(self._silence.left(), self._patience_ms + milliseconds))
 
     def _check_answers(self) -> None:

@@ -201,7 +201,7 @@ def _parse(packet: bytes) -> tuple[int, int]:
     if seconds == 0:
         raise TimeServerError("it says no time")
     since = (seconds + _SHIFT) & 0xFFFFFFFF
-    if since >> 30:  # Of the 136 years of an NTP era, 34 are believed.
+    if since >> 30:  # An NTP era has 136 years. The 34 years from 2026 on are believed.
         raise TimeServerError("it shows a time before 2026 or after 2059")
     return (_EARLIEST + since) * 1000 + (_number(packet, 44) * 1000 >> 32), distance + 1
 

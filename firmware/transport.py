@@ -59,7 +59,7 @@ def _connect(address: str, port: int, patience_ms: int):
 
 
 def is_ready(stream, event: int) -> bool | None:
-    """Tell whether a stream is ready, or return None if it cannot be polled, as a socket written in Python."""
+    """Tell whether a stream is ready, or return None if it cannot be polled, such as a socket written in Python."""
     # A new poller each time: MicroPython's crashes after `register` has refused a stream.
     poller = select.poll()
     try:
