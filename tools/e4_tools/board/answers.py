@@ -64,7 +64,7 @@ def accept(value: Any, shape: Any, where: str = "the answer") -> Any:
         }
     _check_type(value, shape, where)
     if shape is int and not 0 <= value <= _LARGEST_NUMBER:
-        raise ValueError(f"{where} is a number that cannot be")
+        raise ValueError(f"{where} is a number below 0 or above 2 ** 64")
     return value
 
 
@@ -78,6 +78,6 @@ def _accept_entries(value: Any, shape: Entries, where: str) -> dict[str, Any]:
 
 
 def _check_type(value: Any, wanted: type, where: str) -> None:
-    # A subclass would do in Python; but True is no number of bytes, so the types must be the same.
+    # `isinstance` would take True for a number, because bool is a subclass of int. So the types must be the same.
     if type(value) is not wanted:
         raise ValueError(f"{where} is of the type {type(value).__name__}, and not {wanted.__name__}")

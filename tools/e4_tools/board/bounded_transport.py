@@ -31,7 +31,8 @@ class BoundedTransport(SerialTransport):  # type: ignore[misc] # mpremote has no
         self.use_raw_paste = True
         self.mounted = False
         self.is_pty = self._is_pty_device(port)
-        # Whether the board has said anything that was awaited. Whoever reads this sets it to False before.
+        # Whether the board has sent anything that was awaited. `read_until` sets it, and whoever wants to know sets it
+        # to False before.
         self.has_answered = False
 
     def read_until(
@@ -45,8 +46,8 @@ class BoundedTransport(SerialTransport):  # type: ignore[misc] # mpremote has no
         """Read up to and including `ending`, and return that, with what precedes it if `ending` is one byte.
 
         mpremote never looks at what precedes a longer one. With `data_consumer`, that function gets each byte before
-        the ending instead. The limits are those of `SerialLine.begin_step`. `min_num_bytes` means nothing, as in
-        mpremote. Raises LineError; LineFlooded if there are too many bytes to return.
+        the ending instead. The limits are those of `SerialLine.begin_step`. `min_num_bytes` is not used, and mpremote
+        does not use it either. Raises LineError; LineFlooded if there are too many bytes to return.
         """
         self.serial.begin_step(timeout_overall if timeout is None else timeout, timeout_overall)
         data = bytearray()

@@ -133,7 +133,7 @@ class BoardConsole:
         try:
             self._serial.write(data)
         except LINE_ERRORS as error:
-            raise PortError(f"the line to {self.name} failed ({error}); the line was not typed") from None
+            raise PortError(f"the serial line to {self.name} failed ({error}); what was typed was not sent") from None
 
     def expect(self, pattern: str, seconds: float = 20.0) -> str:
         """Return the next line in which a regular expression is found. Raises ConsoleError if none comes in time."""

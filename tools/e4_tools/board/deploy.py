@@ -43,8 +43,8 @@ class Plan:
     write: tuple[str, ...]  # files that are new or different
     staged: tuple[str, ...]  # the part of `write` that is on the board already, under temporary names
     remove: tuple[str, ...]  # modules in our folders that are not ours any more
-    # Files in our folders that neither version uses: temporary ones of an interrupted deployment, and those that end
-    # as a module does and have a name that no module can have.
+    # Files that neither version uses, and that are removed before anything is sent: temporary ones of an interrupted
+    # deployment, and files in our folders whose names end as that of a module and are no name of a module.
     leftovers: tuple[str, ...]
 
     @property
@@ -117,8 +117,9 @@ def _plan(files: dict[str, bytes], found: dict[str, str]) -> Plan:
     staged = {path for path in write if found.get(path + TEMPORARY) == hashes[path]}
     temporary = {path for path in found if path.endswith(TEMPORARY)} - {path + TEMPORARY for path in staged}
     gone = {path for path in found if "/" in path and path.endswith((".py", ".mpy")) and path not in files}
-    # The list of changes on the board has a line for each of the modules, and only a plain name is surely one line for
-    # every `boot.py`, also for one of an older version. Other names are no part of a version: nothing imports them.
+    # The list of changes on the board has a line for each module that is removed. Every `boot.py`, also one of an older
+    # version, must read a name there as one line, and only a plain name is certain to be that. Files with other names
+    # are no part of a version, because nothing can import them.
     modules = {path for path in gone if _MODULE.fullmatch(path.rpartition("/")[2])}
     return Plan(
         files,

@@ -24,8 +24,8 @@ from e4_tools.printable import printable
 
 _STOP_SECONDS = (1.5, 3.0, 6.0, 12.0)  # for each attempt to stop a board, which hears nothing while it starts
 _BRIEF_STOP_SECONDS = (1.5, 3.0)  # where perhaps no board is connected at all
-_LAST_STOP = 0.05  # the part of the patience that the last of these attempts lasts, if that is longer
-_SLOW_STOP = 0.25  # the part that a board gets which has answered to one of these attempts
+_LAST_STOP = 0.05  # The last of these attempts lasts this part of the patience, if that is longer.
+_SLOW_STOP = 0.25  # A board that has answered to one of these attempts gets this part of the patience.
 
 _START_ANEW = b"\x04"  # Ctrl-D, which is a soft reset
 _LONGEST_REPLY = 500  # characters of the last line of a traceback

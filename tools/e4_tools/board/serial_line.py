@@ -25,8 +25,8 @@ from e4_tools.printable import printable
 _VARIABLE = "E4_BOARD_SECONDS"
 # An official MicroPython on an emulated ESP32 needs 80 s to import the library, on a machine that does nothing else.
 _PATIENCE_SECONDS = 240.0
-_LIVES = 10  # A step that gives signs of life may take so many times as long as a silence.
-_BRIEF = 8  # Where several boards are asked, each may be silent for this part of the time.
+_LIVES = 10  # A step during which bytes come may take so many times as long as the line may be silent.
+_BRIEF = 8  # Where several boards are asked, the time for each is divided by this number.
 _POLL_SECONDS = 0.05  # for one read of the line
 _DRAIN_SECONDS = 0.5
 _BAUD = 115200
@@ -81,8 +81,8 @@ def open_port(port: str) -> serial.Serial:
 class SerialLine:
     """An open serial line. It has those methods of pyserial's class that mpremote calls, with limits of time.
 
-    Making it raises PortError, and all its methods raise LineError. `pyserial` is pyserial's object. `brief` is for
-    those who would keep somebody waiting for a board that is perhaps none.
+    Making it raises PortError, and all its methods raise LineError. `pyserial` is pyserial's object. With `brief`, an
+    eighth of the patience is enough, for callers that ask many ports of which some may have no board.
     """
 
     def __init__(self, port: str, brief: bool = False) -> None:

@@ -55,7 +55,7 @@ def load_vectors(path: Path) -> list[Case]:
     for section, case in found:
         wanted = ("password", "symmetric_key") if section in _HOST_SECTIONS else ()
         if not isinstance(case, dict) or not all(isinstance(case.get(name), str) for name in wanted):
-            raise ToolError(f"{path} has a case in its section {section} that is none")
+            raise ToolError(f"{path} has an entry in its section {section} that is not a case of that section")
     return found
 
 

@@ -6,7 +6,7 @@ unsent, and the next delivery to that client sends them.
 
 A client understands the previous key of a topic for a while (the key transition), and a client whose grant was
 withdrawn may know that key. So it could still write to the others. Therefore a topic whose key such a client may know
-is `exposed`, and its next rotation takes two keys, one after the other: the client that has received both knows only
+is `exposed`, and its next rotation takes two keys, one after the other: a client that has received both holds only
 keys that the former client does not know.
 """
 
@@ -118,7 +118,7 @@ class Fleet:
     def trust_clock(self, names: Iterable[str]) -> None:
         """Forget the timestamps of commands for these clients that are later than the clock of this machine.
 
-        A client that has applied such a command refuses all others until then.
+        A client that has applied a command of such a time refuses all other commands until that time has come.
         """
         with self._store.transaction() as session:
             now = self._store.now()
@@ -144,7 +144,7 @@ class Fleet:
     def rotate_topic(self, name: str) -> list[str]:
         """Give a topic a new key, and have that key sent to all clients of the topic.
 
-        If a client may know the current key that has no grant any more, these are two keys, one after the other.
+        If a client that has no grant any more may know the current key, these are two keys, one after the other.
         """
         with self._store.transaction() as session:
             return self._rotate(session, find_topic(session, name))
@@ -228,7 +228,7 @@ class Fleet:
 
 
 def _withdraw_grants(client: ClientRow) -> list[TopicRow]:
-    """Delete all grants of a client, and return their topics. The client may know the keys of these further on."""
+    """Delete all grants of a client, and return their topics. Each is exposed then: the client may know its key."""
     topics = [grant.topic for grant in client.grants]
     for topic in topics:
         topic.exposed = True

@@ -135,7 +135,7 @@ class Rekeying:
             return state_before
 
     def _queue_under_new_key(self, session: Session, client: ClientRow, since: int) -> None:
-        """See to it that a command goes to a client under its new ID key, which was pending since `since`.
+        """Make sure that a command goes to a client under its new ID key, which has been pending since `since`.
 
         The broker will retain this command. Topic keys that were sent since then may be retained now, and a client
         without a session may not have got them. So they are sent again, the last one last; a client that has them

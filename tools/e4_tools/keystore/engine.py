@@ -38,7 +38,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_SECONDS = 30  # how long SQLite waits for another process that is writing
 _EXAMPLE = "postgresql+psycopg://user@host/database"
 _PACKAGES = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "pg8000": "pg8000"}
-_NUMBER = re.compile("[0-9]{4}")  # of a schema
+_NUMBER = re.compile("[0-9]{4}")  # the number of a schema, as `SCHEMA` has it
 _DAMAGED = "the key store is damaged; it was left as found. A copy of it that is whole can take its place"
 _SQLITE_TYPES = {str: "text", bytes: "blob", int: "integer", bool: "integer"}
 _LATEST = 253402300799  # 9999-12-31 in Unix seconds; times are the largest numbers in a store
@@ -227,7 +227,7 @@ def upgrade_schema(connection: Connection, migrations: Path = MIGRATIONS, to: st
         found = schema_of(connection)  # another e4 may have upgraded it while we waited for the lock
     if found == to:
         return
-    if found is not None and not _NUMBER.fullmatch(found):  # Alembic would take it for the beginning of a number.
+    if found is not None and not _NUMBER.fullmatch(found):  # Alembic would take "00" for the beginning of a number.
         raise KeyStoreError(_DAMAGED)
     if found is not None and found > to:
         raise KeyStoreError(

@@ -71,7 +71,7 @@ class KeyStore:
 
     @contextmanager
     def _session(self, alone: bool) -> Iterator[Session]:
-        """Yield a session for `transaction`. If it is `alone`, no other process has one that knows the data key."""
+        """Yield a session for `transaction`. With `alone`, no other process can use the data key until it ends."""
         with database.explain_errors(self.location), Session(self._engine) as session, session.begin():
             if self._slot is not None:
                 database.lock_data_key(session, alone)
@@ -132,11 +132,11 @@ class KeyStore:
     def relock(self, kind: str, secret: bytes, progress: Callable[[int, int], None] = lambda done, of: None) -> int:
         """Change the secret that opens the store. `kind` is PASSPHRASE or KEY_FILE.
 
-        There is a new data key then, and all secrets are encrypted anew under it: who has an old copy of the store and
-        its old secret, and with them the old data key, can open nothing of the new store. All of that is one
+        There is a new data key then, and all secrets are encrypted anew under it. Whoever has an old copy of the store
+        and its old secret, and with them the old data key, can open nothing of the new store. All of that is one
         transaction, so a crash leaves the old state or the new one.
 
-        `progress` is called with the numbers of rows that are done and of all. Return how many rows it were. Raises
+        `progress` is called with the number of rows that are done and the number of all. Return the latter. Raises
         KeyStoreError; then nothing has changed.
         """
         old, new = self.vault, vault.new_vault()

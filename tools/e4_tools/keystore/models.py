@@ -23,7 +23,7 @@ CURRENT = "current"  # the client is known to hold it, or is known to have held 
 PENDING = "pending"  # it may have been sent, and nobody knows whether the client holds it
 PREVIOUS = "previous"  # the operator has confirmed a newer key; deleted once a board proves that it holds the newer one
 
-VALUES = "values"  # among the `info` of a column: the only values that it can have
+VALUES = "values"  # the name, in the `info` of a column, of the only values that the column can have
 
 # An integer of 64 bits. In SQLite it is declared as Integer, which has 64 bits there: SQLite numbers the rows of a
 # table by itself only if the primary key has that type.
@@ -106,7 +106,7 @@ class TopicRow(Table):
     rotated_at: Mapped[Long | None]
     key: Mapped[bytes]  # a secret
     previous_key: Mapped[bytes | None]  # a secret: the key that `key` replaced
-    # Whether a client may know `key` that has no grant of the topic any more. A rotation then takes two keys.
+    # Whether a client that has no grant of the topic any more may know `key`. A rotation then takes two keys.
     exposed: Mapped[bool] = mapped_column(default=False)
     grants: Mapped[list[GrantRow]] = relationship(cascade="all, delete-orphan", back_populates="topic")
 

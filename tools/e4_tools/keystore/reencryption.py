@@ -15,10 +15,10 @@ _BATCH_SIZE = 500  # rows that are in memory at a time
 
 
 def reencrypt(session: Session, old: Vault, new: Vault, progress: Callable[[int, int], None]) -> int:
-    """Encrypt every secret with `new` instead of `old`, in the transaction of the caller. Return how many rows it were.
+    """Encrypt every secret with `new` instead of `old`, in the transaction of the caller.
 
-    `progress` is called with the number of rows that are done and the number of all. Raises KeyStoreError if `old` does
-    not open one of the secrets; the caller then takes back what was changed.
+    `progress` is called with the number of rows that are done and the number of all. Return the latter. Raises
+    KeyStoreError if `old` does not open one of the secrets; the caller then takes back what was changed.
     """
     of = sum(session.scalar(select(func.count()).select_from(table)) or 0 for table in TABLES)
     done = 0

@@ -5,8 +5,9 @@ the key store keeps for each client what the client itself keeps: the timestamp 
 command that has it. The next command gets the time by the clock of this machine, or the same timestamp again if the
 clock has not reached it yet: the clock may have been set back, or another machine may send from the same store.
 
-A clock that is more than a minute behind the last timestamp is not made up for. A command that is stamped so far ahead
-of the true time is refused by clients, and one that is not is refused too. So the operator is told.
+If the clock is more than a minute behind the last timestamp, no timestamp would do. Clients refuse a command that is
+earlier than the last one, and also one that is so far ahead of the true time. So nothing is sent, and the operator is
+told.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ class CommandStamps:
     def protect(self, command: bytes, keys: Collection[bytes]) -> list[bytes]:
         """Return a plain command protected under each of some ID keys, all with one timestamp.
 
-        Two equal commands with one timestamp are equal, and the client would take the second one for a copy of the
-        first. So this waits for the next second, or takes it if the clock is behind. Raises ToolError if the timestamp
-        would be too far ahead of the clock.
+        Two equal commands with one timestamp have the same bytes, and the client would take the second one for a copy
+        of the first. So this waits for the next second, or, if the clock is behind, takes the next second at once.
+        Raises ToolError if the timestamp would be too far ahead of the clock.
         """
         while True:
             now = self._now()
@@ -80,7 +81,8 @@ class CommandStamps:
 def check_clock(session: Session, client_ids: Collection[str], now: int) -> None:
     """Raise ToolError if a command that is stamped now is too early for one of these clients.
 
-    `now` is the time by this machine's clock. A client also counts that was added later than now.
+    `now` is the time by this machine's clock. A client that was added later than that counts too: a clock has been set
+    back since, and the first commands for this client may have had a later time.
     """
     limit = now + MAX_LEAD
     columns = select(ClientRow.id, ClientRow.name, ClientRow.stamp, ClientRow.added_at)
@@ -95,6 +97,6 @@ def _explain_lead(name: str, latest: int, now: int) -> str:
     when = datetime.fromtimestamp(latest).astimezone().isoformat(" ", "seconds")
     return (
         f"the clock of this machine is {latest - now} s behind the last command for {name}, of {when}, and {name} "
-        "refuses a command of an earlier time. Set the clock right. If it is right, another clock was ahead: "
+        "refuses a command of an earlier time. Set the clock right. If it is right, another clock was ahead; then use "
         f"e4 sync {name} --trust-clock."
     )

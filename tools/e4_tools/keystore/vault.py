@@ -79,7 +79,10 @@ def new_vault() -> Vault:
 def unlock(slot: KeySlot, secret: bytes) -> Vault:
     """Return the vault that a key slot opens. Raises KeyStoreError if the secret is wrong."""
     if slot.kind == PASSPHRASE and (not 1 < slot.cost <= _COST_LIMIT or slot.cost & (slot.cost - 1)):
-        raise KeyStoreError("the store is damaged: the cost of its lock is none, or more than that of any store")
+        raise KeyStoreError(
+            "the store is damaged: its cost of trying a passphrase is one that no store has; it was left as found. "
+            "A copy of it that is whole can take its place"
+        )
     wrapping = Vault(_wrapping_key(slot.kind, slot.salt, slot.cost, secret))
     try:
         return Vault(wrapping.open(slot.wrapped, *_slot_place(slot.kind, slot.salt, slot.cost)))

@@ -31,10 +31,10 @@ class BoundedClient(mqtt.Client):
         self.has_failed = False
 
     def _thread_main(self) -> None:
-        """Run paho's thread. What else may end it must not go unnoticed."""
+        """Run paho's thread. If an exception ends it, that must not go unnoticed."""
         try:
             super()._thread_main()
-        except Exception:  # None is known. Its traceback would help nobody who runs a command.
+        except Exception:  # No cause is known. A traceback would help nobody who runs a command.
             self.has_failed = True
 
     def _sock_recv(self, bufsize: int) -> bytes:

@@ -159,11 +159,11 @@ class BrokerConnection:
         if not answered.wait(_TIMEOUT_SECONDS):
             raise BrokerError(f"broker {self.address} does not confirm our subscription")
         if refused:
-            # A broker may answer more or less than it was asked.
+            # A broker may send more or fewer answers than there were topics.
             named = [topic for index, topic in enumerate(self._subscriptions) if index in refused]
             raise BrokerError(
-                f"broker {self.address} refuses our subscription to {', '.join(named[:_NAMED])}, and so "
-                f"{len(refused)} of {len(self._subscriptions)}; does its user have the right to read them?"
+                f"broker {self.address} refuses our subscription to {', '.join(named[:_NAMED])} ({len(refused)} of "
+                f"{len(self._subscriptions)} topics were refused); does our user there have the right to read them?"
             )
 
     @property

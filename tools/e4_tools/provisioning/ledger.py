@@ -64,7 +64,7 @@ class Ledger:
         self._file = self._open()
         try:
             if not stat.S_ISREG(os.fstat(self._file).st_mode):
-                raise ToolError(f"{self._path} is no ledger, but no regular file either; nothing was done")
+                raise ToolError(f"{self._path} is no ledger, because it is not a regular file; nothing was done")
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._read()
         except BlockingIOError:

@@ -130,7 +130,7 @@ class VirtualBoard:
         except (ValueError, RecursionError):
             fields = None
         if not isinstance(fields, dict):
-            raise VirtualBoardError("the supervisor of the board said something that is no answer")
+            raise VirtualBoardError("the supervisor of the board sent an answer that is not a JSON object")
         if "error" in fields:
             raise VirtualBoardError(str(fields["error"]))
         return fields

@@ -37,7 +37,7 @@ def rekey_client(report: Report, access: StoreAccess, name: str, broker: BrokerC
     under both keys, and running this again sends the same new key again.
 
     This does not cure a stolen ID key. The new key goes out under the old one, so whoever has the old key and hears the
-    traffic has the new key too. Against that helps only a key that the client gets over its serial port.
+    traffic has the new key too. Only a key that the client gets over its serial port helps against that.
 
     \b
       e4 client rekey alice --broker 192.0.2.10
@@ -81,7 +81,7 @@ def confirm_client(  # noqa: PLR0913 (one parameter for each option)
     it, the old key opens nothing there. Without a broker it is recorded, and e4 sync sends it.
 
     The key store keeps the old key until a board proves that it holds the new one. A board that proves a key which was
-    replaced changes nothing, because somebody else may have that key. Only with --undo it counts again.
+    replaced changes nothing, because somebody else may have that key. It counts again only with --undo.
 
     \b
       e4 client confirm alice --port /dev/ttyUSB0 --broker 192.0.2.10

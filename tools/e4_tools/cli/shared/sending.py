@@ -27,7 +27,8 @@ from e4_tools.fleet.delivery import Delivery
 from e4_tools.fleet.operations import Fleet
 
 _NAMED_CLIENTS = 10  # failed clients that the error message names; --json names all of them
-_KEY_TRANSITION = 3600  # seconds for which clients understand a replaced topic key, if they are not set to less
+# Seconds for which a client understands a replaced topic key, unless `key_transition` in its `/e4.json` says otherwise.
+_KEY_TRANSITION = 3600
 _LEAST_FOR_A_BAR = 50  # commands; a shorter delivery ends before anybody can read a progress bar
 
 
@@ -79,7 +80,7 @@ def deliver_against(report: Report, delivery: Delivery, clients: Collection[str]
     except ToolError as error:
         until = datetime.fromtimestamp(time.time() + _KEY_TRANSITION).astimezone()
         error.add_note(
-            f"A member that has not got the new keys accepts what {name} writes: until it gets both, and if it has got "
+            f"A member that has not got both new keys accepts what {name} writes: until it gets them, or, if it has "
             f"the first one, until {until:%Y-%m-%d %H:%M} at the latest."
         )
         raise
