@@ -41,7 +41,7 @@ class Target:
     architecture: str  # of the native code that it runs; "" for none
     small_int_bits: int
     loads_mpy: bool  # False: it loads sources only
-    lines: bool = False  # Tracebacks name the lines and folders of our modules, which takes 7 % more memory and flash.
+    lines: bool = False  # Tracebacks name the lines and folders of our modules, which takes 8 % more memory and flash.
 
     @classmethod
     def from_facts(cls, mpy: int, largest: int) -> Target:

@@ -87,7 +87,7 @@ def _ours(board: BoardInfo) -> str:
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--source", is_flag=True, help="Send .py files. They need 5 times the memory to load.")
-@click.option("--lines", is_flag=True, help="Let tracebacks name the lines of our modules too. They take 7 % more.")
+@click.option("--lines", is_flag=True, help="Let tracebacks name the lines of our modules too. They take 8 % more.")
 @click.option("--keep-main", is_flag=True, help="Leave the board's main.py as it is, if it has one.")
 @reports
 @board_port

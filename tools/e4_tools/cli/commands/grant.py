@@ -80,8 +80,9 @@ def sync(  # noqa: PLR0913 (one parameter for each option)
 
     A client also refuses a command that is stamped earlier than the last one it has obeyed. So nothing is sent to it
     while the clock of this machine is more than a minute behind that. If another machine has sent with a clock that was
-    ahead, clients have probably refused that command as one from the future, and --trust-clock has these clients
-    commanded again. One that has obeyed it refuses all commands until that time.
+    ahead, clients have probably refused that command as one from the future. --trust-clock forgets its time, so that
+    these clients can be commanded again, and with --again they get their topic keys once more. A client that has obeyed
+    it refuses all commands until that time.
 
     \b
       e4 sync --broker 192.0.2.10
