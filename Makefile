@@ -6,7 +6,7 @@
 #   make test          everything that can be checked on this machine; ten to fifteen minutes
 #
 # To see it work
-#   make demo          the tutorial on three virtual boards                  (BROKER=host:port; PORT=device: a real alice)
+#   make demo          the tutorial on three virtual boards                  (BROKER=host:port; PORT=device for alice)
 #   make conformance   the library against vectors of the Go client          (VECTORS=file.json; PORT as for bench)
 #
 # Long runs and figures

@@ -1,8 +1,8 @@
 """An SNTP client (RFC 4330; packets as in RFC 5905 section 7.3) that asks time servers until two of them agree.
 
 An answer counts if it comes from the address and port that were asked, and repeats the 64 random bits that the question
-has in place of our time. Who does not see the question cannot answer it. Whoever sees it can forge an answer, because
-SNTP is not authenticated.
+has in place of our time. Whoever does not see the question cannot answer it. Whoever sees it can forge an answer,
+because SNTP is not authenticated.
 """
 
 import os

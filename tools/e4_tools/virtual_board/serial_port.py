@@ -145,7 +145,10 @@ def _make_link(link: Path, target: str) -> None:
 
 
 class TcpLine:
-    """The serial line over TCP, for one client at a time. pyserial and mpremote open it by `url`, `socket://HOST:PORT`."""
+    """The serial line over TCP, for one client at a time.
+
+    pyserial and mpremote open it by `url`, which is `socket://HOST:PORT`.
+    """
 
     def __init__(self, address: tuple[str, int]) -> None:
         """Listen on `address`, a host and a port. Raises VirtualBoardError if that is impossible."""
