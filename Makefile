@@ -75,7 +75,7 @@ $(WASM)/.installed: tests/wasm/package-lock.json
 
 # Random histories, hostile input, and the short forms of `make fuzz` and `make powercut`.
 property: $(VENV)/.installed
-	$(RUN) -m pytest tests/property tests/fuzz tests/powercut
+	$(RUN) -m pytest -n 4 --dist worksteal tests/property tests/fuzz tests/powercut
 
 # Sizes, heap and flash are the same on every machine, so they are part of `make test`. Times depend on what
 # else the machine does, so only `make bench` measures them.

@@ -359,8 +359,8 @@ class FileStore:
             if name not in self._changes:
                 continue
             record = self._changes[name]
-            path = self._place(name)[1]
             try:
+                path = self._place(name)[1]
                 if record is not None:
                     self._write_record(name, path, record)
                 elif files.exists(path):

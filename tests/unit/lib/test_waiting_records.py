@@ -173,3 +173,35 @@ def test_so_many_records_may_wait_until_only_removing_is_possible():
     for path in paths:
         _unblock(path)
     _clean()
+
+
+class _StoreWithoutMemory(e4.FileStore):
+    """A store that has no memory left for the path of a record, once so many of them were made."""
+
+    paths_left = 1000
+
+    def _place(self, name):
+        self.paths_left -= 1
+        if self.paths_left == 0:
+            raise MemoryError
+        return super()._place(name)
+
+
+def test_a_commit_is_refused_without_memory_or_it_is_made():
+    refused = made = 0
+    for paths in range(1, 6):
+        _clean()
+        store = _StoreWithoutMemory(_PATH)
+        store.commit({b"ta": b"old"})
+        store.paths_left = paths
+        try:
+            store.commit({b"ta": b"new"})
+            made += 1
+            expected = b"new"
+        except MemoryError:
+            refused += 1
+            expected = b"old"
+        store.paths_left = 1000
+        assert store.get(b"ta") == expected and e4.FileStore(_PATH).get(b"ta") == expected
+    assert refused and made > 1
+    _clean()

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -94,7 +94,7 @@ def check_clock(session: Session, client_ids: Collection[str], now: int) -> None
 
 
 def _explain_lead(name: str, latest: int, now: int) -> str:
-    when = datetime.fromtimestamp(latest).astimezone().isoformat(" ", "seconds")
+    when = datetime.fromtimestamp(latest, UTC).isoformat(" ", "seconds")
     return (
         f"the clock of this machine is {latest - now} s behind the last command for {name}, of {when}, and {name} "
         "refuses a command of an earlier time. Set the clock right. If it is right, another clock was ahead; then use "

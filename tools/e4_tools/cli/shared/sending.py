@@ -81,7 +81,7 @@ def deliver_against(report: Report, delivery: Delivery, clients: Collection[str]
         until = datetime.fromtimestamp(time.time() + _KEY_TRANSITION).astimezone()
         error.add_note(
             f"A member that has not got both new keys accepts what {name} writes: until it gets them, or, if it has "
-            f"the first one, until {until:%Y-%m-%d %H:%M} at the latest."
+            f"the first one, until {until:%Y-%m-%d %H:%M}, or another time if its `key_transition` is not an hour."
         )
         raise
 
