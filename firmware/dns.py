@@ -9,7 +9,7 @@ import socket
 
 from e4._const import const
 
-from .errors import LinkDown, try_once
+from .errors import LinkDown, close_quietly, try_once
 from .ticks import Deadline
 
 _PORT = const(53)
@@ -90,7 +90,7 @@ def _ask_one(query: bytes, server: tuple[str, int], patience_ms: int):
     except OSError:  # The server does not exist, or there is no way to it.
         yield
     finally:
-        connection.close()
+        close_quietly(connection)
     return None
 
 

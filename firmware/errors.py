@@ -45,3 +45,11 @@ def describe(error: BaseException | None) -> str:
     if isinstance(error, E4Error) or (text and type(error) is not OSError and isinstance(error, OSError)):
         return text or type(error).__name__
     return "{} {}".format(type(error).__name__, text)
+
+
+def close_quietly(stream) -> None:
+    """Close a stream or socket. Nothing is raised, because that would hide the result or the error that comes first."""
+    try:
+        stream.close()
+    except Exception:  # noqa: S110 (nobody uses the stream any more)
+        pass

@@ -10,7 +10,7 @@ from umqtt import simple
 
 from e4._const import const
 
-from .errors import LinkDown, try_once
+from .errors import LinkDown, close_quietly, try_once
 from .packets import PacketReader
 from .ticks import Deadline
 
@@ -142,11 +142,8 @@ class Link:
         stream, self.stream = self.stream, None
         self.is_connected = self.has_more = False
         self._unsent.clear()  # A large message would take heap for as long as there is no connection.
-        try:
-            if stream is not None:
-                stream.close()
-        except Exception:  # noqa: S110 (the link has forgotten the stream, so nothing is left to be done)
-            pass
+        if stream is not None:
+            close_quietly(stream)
 
     def step(self) -> None:
         """Send what is possible now, take one packet at most, and check that the broker is alive.

@@ -85,7 +85,10 @@ class Node(handlers.Handlers):
         self._queue = send_queue.SendQueue(self.client, self.config.queue_messages, self.config.queue_bytes)
 
     def _load_client(self):
-        """Return the client whose keys are in the store. If there is none, return None and add a line to `problems`."""
+        """Return the client whose keys are in the store. If there is none, return None and add a line to `problems`.
+
+        Raises StoreError if the flash cannot be read or written now.
+        """
         try:
             self._store = store = e4.FileStore(config.KEYS_PATH)
             name = e4.id_of(self.config.name)
@@ -104,6 +107,8 @@ class Node(handlers.Handlers):
             self.clock.raise_floor(client.floor)
             return client
         except e4.E4Error as error:
+            if isinstance(error, e4.StoreError) and not isinstance(error, e4.StoreCorrupt):
+                raise  # The flash may be read after a reset.
             problem = "{}: {}".format(type(error).__name__, error)
             if isinstance(error, e4.InvalidKey):
                 problem = "there is no {}: the board has no key".format(config.KEYS_PATH)

@@ -12,6 +12,7 @@ import time
 from e4._const import const
 
 from . import dns
+from .errors import close_quietly
 
 # The time that one server has for its answer, whatever else arrives meanwhile.
 TIMEOUT_MS = const(2000)
@@ -163,7 +164,7 @@ def ask(address, network=socket, timer=time):
     except OSError as error:
         raise TimeServerError("it cannot be asked ({})".format(error)) from None
     finally:
-        client.close()
+        close_quietly(client)
     sent, distance = _parse(packet)
     # The server has sent its answer between our question and now, so the span is as wide as the round trip.
     return Answer(sent - distance, sent + distance + timer.ticks_diff(arrived, asked) + 1, arrived, address)

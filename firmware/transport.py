@@ -10,7 +10,7 @@ import socket
 from e4._const import const
 
 from . import dns, ticks
-from .errors import LinkDown, try_once
+from .errors import LinkDown, close_quietly, try_once
 
 _IPPROTO_TCP = const(6)
 _TCP_NODELAY = const(1)
@@ -31,7 +31,7 @@ def open_stream(host: str, port: int, ca: str | None, patience_ms: int):
 
         return secure.wrap(stream, host, ca)
     except BaseException:
-        stream.close()
+        close_quietly(stream)
         raise
 
 
@@ -53,7 +53,7 @@ def _connect(address: str, port: int, patience_ms: int):
                 raise LinkDown("the broker's machine does not answer")
             yield
     except BaseException:
-        stream.close()
+        close_quietly(stream)
         raise
     return stream
 

@@ -96,6 +96,8 @@ def list_folder(folder: str) -> list[str] | None:
     """Return the names in a folder: none if it does not exist. Return None if it is a file."""
     try:
         return os.listdir(folder)
+    except UnicodeError:  # There is a name that no file of ours has.
+        raise damage_error(folder) from None
     except OSError as error:
         if error.args[0] == _ENOTDIR:
             return None

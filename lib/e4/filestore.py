@@ -31,7 +31,7 @@ class FileStore:
     records, each of which is a file in the folder `path + ".d"`. If a power cut interrupts that, opening the store
     finds the changes in the root and carries them out again. A change that cannot be carried out, because the flash is
     damaged, for instance, waits in the root, and every commit takes it on into the new root. Up to 2 KB wait; then
-    records can only be removed until some of the waiting ones can be written.
+    no record can be added or grow until some of the waiting ones can be written.
 
     A commit with `clear` would cost more with more records if it removed their files. Instead it begins a new
     generation, a number that stands in the root and in every record's file. A file of another generation is a leftover:
@@ -150,7 +150,7 @@ class FileStore:
         replaced = list(self._replaced)
         for name, record in changes.items():
             if len(name) != 1:
-                if record is not None and waiting > _MAX_WAITING:
+                if record is not None and waiting > _MAX_WAITING and name not in others and self._grows(name, record):
                     raise StoreError("too many records wait to be written: remove some; nothing has changed")
                 if self._make_room(name, record) and name not in replaced:
                     replaced.append(name)
@@ -178,6 +178,13 @@ class FileStore:
         self._is_loaded = True
         self._settle(changes)
         self._keep_spares()
+
+    def _grows(self, name: bytes, record: bytes) -> bool:
+        """Tell whether the file of a record is to be made, or to become larger. Raises StoreError."""
+        try:
+            return len(files.read(self._place(name)[1]) or b"") < len(record) + 8 + _CRC_SIZE
+        except StoreCorrupt:
+            return True
 
     def _make_room(self, name: bytes, record: bytes | None) -> bool:
         """Make room for a record that is new. Return whether there is an old one whose contents are to be overwritten.
@@ -254,7 +261,7 @@ class FileStore:
                 self._write_root(self._generation, self._is_behind, self._resident, self._changes)
                 self._is_loaded = True
                 self._keep_spares()
-        except _FAILURES:
+        except BaseException:  # Ctrl-C must not end it either: the root would say that nothing is left to do.
             # What is left to do is noted without taking heap, because heap may be what was missing. If a commit between
             # two steps has added names, the two lists would have to be joined; a sweep does the work of both instead.
             self._sweeps = self._sweeps or sweeps or bool(self._replaced)

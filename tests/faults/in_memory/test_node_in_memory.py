@@ -200,12 +200,12 @@ def test_lack_of_memory_costs_a_connection_at_most():
             assert world.works() and len(world.node._queue) == 0, where
 
 
-def _fail_once(owner, name):
+def _fail_once(owner, name, error=MemoryError):
     working = getattr(owner, name)
 
     def fail(*arguments):
         setattr(owner, name, working)
-        raise MemoryError
+        raise error
 
     setattr(owner, name, fail)
 
@@ -285,9 +285,14 @@ def _is_reset(call):
 
 def test_a_board_that_cannot_begin_is_reset_after_a_minute():
     with World() as world:
-        for owner, name in ((node.send_queue, "SendQueue"), (node.config, "load"), (node.e4, "FileStore")):
+        for owner, name, error in (
+            (node.send_queue, "SendQueue", MemoryError),
+            (node.config, "load", MemoryError),
+            (node.e4, "FileStore", MemoryError),
+            (node.e4, "FileStore", node.e4.StoreError("cannot read /e4.keys")),
+        ):
             kept = getattr(owner, name)
-            _fail_once(owner, name)
+            _fail_once(owner, name, error)
             before = world.ticks_ms()
             assert _is_reset(node.Node)
             assert world.ticks_ms() - before >= 60000

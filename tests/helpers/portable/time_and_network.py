@@ -55,6 +55,8 @@ class UDPNetwork:
         self.looked_up = []
         self.unknown = ()
         self.broken = None
+        # Whether closing a socket raises an exception, after it was closed.
+        self.close_fails = False
 
     def getaddrinfo(self, host, port, family, kind):
         assert (family, kind) == (self.AF_INET, self.SOCK_DGRAM)
@@ -105,6 +107,8 @@ class _UDPSocket:
 
     def close(self):
         self._network.open -= 1
+        if self._network.close_fails:
+            raise OSError(5)
 
 
 class Network(UDPNetwork):

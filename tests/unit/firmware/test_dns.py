@@ -2,7 +2,7 @@
 
 from firmware import dns
 from firmware.errors import LinkDown
-from helpers.portable.support import Dice, raises
+from helpers.portable.support import Dice, finish, raises
 
 _HOST = "broker.example.org"
 _QUERY = dns.make_query(_HOST, b"\x12\x34")
@@ -49,6 +49,40 @@ def test_replies_that_are_cut_or_damaged_are_no_answer():
         dns.read_reply(bytes(damaged), _QUERY)
     for _ in range(500):
         dns.read_reply(_QUERY[:2] + b"\x81\x80\x00\x01\xff\xff" + _QUERY[8:] + dice.bytes(dice.below(60)), _QUERY)
+
+
+class _Answering:
+    """Takes the place of the module `socket`, and of a socket that has an answer and cannot be closed."""
+
+    AF_INET = SOCK_DGRAM = 0
+
+    def socket(self, *_):
+        return self
+
+    def getaddrinfo(self, host, port):
+        return [(0, 0, 0, "", (host, port))]
+
+    def setblocking(self, _):
+        pass
+
+    connect = setblocking
+
+    def send(self, query):
+        self._query = query
+
+    def recv(self, _):
+        return _reply([_ADDRESS], query=self._query)
+
+    def close(self):
+        raise OSError(5)
+
+
+def test_an_answer_counts_although_the_socket_cannot_be_closed():
+    real, dns.socket = dns.socket, _Answering()
+    try:
+        assert finish(dns._ask_one(_QUERY, ("192.0.2.53", 53), 1000)) == "192.0.2.7"
+    finally:
+        dns.socket = real
 
 
 def test_what_is_no_name_is_not_asked_for():

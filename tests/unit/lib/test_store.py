@@ -284,7 +284,7 @@ def test_what_a_store_cannot_keep_is_refused_and_nothing_is_lost():
 
 
 def test_cleaning_up_that_fails_forgets_nothing_that_was_replaced():
-    for error in (e4.StoreError("the flash is worn out"), MemoryError()):
+    for error in (e4.StoreError("the flash is worn out"), MemoryError(), KeyboardInterrupt()):
         for meanwhile in (False, True):
             _check_failing_tidy(error, meanwhile)
 
@@ -292,7 +292,7 @@ def test_cleaning_up_that_fails_forgets_nothing_that_was_replaced():
 def _check_failing_tidy(error, meanwhile):
     real, keeps = _files.write_zeros, _files.ON_LITTLEFS
     written = []
-    expected = (e4.StoreError, MemoryError)
+    expected = (e4.StoreError, MemoryError, KeyboardInterrupt)
 
     def recorded(path):
         written.append(path)

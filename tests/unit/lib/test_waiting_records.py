@@ -135,7 +135,7 @@ def _holds(client, topic):
         return False
 
 
-def test_so_many_records_may_wait_until_only_removing_is_possible():
+def test_so_many_records_may_wait_until_no_more_can_be_added():
     _clean()
     client = _make_client()
     topics = ["blocked/{}".format(number) for number in range(40)]
@@ -157,6 +157,14 @@ def test_so_many_records_may_wait_until_only_removing_is_possible():
     # A command of a later second has a root without the marks of this one, which takes less than a block of 4 KB.
     assert os.stat(_PATH)[6] < 4096
     raises(e4.StoreError, _give_key, client, topics[-1])
+    # What takes no more room than before is no matter of the limit.
+    id_key, new_key = b"k" * 32, b"n" * 32
+    _give_key(client, "free", b"r" * 32)
+    _give_key(client, topics[1], b"r" * 32)
+    for old, new in ((id_key, new_key), (new_key, id_key)):
+        client.unprotect(e4.protect(e4.commands.set_id_key(new), old, 1774894944), client.receiving_topic)
+    for topic in ("free", topics[1]):
+        e4.unprotect(_make_client().protect_message(b"x", topic), b"r" * 32, 1774894944)
     _remove_topic(client, "free/too")
     _remove_topic(client, topics[0])
     assert not _make_client().holds_key("free/too") and not _make_client().holds_key(topics[0])

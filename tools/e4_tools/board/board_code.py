@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,9 @@ def read_result(printed: str) -> Any:
     if not line.isprintable() or not _NOTATION.fullmatch(line):
         raise ValueError("its last line is not in the notation of results")
     try:
-        (result,) = ast.literal_eval(line)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # They would quote what was printed.
+            (result,) = ast.literal_eval(line)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         raise ValueError("its last line is no result") from None
     return result

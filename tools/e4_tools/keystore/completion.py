@@ -25,4 +25,4 @@ def list_names(location: str, table: str, beginning: str) -> list[str]:
             connection.close()
     except (sqlite3.Error, UnicodeDecodeError):  # The text of an error may be a part of a damaged store.
         return []
-    return [name for (name,) in rows if isinstance(name, str) and name.startswith(beginning)]
+    return [name for (name,) in rows if isinstance(name, str) and name.isprintable() and name.startswith(beginning)]

@@ -11,6 +11,7 @@ import click
 from e4_tools.board.ports import choose_port
 from e4_tools.cli.shared.output import Report
 from e4_tools.errors import ToolError
+from e4_tools.printable import printable
 from e4_tools.provisioning.factory import Factory, TableRow, read_table
 from e4_tools.provisioning.ledger import Ledger
 
@@ -54,7 +55,7 @@ class FactoryRun:
             yield from zip(wanted, self.ports, strict=False)  # Fewer boards than names are no mistake.
             return
         for row in wanted:
-            question = f"Plug in the board for {row.name} and press enter (q ends)"
+            question = f"Plug in the board for {printable(row.name)} and press enter (q ends)"
             if click.prompt(question, default="", show_default=False, err=True).strip().lower() == "q":
                 return
             yield row, choose_port(None)
