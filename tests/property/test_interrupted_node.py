@@ -22,7 +22,7 @@ from helpers.portable.node_life import Life, make_world
 
 _FOLDER = str(Path(firmware.__file__ or "").parent)
 # Between two lines of these functions nobody owns the stream, or it is just being closed. Nothing really fails there.
-_STREAM_CHANGES_HANDS = ("open", "close", "open_stream", "_connect")
+_STREAM_CHANGES_HANDS = ("open", "close", "close_quietly", "open_stream", "_connect")
 # Here a handler has begun, so that its message is not kept for another call.
 _HANDLER_HAS_BEGUN = ("_call", "_call_waiting")
 

@@ -66,10 +66,13 @@ def open_port(port: str) -> serial.Serial:
     """Open a serial port: a device, or a URL such as `socket://host:port`. Raises PortError, ToolError."""
     limit = patience()
     try:
+        protocol, is_url, _ = port.partition("://")
+        if is_url and not protocol.isidentifier():  # pyserial imports a module of that name, and dots are folders.
+            raise ValueError("there is no such protocol")
         line = serial.serial_for_url(port, do_not_open=True, baudrate=_BAUD, exclusive=True)
         line.timeout = _POLL_SECONDS
         line.write_timeout = limit
-        if "://" in port:
+        if is_url:
             # pyserial empties the buffer of a socket when it opens it, and a flood would keep it at that for ever.
             line.reset_input_buffer = lambda: None
         line.open()

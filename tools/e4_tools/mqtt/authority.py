@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from e4_tools.errors import ToolError
+from e4_tools.printable import printable
 
 _LARGEST_FILE = 64 * 1024  # bytes that are read of a file: a certificate is shorter, and a wrong file may be huge
 _LARGEST_ON_BOARD = 4096  # bytes of DER; a board parses the certificate in its memory
@@ -59,7 +60,7 @@ def read_authority(path: Path) -> Authority:
         raise ToolError(f"{path} holds {len(found)} certificates; give a file with the CA's alone. Nothing was done")
     try:
         _check(path, found[0])
-        der, subject = found[0].public_bytes(Encoding.DER), found[0].subject.rfc4514_string()
+        der, subject = found[0].public_bytes(Encoding.DER), printable(found[0].subject.rfc4514_string())
     except _DAMAGE:
         # The parts of a certificate are read only when they are asked for, and each of them may be damaged.
         raise ToolError(f"{path} is damaged: a part of it cannot be read; nothing was done") from None
