@@ -8,6 +8,7 @@ import os
 
 import e4
 from e4 import _files
+from helpers.portable.store_files import record_files, remove_store
 from helpers.portable.support import raises
 
 try:
@@ -24,31 +25,7 @@ _PATH = "e4-test-store"
 
 
 def _clean():
-    for path in (_PATH, _PATH + ".new"):
-        try:
-            os.remove(path)
-        except OSError:
-            pass
-    for path in _record_files():
-        os.remove(path)
-
-
-def _record_files():
-    """Return the paths of all files of records."""
-    found = []
-    folders = [_PATH + ".d"]
-    for folder in folders:
-        try:
-            entries = os.listdir(folder)
-        except OSError:
-            continue
-        for entry in entries:
-            path = folder + "/" + entry
-            if os.stat(path)[0] & 0x4000:
-                folders.append(path)
-            else:
-                found.append(path)
-    return sorted(found)
+    remove_store(_PATH)
 
 
 def _read():
@@ -167,7 +144,7 @@ def test_records_that_do_not_fit_are_noticed_although_the_checksum_fits():
 
 def test_a_damaged_record_is_noticed_and_left_as_found():
     _make_store()
-    (path,) = [path for path in _record_files() if path.endswith(binascii.hexlify(b"two").decode())]
+    (path,) = [path for path in record_files(_PATH) if path.endswith(binascii.hexlify(b"two").decode())]
     with open(path, "rb") as file:
         image = file.read()
     for damaged in (image[:-1], image[:20], b"", image[:30] + b"\xff" + image[31:], b"a" * 40):
@@ -195,7 +172,7 @@ def _settle_root():
 def test_a_record_under_another_name_is_noticed():
     _make_store().commit({b"ten": b"10"})
     two, ten = [
-        next(path for path in _record_files() if path.endswith(binascii.hexlify(name).decode()))
+        next(path for path in record_files(_PATH) if path.endswith(binascii.hexlify(name).decode()))
         for name in (b"two", b"ten")
     ]
     _settle_root()
@@ -207,7 +184,7 @@ def test_a_record_under_another_name_is_noticed():
 
 def test_an_interrupted_change_is_carried_out_when_the_store_is_opened():
     _make_store().commit({b"two": b"2", b"one": None})
-    paths = _record_files()
+    paths = record_files(_PATH)
     for path in paths:
         _write(b"E4 torn", path)
     again = e4.FileStore(_PATH)
@@ -224,13 +201,13 @@ def test_what_is_cleared_is_gone_at_once_and_removed_in_steps():
     for _ in range(2):
         assert sorted(store.names()) == [b"c", b"two"]
         store = e4.FileStore(_PATH)
-    assert len(_record_files()) > 20
+    assert len(record_files(_PATH)) > 20
     store.commit({b"t" + bytes(16): b"again"})
     steps = 0
     while store.tidy(2):
         steps += 1
     assert steps >= 5
-    assert len(_record_files()) == 2
+    assert len(record_files(_PATH)) == 2
     assert store.get(b"t" + bytes(16)) == b"again"
     assert store.get(b"two") == b"kept"
     assert store.tidy() is False
@@ -263,7 +240,7 @@ def test_the_size_of_a_change_does_not_depend_on_what_is_stored():
     assert len(set(sizes)) == 1
     # littlefs keeps a file of this size inside its directory, which saves a block of flash.
     assert sizes[0] <= 128
-    for path in _record_files():
+    for path in record_files(_PATH):
         assert os.stat(path)[6] <= 128
     _clean()
 

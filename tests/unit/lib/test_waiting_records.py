@@ -4,37 +4,14 @@ import binascii
 import os
 
 import e4
+from helpers.portable.store_files import remove_store
 from helpers.portable.support import raises
 
 _PATH = "e4-test-waiting"
 
 
 def _clean():
-    for path in (_PATH, _PATH + ".new"):
-        try:
-            os.remove(path)
-        except OSError:
-            pass
-    for path in _record_files():
-        os.remove(path)
-
-
-def _record_files():
-    """Return the paths of all files of records."""
-    found = []
-    folders = [_PATH + ".d"]
-    for folder in folders:
-        try:
-            entries = os.listdir(folder)
-        except OSError:
-            continue
-        for entry in entries:
-            path = folder + "/" + entry
-            if os.stat(path)[0] & 0x4000:
-                folders.append(path)
-            else:
-                found.append(path)
-    return sorted(found)
+    remove_store(_PATH)
 
 
 def _write(data, path=_PATH):
