@@ -131,7 +131,8 @@ class Rekeying:
             if state_before == PENDING:
                 session.execute(delete(CommandRow).where(*_set_id_key_for(client)))
                 self._queue_under_new_key(session, client, held.since)
-            held.state = CURRENT
+            if state_before != CURRENT:
+                self._change_state(held, CURRENT)
             return state_before
 
     def _queue_under_new_key(self, session: Session, client: ClientRow, since: int) -> None:

@@ -97,6 +97,6 @@ def _explain_lead(name: str, latest: int, now: int) -> str:
     when = datetime.fromtimestamp(latest, UTC).isoformat(" ", "seconds")
     return (
         f"the clock of this machine is {latest - now} s behind the last command for {name}, of {when}, and {name} "
-        "refuses a command of an earlier time. Set the clock right. If it is right, another clock was ahead; then use "
-        f"e4 sync {name} --trust-clock."
+        "refuses a command of an earlier time. Set the clock right. If it is right, another clock was ahead; then "
+        f"e4 sync {name} --trust-clock --again forgets that time and sends {name} its topic keys again."
     )

@@ -59,9 +59,7 @@ def rekey_client(report: Report, access: StoreAccess, name: str, broker: BrokerC
 
 @click.command("confirm")
 @client_argument
-@click.option(
-    "--port", envvar="E4_PORT", metavar="DEVICE", help="Serial port of the board; it proves which key it holds."
-)
+@click.option("--port", metavar="DEVICE", help="Serial port of the board; it proves which key it holds.")
 @click.option("--undo", is_flag=True, help="The last confirmation was wrong: use both keys again.")
 @optional_broker_option
 @store_options
@@ -72,9 +70,9 @@ def confirm_client(  # noqa: PLR0913 (one parameter for each option)
     """Record that a client holds its new ID key. From then on commands go out under the new key only.
 
     With --port the board proves over its serial port which key it holds, and the key does not leave the board. Without
-    --port e4 takes your word for it. Nothing else can show which ID key a client holds: no command is acknowledged, and
-    messages are protected with topic keys. If you are not sure, leave the new key pending; that costs one more message
-    for each command.
+    --port e4 takes your word for it; E4_PORT is not used here. Nothing else can show which ID key a client holds: no
+    command is acknowledged, and messages are protected with topic keys. If you are not sure, leave the new key pending;
+    that costs one more message for each command.
 
     The client obeys the old key too, until it gets a command under the new key. So such a command is sent: one that
     changes nothing, or topic keys that were sent since the rekeying. It is retained, and once the client has received

@@ -76,7 +76,8 @@ def sync(  # noqa: PLR0913 (one parameter for each option)
     """Send what a failure or a crash has left unsent, to these clients or to all.
 
     A client refuses commands older than 10 minutes. After a longer absence use --again once it is back. With --again a
-    client is made to forget each topic before it gets its key, so that it does not understand an older key.
+    client is made to forget a topic that has had another key before it gets its key, so that it does not understand an
+    older one.
 
     A client also refuses a command that is stamped earlier than the last one it has obeyed. So nothing is sent to it
     while the clock of this machine is more than a minute behind that. If another machine has sent with a clock that was

@@ -55,8 +55,8 @@ def relock_store(report: Report, access: StoreAccess, new_key_file: Path | None)
     with store.sending_lock(), progress_bar(report, "Encrypting") as progress:
         count = store.relock(KEY_FILE if new_key_file else PASSPHRASE, key, progress)
     report.say(
-        f"{store.location} has another {'key file' if new_key_file else 'passphrase'} now, and all its secrets were "
-        "encrypted anew. Old copies of it still open with what opened them; delete them, and rotate what they hold if "
-        "somebody may open one.",
+        f"{store.location} is opened by the new {'key file' if new_key_file else 'passphrase'} now, and all its "
+        "secrets were encrypted anew. Old copies of it still open with what opened them; delete them, and rotate what "
+        "they hold if somebody may open one.",
         encrypted_anew=count,
     )
