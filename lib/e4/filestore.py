@@ -18,7 +18,7 @@ _REMOVED = const(65535)  # in place of the size of a record that the commit remo
 _CRC_SIZE = const(4)
 _MAX_REPLACED = const(16)  # names of replaced records that are kept; if there are more, `tidy` looks at all records
 _IN_A_BLOCK = const(8)  # the least number of records in each pair of blocks, where a directory has several pairs
-_MAX_WAITING = const(2048)  # bytes of changes that wait; with more, a commit that writes records is refused
+_MAX_WAITING = const(2048)  # bytes of changes that wait; with more, no record is added or made larger
 _FAILURES = (OSError, StoreError, MemoryError)  # made here, because when it is needed there may be no heap for it
 
 

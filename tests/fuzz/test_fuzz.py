@@ -16,8 +16,8 @@ from fuzz.table import TABLE, load
 
 _SEED = 2  # another one than that of `make fuzz`, so that the two do not try the same inputs
 _MOST = 3000  # inputs of a parser
-_SECONDS = 0.6  # for each parser; a slow one gets fewer inputs,
-_LEAST = 20  # but not fewer than these
+_SECONDS = 0.6  # for each parser; a slow one gets fewer inputs
+_LEAST = 20  # inputs that even the slowest parser gets
 _ON_VM = 200  # inputs of a parser
 
 

@@ -30,7 +30,7 @@ from helpers.operator import Operator
 
 _TOPIC = "sensors/lab"
 _KEYS = {name: bytes([number]) * 32 for number, name in enumerate(("alice", "bob", "eve"), 1)}
-_NUMBERS = itertools.count()  # so that no two messages are equal
+_NUMBERS = itertools.count()  # Each message gets another number, because equal ones would be taken for copies.
 StartNode = Callable[..., tuple[VirtualBoard, BoardConsole]]
 
 
