@@ -44,6 +44,12 @@ class Operator:
         """Set a variable of the environment in which all later commands run."""
         self.environment[variable] = value
 
+    def add(self, topic: str, keys: dict[str, bytes]) -> None:
+        """Add a topic, and clients with these ID keys by their names."""
+        self.e4("topic", "add", topic)
+        for name, key in keys.items():
+            self.e4("client", "add", name, "--ask", E4_KEY=key.hex())
+
     def e4(self, *arguments: str, expect: int = 0, **environment: str) -> dict[str, Any]:
         """Run a command with --json, check its exit code, and return the answer."""
         text = self.text(*arguments, "--json", expect=expect, stdin=None, **environment)

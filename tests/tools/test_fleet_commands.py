@@ -39,9 +39,7 @@ StartNode = Callable[..., tuple[VirtualBoard, BoardConsole]]
 @pytest.fixture
 def operator(tmp_path: Path, mosquitto: Mosquitto) -> Operator:
     operator = Operator(tmp_path, mosquitto.port)
-    operator.e4("topic", "add", _TOPIC)
-    for name, key in _KEYS.items():
-        operator.e4("client", "add", name, "--ask", E4_KEY=key.hex())
+    operator.add(_TOPIC, _KEYS)
     return operator
 
 
