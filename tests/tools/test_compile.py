@@ -68,7 +68,7 @@ def test_lines_are_named_on_request(tmp_path: Path) -> None:
     for lines in (False, True):
         _put(Target(target.architecture, target.small_int_bits, True, lines), tmp_path)
         said = _run_on_vm(raises, tmp_path)
-        where = 'File "names.py", line 1, in' if not lines else 'File "lib/e4/names.py", line '
+        where = 'File "names", line 1, in' if not lines else 'File "lib/e4/names.py", line '
         assert where in said and ("line 1, in" not in said) == lines, said
 
 

