@@ -7,32 +7,19 @@ the point where it finds no chip.
 from __future__ import annotations
 
 import os
-import struct
 from pathlib import Path
 
 import pytest
 
 from e4_tools.board import flash as flashing
-from e4_tools.board.micropython_image import FirmwareImage, find_image, read_image
 from e4_tools.errors import PortError, ToolError
+from e4_tools.image.micropython_image import FirmwareImage, find_image, read_image
 from e4_tools.provisioning.install import provision_at
 from helpers.boards import BoardMaker, config_for
 from helpers.e4_process import E4
+from helpers.firmware_image import write_image
 
 _FAKE = Path(__file__).resolve().parents[1] / "helpers" / "fake_esptool"
-
-
-def _image(path: Path, chip_id: int = 0, offset: int = 0x1000, whole: bool = True, magic: int = 0xE9) -> Path:
-    """Write an image as esptool makes it, and return its path.
-
-    It has only a header (`esp_image_header_t` of ESP-IDF) and the first bytes of a partition table.
-    """
-    header = struct.pack("<BBBBIB3sHBHH4sB", magic, 3, 2, 0x20, 0x400805F0, 0xEE, b"", chip_id, 0, 0, 0xFFFF, b"", 1)
-    content = bytearray(os.urandom(0xA000))
-    content[: len(header)] = header
-    content[0x8000 - offset : 0x8002 - offset] = b"\xaa\x50" if whole else b"\0\0"
-    path.write_bytes(content)
-    return path
 
 
 @pytest.fixture
@@ -52,8 +39,8 @@ def chip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [(0, "ESP32", 0x1000), (2, "ESP32-S2", 0x1000), (9, "ESP32-S3", 0), (5, "ESP32-C3", 0), (13, "ESP32-C6", 0)],
 )
 def test_an_image_tells_its_chip(tmp_path: Path, chip_id: int, name: str, offset: int) -> None:
-    path = _image(tmp_path / "image.bin", chip_id, offset)
-    assert read_image(path) == FirmwareImage(path, name, offset, 0xA000)
+    path = write_image(tmp_path / "image.bin", chip_id, offset)
+    assert read_image(path) == FirmwareImage(path, name, offset, path.read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -66,7 +53,7 @@ def test_an_image_tells_its_chip(tmp_path: Path, chip_id: int, name: str, offset
 )
 def test_other_files_are_refused(tmp_path: Path, made: dict[str, int], complaint: str) -> None:
     with pytest.raises(ToolError, match=f"{complaint}.*nothing was done"):
-        read_image(_image(tmp_path / "image.bin", **made))  # type: ignore[arg-type]
+        read_image(write_image(tmp_path / "image.bin", **made))  # type: ignore[arg-type]
 
 
 def test_a_missing_image_says_what_to_get_from_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,16 +63,16 @@ def test_a_missing_image_says_what_to_get_from_where(tmp_path: Path, monkeypatch
         with pytest.raises(ToolError, match=where):
             missing()
     (tmp_path / "build").mkdir()
-    path = _image(tmp_path / "build" / "ESP32_GENERIC-20251209-v1.27.0.bin")
+    path = write_image(tmp_path / "build" / "ESP32_GENERIC-20251209-v1.27.0.bin")
     assert find_image().resolve() == path
-    _image(tmp_path / "ESP32_GENERIC-20250101-v1.26.0.bin")
+    write_image(tmp_path / "ESP32_GENERIC-20250101-v1.26.0.bin")
     with pytest.raises(ToolError, match="say which"):
         find_image()
 
 
 @pytest.mark.parametrize("erase", [False, True])
 def test_an_image_is_written_at_its_place_and_verified(tmp_path: Path, chip: Path, erase: bool) -> None:
-    path = _image(tmp_path / "image.bin")
+    path = write_image(tmp_path / "image.bin")
     said: list[bytes] = []
     flashing.write_micropython("port", read_image(path), erase, said.append)
     flash = (chip / "flash").read_bytes()
@@ -95,7 +82,7 @@ def test_an_image_is_written_at_its_place_and_verified(tmp_path: Path, chip: Pat
 
 
 def test_an_image_for_another_chip_is_not_written(tmp_path: Path, chip: Path) -> None:
-    image = read_image(_image(tmp_path / "image.bin", 9, 0))
+    image = read_image(write_image(tmp_path / "image.bin", 9, 0))
     with pytest.raises(ToolError, match="is for ESP32-S3, and this board is ESP32; nothing was written"):
         flashing.write_micropython("port", image, True, lambda said: None)
     assert (chip / "flash").read_bytes() == b"K" * 65536
@@ -107,19 +94,19 @@ def test_a_write_that_fails_is_noticed(tmp_path: Path, chip: Path, unnoticed: bo
     if unnoticed:
         (chip / "unnoticed").touch()
     with pytest.raises(PortError, match="Verification failed" if unnoticed else "MD5 of file does not match"):
-        flashing.write_micropython("port", read_image(_image(tmp_path / "image.bin")), False, lambda said: None)
+        flashing.write_micropython("port", read_image(write_image(tmp_path / "image.bin")), False, lambda said: None)
 
 
 def test_no_chip(tmp_path: Path, chip: Path) -> None:
     (chip / "chip").unlink()
     with pytest.raises(PortError, match=r"no chip answers; nothing was written.*Failed to connect"):
-        flashing.write_micropython("port", read_image(_image(tmp_path / "image.bin")), False, lambda said: None)
+        flashing.write_micropython("port", read_image(write_image(tmp_path / "image.bin")), False, lambda said: None)
 
 
 def test_the_real_esptool_understands_us_as_far_as_there_is_no_chip(tmp_path: Path) -> None:
     with pytest.raises(PortError, match=r"no chip answers; nothing was written.*rror"):
         flashing.write_micropython(
-            "/dev/no-such-port", read_image(_image(tmp_path / "image.bin")), False, lambda said: None
+            "/dev/no-such-port", read_image(write_image(tmp_path / "image.bin")), False, lambda said: None
         )
     selected = ["--chip", "esp32", "--port", "/dev/no-such-port", "--baud", "460800"]
     for arguments in (["--after", "no-reset", "write-flash", "--erase-all"], ["verify-flash"]):
@@ -156,7 +143,7 @@ def test_a_board_that_cannot_be_asked_needs_a_word(tmp_path: Path) -> None:
 def test_the_command_line(tmp_path: Path, chip: Path, deployed_image: Path) -> None:
     tool = E4(tmp_path / "e4", FAKE_CHIP=str(chip))
     assert "ESP32_GENERIC-20251209-v1.27.0.bin" in tool.run("flash", "--port", "/dev/no-such-port", code=1)
-    image = str(_image(tmp_path / "image.bin"))
+    image = str(write_image(tmp_path / "image.bin"))
     said = tool.run("flash", image, "--port", "/dev/no-such-port", "--erase", code=1)
     assert "written and verified, but no MicroPython answers" in said
     assert "exclude" in tool.run("flash", image, "--port", "x", "--erase", "--keep", code=2)

@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 import e4
-from e4_tools.board.micropython_image import read_image
 from e4_tools.cli.shared.settings import _first_line
 from e4_tools.dev.bench.budgets import Budgets
 from e4_tools.dev.bench.figures import Figure
 from e4_tools.dev.conformance import _run_all, load_vectors
 from e4_tools.dev.conformance_cases import run
 from e4_tools.errors import NameTaken, ToolError
+from e4_tools.image.micropython_image import read_image
 from e4_tools.keys.files import read_key, write_keys
 from e4_tools.mqtt.authority import read_authority
 from e4_tools.provisioning.factory import read_table

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable
 
 from e4_tools.board.inspection import BoardInfo, inspect_board
-from e4_tools.board.micropython_image import FirmwareImage
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import NoSuchPort, PortError, PortInUse, ToolError
+from e4_tools.image.micropython_image import FirmwareImage
 
 _BAUD = "460800"
 _KEPT_OUTPUT = 4000

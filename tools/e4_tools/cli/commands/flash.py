@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from e4_tools.board.flash import check_erasable, wait_for_micropython, write_micropython
-from e4_tools.board.micropython_image import find_image, read_image
 from e4_tools.cli.shared.options import board_port
 from e4_tools.cli.shared.output import Report, reports
 from e4_tools.errors import ToolError
+from e4_tools.image.micropython_image import find_image, read_image
 from e4_tools.printable import printable
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from e4_tools.errors import ToolError
+from e4_tools.image.partitions import MAGIC, TABLE_AT, TABLE_SIZE
 
 # By chip ID (`esp_chip_id_t` of ESP-IDF): the chip, and the offset in flash of the second-stage bootloader. A file
 # begins with that bootloader.
@@ -25,9 +27,12 @@ _CHIPS = {
 # frequency, entry point; write-protect pin, drive strengths, chip ID.
 _HEADER = struct.Struct("<BBBBIB3xH")
 _MAGIC = 0xE9
-_PARTITIONS_AT = 0x8000  # the offset of the partition table in flash
-_PARTITION_MAGIC = b"\xaa\x50"
 _MAX_SEGMENTS = 16
+_SIZE_AT = 3  # the offset in the header of the byte whose upper half is the flash size
+_MEGABYTE = 1024 * 1024
+_VERSION = re.compile(rb"MicroPython v(\d+\.\d+[^ \0]*) on ")
+# The name of an exception that only a MicroPython with machine code has.
+_MACHINE_CODE = b"ViperTypeError"
 
 IMAGE_NAME = "ESP32_GENERIC-20251209-v1.27.0.bin"
 IMAGE_PAGE = "https://micropython.org/download/ESP32_GENERIC/"
@@ -41,7 +46,34 @@ class FirmwareImage:
     path: Path
     chip: str
     offset: int  # the place in flash where it begins
-    size: int  # bytes
+    content: bytes = field(repr=False)
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return len(self.content)
+
+    @property
+    def flash_size(self) -> int:
+        """The bytes of flash that it is made for. A chip may have more."""
+        return _MEGABYTE << (self.content[_SIZE_AT] >> 4)
+
+    @property
+    def partition_table(self) -> bytes:
+        """The partition table as it is in flash."""
+        at = TABLE_AT - self.offset
+        return self.content[at : at + TABLE_SIZE]
+
+    @property
+    def micropython(self) -> str | None:
+        """The version of MicroPython, such as 1.27.0, or None if it is something else."""
+        found = _VERSION.search(self.content)
+        return found[1].decode(errors="replace") if found else None
+
+    @property
+    def runs_machine_code(self) -> bool:
+        """Tell whether it loads `.mpy` files with machine code for its chip."""
+        return _MACHINE_CODE in self.content
 
 
 def read_image(path: Path) -> FirmwareImage:
@@ -52,19 +84,34 @@ def read_image(path: Path) -> FirmwareImage:
         raise ToolError(
             f"the image {path} cannot be read ({error.strerror}); nothing was done. {_where_from()}"
         ) from None
-    if len(content) < _HEADER.size or content[0] != _MAGIC or not 1 <= content[1] <= _MAX_SEGMENTS:
+    chip_id = _chip_id(content)
+    if chip_id is None:
         raise ToolError(f"{path} is no firmware for an ESP32; nothing was done. {_where_from()}")
-    chip_id = _HEADER.unpack_from(content)[-1]
     if chip_id not in _CHIPS:
         raise ToolError(f"{path} is for a chip that is not known here (ID {chip_id}); nothing was done")
     chip, offset = _CHIPS[chip_id]
-    at = _PARTITIONS_AT - offset
-    if content[at : at + 2] != _PARTITION_MAGIC:
+    at = TABLE_AT - offset
+    if content[at : at + len(MAGIC)] != MAGIC:
         raise ToolError(
             f"{path} is not a whole firmware (it has no partition table), but perhaps an update (.app-bin) of one; "
             f"nothing was done. {_where_from()}"
         )
-    return FirmwareImage(path, chip, offset, len(content))
+    return FirmwareImage(path, chip, offset, content)
+
+
+def chip_at(flash: bytes) -> str | None:
+    """Return the chip that these contents of a flash are for, or None if no chip finds its bootloader there."""
+    for chip_id, (chip, offset) in _CHIPS.items():
+        if _chip_id(flash[offset : offset + _HEADER.size]) == chip_id:
+            return chip
+    return None
+
+
+def _chip_id(content: bytes) -> int | None:
+    """Return the ID of the chip in the header of an image, or None if this does not begin as an image does."""
+    if len(content) < _HEADER.size or content[0] != _MAGIC or not 1 <= content[1] <= _MAX_SEGMENTS:
+        return None
+    return int(_HEADER.unpack_from(content)[-1])
 
 
 def find_image() -> Path:
