@@ -217,7 +217,7 @@ class CommandLine(Parser):
         replaced: dict[str, Any] = {
             "serial.serial_for_url": lambda *arguments, **_: open_port(*arguments),
             "e4_tools.mqtt.broker.mqtt.Client": lambda *_, **__: _Paho(dice),
-            "e4_tools.virtual_board.cli.Supervisor": fail,
+            "e4_tools.virtual_board.foreground.Supervisor": fail,
             "e4_tools.board.flash.subprocess.Popen": fail_to_start,
             "e4_tools.board.deploy.board_files": lambda _: (("lib/e4/siv.mpy", b"new"), ("main.py", b"main")),
             "e4_tools.board.deploy.check_compilable": lambda *_: None,

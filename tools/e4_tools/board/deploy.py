@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from pathlib import Path
 
 from e4_tools.board.board_code import CHANGE_FILES
 from e4_tools.board.compile import ask_target, board_files, check_compilable, sources
@@ -32,6 +33,7 @@ class DeployOptions:
 
     source: bool = False  # send sources, not `.mpy` files
     keep_main: bool = False  # leave the board's `main.py` as it is, if it has one
+    main: Path | None = None  # the file to send as `main.py`; None: ours
     lines: bool = False  # keep the numbers of lines in `.mpy` files, so that tracebacks name them
 
 
@@ -78,11 +80,13 @@ def deploy_to(port: str) -> int:
 
 
 def plan_for(board: Board, options: DeployOptions) -> Plan:
-    """Compare a board with this checkout, and change nothing. Raises ToolError, also if there is too little room."""
+    """Compare a board with our files, and change nothing. Raises ToolError, also if there is too little room."""
     target = replace(ask_target(board), lines=options.lines)
     if options.source:
         target = replace(target, loads_mpy=False)
     files = dict(board_files(target))
+    if options.main is not None:
+        files["main.py"] = _read(options.main)
     files[_VERSION_FILE] = checkout_version().encode() + b"\n"
     root = [path for path in files if "/" not in path]
     root += [path + TEMPORARY for path in root]
@@ -99,7 +103,7 @@ def plan_for(board: Board, options: DeployOptions) -> Plan:
     found = {path.removeprefix("/"): digest for path, digest in hashes.items()}
     if options.keep_main and "main.py" in found:
         del files["main.py"]
-    check_compilable(files, target)
+    check_compilable(files, target, options.main)
     plan = _plan(files, found)
     needed = sum(-(-len(plan.files[path]) // block) for path in plan.write if path not in plan.staged)
     free += len(plan.leftovers)
@@ -109,6 +113,13 @@ def plan_for(board: Board, options: DeployOptions) -> Plan:
             "the old files until the new ones are checked. Nothing was changed; remove files that it does not need."
         )
     return plan
+
+
+def _read(main: Path) -> bytes:
+    try:
+        return main.read_bytes()
+    except OSError as error:
+        raise ToolError(f"nothing was sent, as {main} cannot be read: {error.strerror}") from None
 
 
 def _plan(files: dict[str, bytes], found: dict[str, str]) -> Plan:

@@ -18,12 +18,13 @@ class FlashImage:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the image at `path`, or create a blank one.
+        """Open the image at `path`, or create a blank one, and its folder where that is missing.
 
         Raises VirtualBoardError if the file cannot be opened, is no flash image, or is in use by another board.
         """
         self.path = path
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise VirtualBoardError(f"flash image {path}: {error.strerror}") from error

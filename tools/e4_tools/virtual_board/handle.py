@@ -35,7 +35,7 @@ class VirtualBoard:
         `listen`, as '127.0.0.1:PORT', serves the serial line over TCP too. Port 0 stands for any free port.
         `wifi` is the 'SSID:PASSWORD' of the virtual access point.
         `heap`, such as '320k', is about the memory that is free when user code starts.
-        `frozen` is a folder of modules that the firmware contains. By default it is build/frozen of the project.
+        `frozen` is a folder of modules that the firmware contains. By default it is one with `umqtt.simple`.
         `ntp` says whether time servers answer. Whichever server a board asks on port 123, one on the host answers.
         """
         self._options = BoardOptions(image, port, listen, wifi, heap, frozen, ntp)

@@ -7,7 +7,6 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from e4_tools.paths import FROZEN
 from e4_tools.virtual_board.errors import VirtualBoardError
 from e4_tools.virtual_board.interpreter import BOARD_HEAP
 
@@ -93,11 +92,6 @@ class BoardOptions:
             return cls(**values)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise VirtualBoardError("this is no JSON with the options of a virtual board") from None
-
-
-def default_frozen() -> Path | None:
-    """Return the project's folder of modules that the firmware of a board has frozen in, or None if it was not made."""
-    return FROZEN if FROZEN.is_dir() else None
 
 
 def _plain(value: object) -> object:

@@ -136,6 +136,7 @@ def _make_link(link: Path, target: str) -> None:
     if link.exists():
         raise VirtualBoardError(f"port {link}: in use by a running board; if that was killed, remove the link")
     try:
+        link.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=link.parent, prefix=".port-") as folder:
             fresh = Path(folder) / "link"
             fresh.symlink_to(target)

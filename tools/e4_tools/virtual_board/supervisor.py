@@ -13,10 +13,11 @@ from e4_tools.virtual_board.errors import VirtualBoardError
 from e4_tools.virtual_board.flash_image import FlashImage
 from e4_tools.virtual_board.interpreter import find_micropython
 from e4_tools.virtual_board.name_server import NameServer
-from e4_tools.virtual_board.options import BoardOptions, default_frozen
+from e4_tools.virtual_board.options import BoardOptions
 from e4_tools.virtual_board.registers import Registers
 from e4_tools.virtual_board.serial_port import CHUNK, PtyLine, SerialLine, TcpLine
 from e4_tools.virtual_board.time_servers import LocalTimeServers
+from e4_tools.virtual_board.umqtt import frozen_modules
 from e4_tools.virtual_board.vm_process import ResetCause, VmProcess, VmSettings
 from e4_tools.virtual_board.watchdog import WatchdogTimer
 
@@ -273,7 +274,7 @@ def _settings(
     return VmSettings(
         command=command,
         heap=options.heap_bytes,
-        frozen=options.frozen or default_frozen(),
+        frozen=options.frozen or frozen_modules(),
         flash_fd=image.fd,
         blocks=image.blocks,
         store=image.store,

@@ -6,6 +6,7 @@ The command `e4 board` itself, which runs a virtual board, is in `virtual_board/
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
@@ -17,8 +18,11 @@ from e4_tools.board.wipe import fill_free_flash, wipe_board
 from e4_tools.cli.shared.options import board_port
 from e4_tools.cli.shared.output import Report, reports
 from e4_tools.errors import NoMicroPython, NoSuchPort, PortInUse, ToolError
+from e4_tools.paths import IS_INSTALLED
 
-_OF_OTHERS = "another version than this checkout's"
+_OF_OTHERS = f"another version than this {'installation' if IS_INSTALLED else 'checkout'}'s"
+# Nobody edits the `main.py` in an installed package, so it must not replace one that somebody has written.
+_DEFAULT_MAIN = "a chat, if the board has no main.py" if IS_INSTALLED else "main.py of this checkout"
 _UNFILLED = (
     "The blocks of flash that held the keys were erased. The file system may have put copies elsewhere in the years "
     "before, and passwords are in blocks that it has not used again. --fill uses all free blocks once; "
@@ -83,23 +87,34 @@ def _ours(board: BoardInfo) -> str:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  e4 deploy\n  e4 deploy --port /dev/ttyUSB0 --dry-run\n  e4 deploy --source --keep-main"
+    epilog="\b\nExamples:\n  e4 deploy\n  e4 deploy --main sensor.py\n  e4 deploy --port /dev/ttyUSB0 --dry-run"
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--source", is_flag=True, help="Send .py files. They need 5 times the memory to load.")
 @click.option("--lines", is_flag=True, help="Let tracebacks name the lines of our modules too. They take 8 % more.")
 @click.option("--keep-main", is_flag=True, help="Leave the board's main.py as it is, if it has one.")
+@click.option(
+    "--main",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help=f"Your application: this file becomes the board's main.py. [default: {_DEFAULT_MAIN}]",
+)
 @reports
 @board_port
-def deploy(report: Report, port: str, dry_run: bool, source: bool, lines: bool, keep_main: bool) -> None:  # noqa: PLR0913
+def deploy(  # noqa: PLR0913 (one parameter for each option)
+    report: Report, port: str, dry_run: bool, source: bool, lines: bool, keep_main: bool, main: Path | None
+) -> None:
     """Bring library, application, boot.py and main.py on a board up to date, and reset it.
 
     Only what differs is sent, and checked on the board before it takes the place of what was there. If this is cut
     short, the board has the old version or the new one, and running it again finishes the work. Keys and configuration
     on the board stay.
     """
+    if keep_main and main is not None:
+        raise click.UsageError("--main and --keep-main exclude each other")
+    keep_main = keep_main or (IS_INSTALLED and main is None)
     with Board(port) as board:
-        plan = plan_for(board, DeployOptions(source, keep_main, lines))
+        plan = plan_for(board, DeployOptions(source, keep_main, main, lines))
         report.say(
             files=len(plan.files),
             write=plan.write,
@@ -108,6 +123,8 @@ def deploy(report: Report, port: str, dry_run: bool, source: bool, lines: bool, 
             bytes=plan.size,
             version=checkout_version(),
         )
+        if "main.py" not in plan.files:
+            report.say("The board's main.py stays as it is. --main FILE sends another one.")
         if dry_run:
             _tell_plan(report, port, plan)
             return
