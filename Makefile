@@ -41,13 +41,23 @@ style: $(VENV)/.installed
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 
+# What runs on a board, and what runs on Linux only: the other systems are not asked whether it fits them.
+ON_BOARDS := on_board/|board/scripts/|conformance_cases
+LINUX_ONLY := virtual_board/
+
 # .importlinter says which part may import which.
 imports: $(VENV)/.installed
 	$(VENV)/bin/lint-imports --no-logo --no-cache
 
+# The host side is checked for macOS and Windows too, each with a cache of its own: mypy keeps one system in a cache.
 types: $(VENV)/.installed $(STUBS)/.installed
 	$(RUN) -m mypy --config-file mypy-board.ini
 	$(RUN) -m mypy --config-file mypy-host.ini
+	@for platform in darwin win32; do \
+		echo "$(RUN) -m mypy --config-file mypy-host.ini --platform $$platform"; \
+		$(RUN) -m mypy --config-file mypy-host.ini --platform $$platform --cache-dir .mypy_cache/$$platform \
+			--exclude '$(LINUX_ONLY)|$(ON_BOARDS)' tools || exit 1; \
+	done
 
 unit: $(VENV)/.installed
 	$(RUN) -m pytest tests/unit

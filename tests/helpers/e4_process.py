@@ -21,7 +21,10 @@ class E4:
     """Runs `e4` in a folder that is its home and also has its temporary files.
 
     `printed` is all that it has printed, and `command_lines` has those of all processes that were seen meanwhile.
+    `program` is the command with which it is started.
     """
+
+    program: tuple[str, ...] = (sys.executable, "-m", "e4_tools.cli")
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
@@ -40,7 +43,7 @@ class E4:
     def start(self, *arguments: str, typed: str | None = None, terminal: int | None = None) -> subprocess.Popen[str]:
         """Start the command. `terminal` is the descriptor of a terminal that it reads from and writes to."""
         return subprocess.Popen(
-            [sys.executable, "-m", "e4_tools.cli", *arguments],
+            [*self.program, *arguments],
             env=self._environment,
             cwd=self.folder,
             stdin=terminal if terminal is not None else subprocess.DEVNULL if typed is None else subprocess.PIPE,

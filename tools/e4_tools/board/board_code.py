@@ -29,7 +29,7 @@ def read_program(path: Path) -> str:
 
     They would take time on the serial line, and memory on the board, which compiles the text.
     """
-    module = _Stripper().visit(ast.parse(path.read_text(), path.name))
+    module = _Stripper().visit(ast.parse(path.read_text("utf-8"), path.name))
     return ast.unparse(ast.fix_missing_locations(module)) + "\n"
 
 

@@ -13,7 +13,7 @@ import contextlib
 import os
 import re
 import struct
-import termios
+import sys
 import time
 
 import serial
@@ -31,8 +31,14 @@ _POLL_SECONDS = 0.05  # for one read of the line
 _DRAIN_SECONDS = 0.5
 _BAUD = 115200
 
+if sys.platform == "win32":
+    _TERMINAL_ERRORS: tuple[type[Exception], ...] = ()
+else:
+    import termios
+
+    _TERMINAL_ERRORS = (termios.error,)
 # The errors of a line that fails. pyserial does not wrap all errors of the layers below.
-LINE_ERRORS = (serial.SerialException, OSError, termios.error, struct.error)
+LINE_ERRORS = (serial.SerialException, OSError, struct.error, *_TERMINAL_ERRORS)
 
 
 class LineError(Exception):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import grp
 import os
-import pwd
 import stat
+import sys
 from pathlib import Path
 
 from e4_tools.errors import ToolError
+from e4_tools.keys import owners
 
 PRIVATE = 0o600  # the permissions of a file that only its owner may read
+# Flags of `os.open`. Windows would change line ends in files that are not opened as binary. It has no flag for not
+# waiting at a pipe, which has no name in a folder there.
+BINARY: int = getattr(os, "O_BINARY", 0)
+NOT_WAITING: int = getattr(os, "O_NONBLOCK", 0)
 _OPEN_TO_OTHERS = 0o077  # permissions that a private file gives to nobody
 # Permissions of a folder by which the group, or everybody, adds and removes files.
 _CHANGED_BY_GROUP = 0o020
@@ -33,7 +37,7 @@ def write_file(path: Path, content: bytes, mode: int = PRIVATE, overwrite: bool 
     unfinished = path.with_name(f".{path.name}.new")
     try:
         unfinished.unlink(missing_ok=True)
-        with os.fdopen(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
+        with os.fdopen(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY | BINARY, mode), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -79,14 +83,16 @@ def read_private_file(path: Path, kind: str, most: int = -1) -> bytes:
     folder of that link, so that nobody else can put another file in its place. A pipe that the shell has opened for
     this process, as bash does for `<(command)`, is accepted too.
 
+    On Windows only the kind of file is checked: see `owners`.
+
     `kind` says in errors what the file is for, such as "key file". Raises ToolError if the file cannot be read, or
     if it breaks the rule. Nothing of the contents is in the error.
     """
     try:
-        # Without O_NONBLOCK this would wait at a pipe that nobody writes to.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        # Without NOT_WAITING this would wait at a pipe that nobody writes to.
+        with os.fdopen(os.open(path, os.O_RDONLY | NOT_WAITING | BINARY), "rb") as file:
             status = os.fstat(file.fileno())
-            if stat.S_ISFIFO(status.st_mode) and path.parent in _OPEN_DESCRIPTORS:
+            if sys.platform != "win32" and stat.S_ISFIFO(status.st_mode) and path.parent in _OPEN_DESCRIPTORS:
                 os.set_blocking(file.fileno(), True)
             else:
                 _check_file(path, status, kind)
@@ -107,11 +113,13 @@ def check_folder(folder: Path, kind: str) -> None:
         status = folder.stat()
     except OSError as error:
         raise ToolError(f"the folder {folder} cannot be used: {error.strerror}; nothing was done") from None
+    if not owners.ARE_KNOWN:
+        return
     mode = stat.S_IMODE(status.st_mode)
     what = f"others could replace a {kind} in the folder {folder}"
-    if not _is_trusted(status):
+    if not owners.is_trusted(status):
         raise ToolError(f"{what}, which belongs to another user (uid {status.st_uid}); nothing was done")
-    changed_by_others = mode & _CHANGED_BY_ALL or (mode & _CHANGED_BY_GROUP and not _is_private_group(status))
+    changed_by_others = mode & _CHANGED_BY_ALL or (mode & _CHANGED_BY_GROUP and not owners.is_private_group(status))
     if changed_by_others and not mode & stat.S_ISVTX:
         raise ToolError(f"{what} (mode {mode:o}); nothing was done. chmod go-w {folder}")
 
@@ -121,7 +129,9 @@ def _check_file(path: Path, status: os.stat_result, kind: str) -> None:
     mode = stat.S_IMODE(status.st_mode)
     if not stat.S_ISREG(status.st_mode):
         raise ToolError(f"the {kind} {path} is no regular file; nothing was done")
-    if not _is_trusted(status):
+    if not owners.ARE_KNOWN:
+        return
+    if not owners.is_trusted(status):
         raise ToolError(f"the {kind} {path} belongs to another user (uid {status.st_uid}); nothing was done")
     if mode & _OPEN_TO_OTHERS:
         raise ToolError(f"the {kind} {path} is open to others (mode {mode:o}); nothing was done. chmod 600 {path}")
@@ -135,27 +145,7 @@ def _check_place(path: Path, kind: str) -> None:
     check_folder(path.parent, kind)
     while path.is_symlink():
         status = path.lstat()
-        if not _is_trusted(status):
+        if not owners.is_trusted(status):
             raise ToolError(f"the link {path} belongs to another user (uid {status.st_uid}); nothing was done")
         path = path.parent / path.readlink()
         check_folder(path.parent, kind)
-
-
-def _is_trusted(status: os.stat_result) -> bool:
-    """Tell whether something belongs to this user, or to root, who could do everything anyway."""
-    return status.st_uid in (0, os.geteuid())
-
-
-def _is_private_group(status: os.stat_result) -> bool:
-    """Tell whether the owner of something is the only member of its group.
-
-    The group has the name of the owner, lists nobody else, and is the main group of no other user that the system
-    lists. A group or an owner without a name is not trusted.
-    """
-    try:
-        owner = pwd.getpwuid(status.st_uid)
-        group = grp.getgrgid(status.st_gid)
-    except KeyError:
-        return False
-    others = {user.pw_name for user in pwd.getpwall() if user.pw_gid == status.st_gid} | set(group.gr_mem)
-    return group.gr_name == owner.pw_name and others <= {owner.pw_name}

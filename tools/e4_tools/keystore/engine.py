@@ -93,9 +93,10 @@ def make_file(path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, PRIVATE)
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, PRIVATE)
         try:
-            os.fchmod(descriptor, PRIVATE)  # An empty file that was there may have had other permissions.
+            # An empty file that was there may have had other permissions.
+            os.chmod(descriptor if os.chmod in os.supports_fd else path, PRIVATE)
         finally:
             os.close(descriptor)
     except OSError as error:

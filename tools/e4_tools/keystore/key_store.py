@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import lock_descriptor
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
@@ -97,11 +97,11 @@ class KeyStore:
     @contextmanager
     def _file_lock(self, path: Path, seconds: float) -> Iterator[None]:
         try:
-            handle = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, PRIVATE)
+            handle = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR, PRIVATE)
         except OSError as error:
             raise KeyStoreError(f"the key store {path} cannot be locked ({error.strerror}); nothing was done") from None
         try:
-            self._wait(lambda: _lock_file(handle), seconds)
+            self._wait(lambda: lock_descriptor(handle, blocking=False), seconds)
             yield
         finally:
             os.close(handle)
@@ -146,15 +146,6 @@ class KeyStore:
             _write_slot(session.scalars(select(StoreRow)).one(), slot)
         self._vault, self._slot = new, slot
         return count
-
-
-def _lock_file(handle: int) -> bool:
-    """Lock an open file, if no other process has locked it. Return whether that was done."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
-        return False
 
 
 def store_exists(location: str) -> bool:

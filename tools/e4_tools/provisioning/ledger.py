@@ -6,7 +6,6 @@ An entry `begun` is written before a board gets its key, and an entry `issued` w
 from __future__ import annotations
 
 import errno
-import fcntl
 import itertools
 import json
 import os
@@ -17,14 +16,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
+from filelock import lock_descriptor
+
 import e4
 from e4_tools.errors import ToolError
 from e4_tools.keys.fingerprint import fingerprint_text
-from e4_tools.keys.secret_files import PRIVATE, sync_folder, write_all
+from e4_tools.keys.secret_files import BINARY, NOT_WAITING, PRIVATE, sync_folder, write_all
 
 BEGUN = "begun"
 ISSUED = "issued"
 
+_NOT_FOLLOWING: int = getattr(os, "O_NOFOLLOW", 0)  # Windows does not have this flag.
 _LONGEST_LINE = 64 * 1024  # bytes; an entry is far shorter, and a file that is no ledger may have no lines
 # A string of JSON in ASCII, as entries have them, and one that was cut short. Every entry has such values only.
 _STRING = re.compile(rb'"(?:[ !#-\[\]-~]|\\[ -~])*"')
@@ -65,11 +67,9 @@ class Ledger:
         try:
             if not stat.S_ISREG(os.fstat(self._file).st_mode):
                 raise ToolError(f"{self._path} is no ledger, because it is not a regular file; nothing was done")
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not lock_descriptor(self._file, blocking=False):
+                raise ToolError(f"another process is using the ledger {self._path}; nothing was done")
             self._read()
-        except BlockingIOError:
-            os.close(self._file)
-            raise ToolError(f"another process is using the ledger {self._path}; nothing was done") from None
         except OSError as error:
             os.close(self._file)
             raise ToolError(f"the ledger {self._path} cannot be read ({error.strerror}); nothing was done") from None
@@ -86,11 +86,13 @@ class Ledger:
     def _open(self) -> int:
         """Return the descriptor of the file, which is made if there is none. Raises ToolError.
 
-        Symbolic links are not followed: one that somebody else has made could lead to any file. O_NONBLOCK is for a
+        Symbolic links are not followed: one that somebody else has made could lead to any file. NOT_WAITING is for a
         pipe, at which this would wait otherwise.
         """
-        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        flags = os.O_RDWR | os.O_APPEND | NOT_WAITING | BINARY | _NOT_FOLLOWING
         try:
+            if not _NOT_FOLLOWING and self._path.is_symlink():
+                raise OSError(errno.ELOOP, "")
             try:
                 return os.open(self._path, flags)
             except FileNotFoundError:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import select
 import sys
-import termios
 import time
-import tty
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import click
 import serial
 
 from e4_tools.board.console import BoardConsole
 from e4_tools.board.raw_repl import Board
+from e4_tools.cli.shared.keyboard import Input, read_input, read_keys
 from e4_tools.cli.shared.options import board_port
 from e4_tools.cli.shared.output import Report, reports
 from e4_tools.errors import PortError
@@ -60,8 +55,7 @@ def console(report: Report, port: str, seconds: float | None, reset: bool, raw: 
         try:
             deadline = None if seconds is None else time.monotonic() + seconds
             if raw:
-                with _keys():
-                    _pass_keys(board, deadline)
+                _pass_keys(board, deadline)
             else:
                 _pass_on(board, deadline, None if report.as_json else _Hint(board, reset))
         except KeyboardInterrupt:
@@ -82,28 +76,25 @@ def _write_raw(data: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-@contextmanager
-def _keys() -> Iterator[None]:
-    """If our input is a terminal, get its keys one by one, without an echo: the board's REPL echoes them itself."""
-    if not sys.stdin.isatty():
-        yield
-        return
-    before = termios.tcgetattr(sys.stdin)
-    try:
-        tty.setcbreak(sys.stdin, termios.TCSADRAIN)  # What was typed already is not lost.
-        yield
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
-
-
 def _pass_keys(board: BoardConsole, deadline: float | None) -> None:
-    """Send our input to the board as it comes. This ends as `_pass_on` does, and with Ctrl-D on a terminal."""
-    ended, on_terminal = False, sys.stdin.isatty()
+    """Send our input to the board as it comes: if it is a terminal, key by key; the board's REPL echoes them itself.
+
+    This ends as `_pass_on` does, and with Ctrl-D on a terminal.
+    """
+    if not sys.stdin.isatty():
+        _pass_bytes(board, deadline, Input(read_input()), on_terminal=False)
+        return
+    with read_keys() as read:
+        _pass_bytes(board, deadline, Input(read), on_terminal=True)
+
+
+def _pass_bytes(board: BoardConsole, deadline: float | None, typed: Input, on_terminal: bool) -> None:
+    ended = False
     while not board.lost and (deadline is None or time.monotonic() < deadline):
+        data = None if ended else typed.take(_POLL_SECONDS)
         if ended:
             time.sleep(_POLL_SECONDS)
-        elif select.select([sys.stdin], [], [], _POLL_SECONDS)[0]:
-            data = os.read(sys.stdin.fileno(), 4096)
+        elif data is not None:
             if on_terminal and _CTRL_D in data:
                 return
             if data:
@@ -123,17 +114,17 @@ def _pass_on(board: BoardConsole, deadline: float | None, hint: _Hint | None) ->
 
     This ends when the serial line is lost, when the deadline has come, or without one, a second after the input ends.
     """
-    typed, ended = b"", False
+    came, typed, ended = Input(read_input()), b"", False
     while not board.lost and (deadline is None or time.monotonic() < deadline):
         if hint is not None:
             hint.give()
+        data = None if ended else came.take(_POLL_SECONDS)
         if ended:
             time.sleep(_POLL_SECONDS)
-        elif select.select([sys.stdin], [], [], _POLL_SECONDS)[0]:
-            data = os.read(sys.stdin.fileno(), 4096)
+        elif data is not None:
             *lines, typed = (typed + (data or b"\n" * bool(typed))).split(b"\n")
             for line in lines:
-                board.type(line.decode(errors="replace"))
+                board.type(line.rstrip(b"\r").decode(errors="replace"))  # Windows ends a line with both characters.
             ended = not data
             if ended and deadline is None:
                 deadline = time.monotonic() + _LAST_WORDS_SECONDS

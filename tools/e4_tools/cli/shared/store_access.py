@@ -12,6 +12,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
+from platformdirs import user_data_path
 
 from e4_tools.cli.shared.options import secret
 from e4_tools.cli.shared.output import Report
@@ -34,9 +35,10 @@ from e4_tools.keystore.engine import has_password
 def default_store() -> str:
     """Return the path of the key store that is used if the user names none.
 
-    It is in the user's data folder, as the XDG Base Directory Specification defines it.
+    It is in the user's folder for data: on Linux as the XDG Base Directory Specification defines it, on macOS in
+    ~/Library/Application Support, on Windows in %LOCALAPPDATA%.
     """
-    return str(Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "e4" / "e4-store.db")
+    return str(user_data_path("e4", appauthor=False) / "e4-store.db")
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def store_options(command: Callable[..., None]) -> Callable[..., None]:
         "--store",
         envvar="E4_STORE",
         metavar="PATH|URL",
-        help="The key store. [E4_STORE; else e4/e4-store.db in ~/.local/share]",
+        help="The key store. [E4_STORE; else e4/e4-store.db in your folder for data]",
     )
     @click.option(
         "--store-key-file",

@@ -179,6 +179,7 @@ def main(port: str | None, exact: bool) -> None:
 
 if __name__ == "__main__":
     # Exit through SystemExit, so that the folder of the measurement is removed from the board.
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, lambda number, _: sys.exit(128 + number))
+    for ending in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, ending):  # Windows does not have SIGHUP.
+            signal.signal(getattr(signal, ending), lambda number, _: sys.exit(128 + number))
     main()
