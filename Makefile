@@ -3,6 +3,7 @@
 #   make check         what to run after every edit: lint, unit tests on CPython and on MicroPython, and those tests
 #                      of the documents that need no board; about a minute
 #   make lint          style, imports, types: what the pre-commit hooks run
+#   make wheel         the command e4 as a package in dist, for pipx and pip
 #   make test          everything that can be checked on this machine; ten to fifteen minutes
 #
 # To see it work
@@ -24,7 +25,7 @@ STUBS := build/stubs
 WASM := build/wasm
 
 .PHONY: setup check test demo lint style imports types unit vm wasm property budgets tools boards docs texts faults \
-	powercut fuzz soak bench conformance lock clean
+	wheel powercut fuzz soak bench conformance lock clean
 
 setup: $(VENV)/.installed
 
@@ -143,5 +144,10 @@ lock:
 	pip-compile --generate-hashes --allow-unsafe --strip-extras --no-header --quiet $(if $(UPGRADE),--upgrade) \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host requirements.in -o requirements.txt
 
+# The package, and its sources as an archive. `tests/tools/test_wheel.py` makes the same and tries it.
+wheel: $(VENV)/.installed
+	rm -rf dist
+	$(RUN) -m hatchling build -d dist
+
 clean:
-	rm -rf $(VENV) build
+	rm -rf $(VENV) build dist
