@@ -49,13 +49,13 @@ class AsyncNode(node.Node):
         self._arrival = asyncio.Event()
         self.on()(self._keep)
 
-    async def __aenter__(self):
+    async def __aenter__(self) -> "AsyncNode":
         if not self.start():
             raise LinkDown("this board is not ready: " + "; ".join(self.problems))
         self._task = asyncio.create_task(self._serve())
         return self
 
-    async def __aexit__(self, *_) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.stop()
         await self._task
 
@@ -63,7 +63,7 @@ class AsyncNode(node.Node):
         super().stop()
         self._arrival.set()
 
-    def __aiter__(self):
+    def __aiter__(self) -> "AsyncNode":
         return self
 
     async def __anext__(self) -> tuple[str, bytes]:

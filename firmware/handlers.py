@@ -9,6 +9,18 @@ from . import console, filters
 from .errors import LinkDown, describe
 from .ticks import ticks_diff, ticks_ms
 
+# Only those who check types read the names below. A board neither evaluates annotations nor compiles this block.
+_FOR_TYPES = const(0)
+if _FOR_TYPES:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    _Every = TypeVar("_Every", bound=Callable[[], object])
+    _OnCommand = TypeVar("_OnCommand", bound=Callable[[], object])
+    _OnLine = TypeVar("_OnLine", bound=Callable[[str], object])
+    _OnMessage = TypeVar("_OnMessage", bound=Callable[[str, bytes], object])
+    _OnRefused = TypeVar("_OnRefused", bound=Callable[[str, Exception], object])
+
 # The number of calls after which everything else has its turn: handlers may cause each other without an end.
 _CALLS_PER_TURN = const(32)
 
@@ -23,13 +35,13 @@ class Handlers:
         self._inbox = inbox
         self._editor = console.LineEditor()
         # The handler for typed lines, or None; `on_line` sets it.
-        self._on_line = None
+        self._on_line: Callable[[str], object] | None = None
         # For each handler that is called periodically: [handler, period in ms, ms left until the next call].
         self._periodic: list[list] = []
         # The ticks at which `_call_periodic` last ran.
         self._last_tick = ticks_ms()
 
-    def on(self, topic_filter: str | None = None):
+    def on(self, topic_filter: str | None = None) -> "Callable[[_OnMessage], _OnMessage]":
         """Register `handler(topic, message)` for unprotected messages, and subscribe to `topic_filter`.
 
         Without a topic filter, the handler is called for the messages of all topics that the node subscribes to.
@@ -38,36 +50,36 @@ class Handlers:
         if topic_filter is not None and not filters.is_valid(topic_filter):
             raise ValueError('"{}" is no topic filter'.format(topic_filter))
 
-        def register(handler):
+        def register(handler: "_OnMessage") -> "_OnMessage":
             self._inbox.handlers.append((topic_filter, handler))
             return handler
 
         return register
 
-    def on_raw(self, handler):
+    def on_raw(self, handler: "_OnMessage") -> "_OnMessage":
         """Register `handler(topic, payload)` for everything that arrives, as it arrives."""
         self._inbox.on_raw = handler
         return handler
 
-    def on_command(self, handler):
+    def on_command(self, handler: "_OnCommand") -> "_OnCommand":
         """Register `handler()`, called when a command has been applied."""
         self._inbox.on_command = handler
         return handler
 
-    def on_refused(self, handler):
+    def on_refused(self, handler: "_OnRefused") -> "_OnRefused":
         """Register `handler(topic, error)` for what could not be unprotected."""
         self._inbox.on_refused = handler
         return handler
 
-    def on_line(self, handler):
+    def on_line(self, handler: "_OnLine") -> "_OnLine":
         """Register `handler(line)` for lines typed on the serial console."""
         self._on_line = handler
         return handler
 
-    def every(self, seconds: int):
+    def every(self, seconds: int) -> "Callable[[_Every], _Every]":
         """Register `handler()`, called every so many seconds while the node is connected."""
 
-        def register(handler):
+        def register(handler: "_Every") -> "_Every":
             self._periodic.append([handler, seconds * 1000, seconds * 1000])
             return handler
 

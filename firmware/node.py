@@ -84,7 +84,7 @@ class Node(handlers.Handlers):
         # The messages that wait to be sent.
         self._queue = send_queue.SendQueue(self.client, self.config.queue_messages, self.config.queue_bytes)
 
-    def _load_client(self):
+    def _load_client(self) -> e4.Client | None:
         """Return the client whose keys are in the store. If there is none, return None and add a line to `problems`.
 
         Raises StoreError if the flash cannot be read or written now.

