@@ -8,6 +8,7 @@
 #
 # To see it work
 #   make demo          the tutorial on three virtual boards                  (BROKER=host:port; PORT=device for alice)
+#   make mip           a folder from which `mip` installs library and application (OUT=folder)
 #   make conformance   the library against vectors of the Go client          (VECTORS=file.json; PORT as for bench)
 #
 # Long runs and figures
@@ -25,7 +26,7 @@ STUBS := build/stubs
 WASM := build/wasm
 
 .PHONY: setup check test demo lint style imports types unit vm wasm property budgets tools boards docs texts faults \
-	wheel powercut fuzz soak bench conformance lock clean
+	wheel powercut fuzz soak bench conformance mip lock clean
 
 setup: $(VENV)/.installed
 
@@ -122,6 +123,10 @@ bench: $(VENV)/.installed
 conformance: $(VENV)/.installed
 	@test -n "$(VECTORS)" || { echo "Say which: make conformance VECTORS=tests/vectors/e4-reference.json"; exit 2; }
 	$(RUN) -m e4_tools.dev.conformance $(VECTORS) $(if $(PORT),--port $(PORT))
+
+# Any web server can serve the folder; docs/packages.md says how it is used.
+mip: $(VENV)/.installed
+	$(RUN) -m e4_tools.dev.mip_index $(or $(OUT),build/mip)
 
 # The file `.installed` is made last, so that an interrupted installation is done again.
 $(VENV)/.installed: requirements.txt pyproject.toml tools/e4_tools/virtual_board/umqtt.py

@@ -46,6 +46,11 @@ class Target:
     loads_mpy: bool  # False: it loads sources only
     lines: bool = False  # Tracebacks name the lines and folders of our modules, which takes 8 % more memory and flash.
 
+    @property
+    def architecture_number(self) -> int:
+        """The number of the architecture in a board's `sys.implementation._mpy`, after ten bits of other facts."""
+        return _ARCHITECTURES.index(self.architecture)
+
     @classmethod
     def from_facts(cls, mpy: int, largest: int) -> Target:
         """Return what a board loads, from what `describe_loader` says of it.

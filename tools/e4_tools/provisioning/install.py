@@ -22,6 +22,8 @@ from e4_tools.board.raw_repl import Board, BoardError, GarbledResult
 from e4_tools.errors import ToolError
 
 _Label = TypeVar("_Label")
+# A program with which a user without this tool does what this module does.
+SET_UP_BOARD = Path(__file__).with_name("by_hand") / "set_up_board.py"
 _ON_BOARD = Path(__file__).with_name("on_board")
 _PROVISION = _ON_BOARD / "provision.py"
 _CERTIFICATES = _ON_BOARD / "certificates.py"
