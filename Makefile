@@ -100,7 +100,7 @@ tools boards docs: $(VENV)/.installed
 
 # The tests of the documents that need no board. `make docs` runs these too, and the examples on virtual boards.
 texts: $(VENV)/.installed
-	$(RUN) -m pytest tests/docs --ignore=tests/docs/test_examples.py
+	$(RUN) -m pytest tests/docs --ignore=tests/docs/test_examples.py --ignore=tests/docs/test_packages.py
 
 faults: $(VENV)/.installed
 	$(RUN) -m pytest tests/faults

@@ -36,14 +36,14 @@ class Terminal:
         self._read = found.end()
         return found
 
-    def type(self, text: str) -> None:
-        """Type text as it is."""
+    def press(self, text: str) -> None:
+        """Press keys, such as "\r" for Enter."""
         os.write(self._end, text.encode())
 
     def answer(self, question: str, line: str) -> None:
         """Wait for a question, and type a line."""
         self.expect(re.escape(question))
-        self.type(line + "\r")
+        self.press(line + "\r")
 
     def wait(self, seconds: float = 60) -> int:
         """Wait until the program has ended, and return its exit code. Fails after a time."""
