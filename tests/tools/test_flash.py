@@ -35,12 +35,19 @@ def chip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("chip_id", "name", "offset"),
-    [(0, "ESP32", 0x1000), (2, "ESP32-S2", 0x1000), (9, "ESP32-S3", 0), (5, "ESP32-C3", 0), (13, "ESP32-C6", 0)],
+    ("chip_id", "name", "offset", "architecture"),
+    [
+        (0, "ESP32", 0x1000, "xtensawin"),
+        (2, "ESP32-S2", 0x1000, "xtensawin"),
+        (9, "ESP32-S3", 0, "xtensawin"),
+        (5, "ESP32-C3", 0, "rv32imc"),
+        (13, "ESP32-C6", 0, "rv32imc"),
+        (23, "ESP32-C5", 0x2000, "rv32imc"),
+    ],
 )
-def test_an_image_tells_its_chip(tmp_path: Path, chip_id: int, name: str, offset: int) -> None:
+def test_an_image_tells_its_chip(tmp_path: Path, chip_id: int, name: str, offset: int, architecture: str) -> None:
     path = write_image(tmp_path / "image.bin", chip_id, offset)
-    assert read_image(path) == FirmwareImage(path, name, offset, path.read_bytes())
+    assert read_image(path) == FirmwareImage(path, name, offset, architecture, path.read_bytes())
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from e4_tools.board.board_code import CHANGE_FILES
-from e4_tools.board.compile import ask_target, board_files, check_compilable, sources
+from e4_tools.board.compile import Target, ask_target, board_files, check_compilable, sources
 from e4_tools.board.paths_on_board import FOLDERS, TEMPORARY, UPDATE_PATH, VERSION_PATH
 from e4_tools.board.raw_repl import Board, BoardError, GarbledResult
 from e4_tools.errors import PortError, ToolError
@@ -68,6 +68,14 @@ def checkout_version() -> str:
     return f"{version('e4-micropython')}+{whole.hexdigest()[:8]}"
 
 
+def files_for(target: Target) -> dict[str, bytes]:
+    """Return the contents of all files that a board gets, by their paths: ours, and one with our version.
+
+    Raises ToolError.
+    """
+    return {**dict(board_files(target)), _VERSION_FILE: checkout_version().encode() + b"\n"}
+
+
 def deploy_to(port: str) -> int:
     """Bring library, application, `boot.py` and `main.py` on the board up to date; return how many files there are.
 
@@ -84,10 +92,9 @@ def plan_for(board: Board, options: DeployOptions) -> Plan:
     target = replace(ask_target(board), lines=options.lines)
     if options.source:
         target = replace(target, loads_mpy=False)
-    files = dict(board_files(target))
+    files = files_for(target)
     if options.main is not None:
         files["main.py"] = _read(options.main)
-    files[_VERSION_FILE] = checkout_version().encode() + b"\n"
     root = [path for path in files if "/" not in path]
     root += [path + TEMPORARY for path in root]
     hashes, block, free = board.ask(

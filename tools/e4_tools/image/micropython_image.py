@@ -10,18 +10,18 @@ from pathlib import Path
 from e4_tools.errors import ToolError
 from e4_tools.image.partitions import MAGIC, TABLE_AT, TABLE_SIZE
 
-# By chip ID (`esp_chip_id_t` of ESP-IDF): the chip, and the offset in flash of the second-stage bootloader. A file
-# begins with that bootloader.
+# By chip ID (`esp_chip_id_t` of ESP-IDF): the chip, the offset in flash of the second-stage bootloader, and the
+# architecture as mpy-cross names it. A file begins with that bootloader.
 _CHIPS = {
-    0: ("ESP32", 0x1000),
-    2: ("ESP32-S2", 0x1000),
-    5: ("ESP32-C3", 0),
-    9: ("ESP32-S3", 0),
-    12: ("ESP32-C2", 0),
-    13: ("ESP32-C6", 0),
-    16: ("ESP32-H2", 0),
-    18: ("ESP32-P4", 0x2000),
-    23: ("ESP32-C5", 0x2000),
+    0: ("ESP32", 0x1000, "xtensawin"),
+    2: ("ESP32-S2", 0x1000, "xtensawin"),
+    5: ("ESP32-C3", 0, "rv32imc"),
+    9: ("ESP32-S3", 0, "xtensawin"),
+    12: ("ESP32-C2", 0, "rv32imc"),
+    13: ("ESP32-C6", 0, "rv32imc"),
+    16: ("ESP32-H2", 0, "rv32imc"),
+    18: ("ESP32-P4", 0x2000, "rv32imc"),
+    23: ("ESP32-C5", 0x2000, "rv32imc"),
 }
 # The header of an image (`esp_image_header_t` of ESP-IDF): magic, number of segments, flash mode, flash size and
 # frequency, entry point; write-protect pin, drive strengths, chip ID.
@@ -46,6 +46,7 @@ class FirmwareImage:
     path: Path
     chip: str
     offset: int  # the place in flash where it begins
+    architecture: str  # of the machine code that it runs, as mpy-cross names it; "" for none
     content: bytes = field(repr=False)
 
     @property
@@ -70,11 +71,6 @@ class FirmwareImage:
         found = _VERSION.search(self.content)
         return found[1].decode(errors="replace") if found else None
 
-    @property
-    def runs_machine_code(self) -> bool:
-        """Tell whether it loads `.mpy` files with machine code for its chip."""
-        return _MACHINE_CODE in self.content
-
 
 def read_image(path: Path) -> FirmwareImage:
     """Check that a file is a whole firmware, and return what is known of it. Raises ToolError if it is not."""
@@ -89,19 +85,19 @@ def read_image(path: Path) -> FirmwareImage:
         raise ToolError(f"{path} is no firmware for an ESP32; nothing was done. {_where_from()}")
     if chip_id not in _CHIPS:
         raise ToolError(f"{path} is for a chip that is not known here (ID {chip_id}); nothing was done")
-    chip, offset = _CHIPS[chip_id]
+    chip, offset, architecture = _CHIPS[chip_id]
     at = TABLE_AT - offset
     if content[at : at + len(MAGIC)] != MAGIC:
         raise ToolError(
             f"{path} is not a whole firmware (it has no partition table), but perhaps an update (.app-bin) of one; "
             f"nothing was done. {_where_from()}"
         )
-    return FirmwareImage(path, chip, offset, content)
+    return FirmwareImage(path, chip, offset, architecture if _MACHINE_CODE in content else "", content)
 
 
 def chip_at(flash: bytes) -> str | None:
     """Return the chip that these contents of a flash are for, or None if no chip finds its bootloader there."""
-    for chip_id, (chip, offset) in _CHIPS.items():
+    for chip_id, (chip, offset, _) in _CHIPS.items():
         if _chip_id(flash[offset : offset + _HEADER.size]) == chip_id:
             return chip
     return None
