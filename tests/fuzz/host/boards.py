@@ -180,7 +180,7 @@ class EsptoolOutput(Parser):
 
     refusals = (ToolError, PortError)
     _samples = (
-        b"esptool v5.1.0\nConnected to ESP32 on /dev/ttyUSB0:\nMAC: 02:00:00:00:00:01\n",
+        b"esptool v5.1.0\nConnected to ESP32 on /dev/ttyUSB0:\nMAC: 02:00:00:00:00:01\nDetected flash size: 4MB\n",
         b"A fatal error occurred: Failed to connect to ESP32: No serial data received.\n",
         b"Connected to ESP32-S3 on x\r\n",
     )
@@ -193,8 +193,10 @@ class EsptoolOutput(Parser):
         with patch(
             "e4_tools.board.flash.subprocess.Popen", lambda *_, **options: _Esptool(said, code, options["stdout"])
         ):
-            chip = flash._detect("/dev/null", lambda _: None)
-        check(chip.startswith("ESP32") and chip.isascii() and chip.isprintable(), "it is no chip")
+            chip = flash.detect_chip("/dev/null", lambda _: None)
+        name = chip.name
+        check(name.startswith("ESP32") and name.isascii() and name.isprintable(), "it is no chip")
+        check(chip.mac is None or len(bytes.fromhex(chip.mac.replace(":", ""))) == 6, "it is no MAC")
 
 
 class _Esptool:

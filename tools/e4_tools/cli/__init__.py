@@ -13,8 +13,10 @@ from e4_tools.cli.commands.client import client_group
 from e4_tools.cli.commands.console import console_commands
 from e4_tools.cli.commands.flash import flash_commands
 from e4_tools.cli.commands.grant import grant_commands
+from e4_tools.cli.commands.image import image_commands
 from e4_tools.cli.commands.keys import key_commands
 from e4_tools.cli.commands.message import message_commands
+from e4_tools.cli.commands.prove import prove_commands
 from e4_tools.cli.commands.provision import provision_commands
 from e4_tools.cli.commands.store import store_group
 from e4_tools.cli.commands.topic import topic_group
@@ -36,7 +38,9 @@ def main() -> None:
 for command in (
     *board_commands,
     *flash_commands,
+    *image_commands,
     *provision_commands,
+    *prove_commands,
     *console_commands,
     *key_commands,
     client_group,

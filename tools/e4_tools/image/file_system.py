@@ -65,6 +65,18 @@ def make_file_system(files: Mapping[str, bytes], size: int) -> bytes:
     return content
 
 
+def add_file(content: bytes, path: str, data: bytes) -> bytes:
+    """Return a littlefs with one more file in a folder that it has. Raises ToolError."""
+    found = _mount(content)
+    try:
+        with found.open(path, "wb") as file:
+            file.write(data)
+        found.unmount()
+    except (LittleFSError, OSError):
+        raise ToolError(f"{path} cannot be added to the file system; nothing was done") from None
+    return bytes(found.context.buffer)
+
+
 def read_file_system(content: bytes) -> dict[str, bytes]:
     """Return the files of a littlefs by their paths, such as `/lib/e4/client.mpy`.
 

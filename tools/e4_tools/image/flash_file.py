@@ -18,9 +18,14 @@ class FlashContents:
     """What is in the flash of a chip."""
 
     chip: str
-    flash_size: int  # bytes that the chip's flash must have
+    flash_size: int  # bytes that the chip's flash must have, or may have at least: see `fits`
+    sized: bool  # The partition table says where the file system ends, so that the chip may have more flash.
     file_system: Partition  # where the file system is
     files: dict[str, bytes] = field(repr=False)  # by their paths, such as `/e4.json`; some may be secret
+
+    def fits(self, flash_size: int) -> bool:
+        """Tell whether MicroPython can use this file system on a chip with so many bytes of flash."""
+        return flash_size >= self.flash_size if self.sized else flash_size == self.flash_size
 
 
 def build_flash(firmware: FirmwareImage, files: Mapping[str, bytes], flash_size: int) -> bytes:
@@ -57,8 +62,10 @@ def read_flash(content: bytes) -> FlashContents | None:
         # The file system begins at the same place on every size of flash.
         place = find_file_system(partitions, _LARGEST_FLASH)
         size = file_system_size(content[place.offset :])
+        sized = any(partition.label == place.label for partition in partitions)
         place = Partition(place.label, place.offset, size)
-        return FlashContents(chip, _next_size(place.end), place, read_file_system(content[place.offset :]))
+        files = read_file_system(content[place.offset :])
+        return FlashContents(chip, _next_size(place.end), sized, place, files)
     except ToolError:
         return None
 

@@ -108,6 +108,19 @@ def read_table(path: Path) -> dict[str, TableRow]:
         raise ToolError(f"{path} cannot be read: {error}; nothing was done") from None
 
 
+def rows_left(rows: dict[str, TableRow], ledger: Ledger) -> list[TableRow]:
+    """Return the rows whose names were not issued yet."""
+    issued = ledger.issued_names()
+    return [row for row in rows.values() if row.name not in issued]
+
+
+def check_topics(rows: list[TableRow], config: dict[str, Any]) -> None:
+    """Raise ToolError if a board would have no topics, neither of its own nor those that all have."""
+    for row in rows:
+        if not row.topics and not config["topics"]:
+            raise ToolError(f"{row.name} has no topics in the table, and there is no --topic; nothing was done")
+
+
 def _check_rows(path: Path, lines: list[dict[str, str]]) -> dict[str, TableRow]:
     rows: dict[str, TableRow] = {}
     for number, line in enumerate(lines, 2):

@@ -8,7 +8,6 @@ The functions that run on the board are in the folder `on_board`, and `Board.cal
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from e4_tools.board.answers import OrNone
 from e4_tools.board.paths_on_board import CA_PATH, TEMPORARY
 from e4_tools.board.raw_repl import Board, BoardError, GarbledResult
 from e4_tools.errors import ToolError
+from e4_tools.provisioning.identity_files import place_certificate
 
 _Label = TypeVar("_Label")
 # A program with which a user without this tool does what this module does.
@@ -66,7 +66,7 @@ def install(
         )
     if on_proof is not None:
         on_proof()
-    _call_provision(board, "confirm", doing="making the key final")
+    confirm_key(board)
     _drop_old_certificates(board, config)
 
 
@@ -75,6 +75,11 @@ def reconfigure(board: Board, config: dict[str, Any]) -> None:
     config = _write_certificate(board, config)
     _call_provision(board, "write_identity", json.dumps(config), None, doing="configuring")
     _drop_old_certificates(board, config)
+
+
+def confirm_key(board: Board) -> None:
+    """Make the pending key of a board final, which the board has proved and the host keeps. Raises ToolError."""
+    _call_provision(board, "confirm", doing="making the key final")
 
 
 def holds_key_of(board: Board, name: str) -> bool:
@@ -119,19 +124,13 @@ def _ask_proof(board: Board, nonce: bytes, name: str | None) -> tuple[bytes, byt
 
 
 def _write_certificate(board: Board, config: dict[str, Any]) -> dict[str, Any]:
-    """Write the certificate, if there is one, and return the configuration with its path.
-
-    Its path is made from its contents, so that the configuration in place does not lose its certificate before the
-    new configuration takes its place.
-    """
-    ca = config["broker"].get("ca")
-    if not isinstance(ca, bytes):
-        return config
-    path = f"{CA_PATH}.{hashlib.sha256(ca).hexdigest()[:8]}"
-    written = path + TEMPORARY
-    board.write_file(written, ca)
-    board.call(_CERTIFICATES, "keep", written, path, doing="keeping the CA certificate")
-    return {**config, "broker": {**config["broker"], "ca": path}}
+    """Write the certificate, if there is one, and return the configuration with its path."""
+    config, certificate = place_certificate(config)
+    for path, content in certificate.items():
+        written = path + TEMPORARY
+        board.write_file(written, content)
+        board.call(_CERTIFICATES, "keep", written, path, doing="keeping the CA certificate")
+    return config
 
 
 def _drop_old_certificates(board: Board, config: dict[str, Any]) -> None:

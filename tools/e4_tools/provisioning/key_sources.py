@@ -57,7 +57,7 @@ class KeySource(ABC):
         """
 
     def known_keys(self, name: str) -> list[bytes]:
-        """Return all ID keys that the client may hold. Only a source whose `held_key` is KEEP_IF_KNOWN has to know."""
+        """Return all ID keys that the client may hold and that are kept here. No key is made."""
         return []
 
     def is_replaced(self, name: str, key: bytes) -> bool:
@@ -161,6 +161,14 @@ class KeyFolder(KeySource):
                 write_file(path, new_key(), overwrite=True)
         except OSError as error:
             raise ToolError(f"the key file {path} cannot be written ({error.strerror}); nothing was done") from None
+        return self._read(path)
+
+    def known_keys(self, name: str) -> list[bytes]:
+        """Return the key in the client's file, or nothing if there is no file."""
+        path = self.path_of(name)
+        return [self._read(path)] if os.path.lexists(path) else []
+
+    def _read(self, path: Path) -> bytes:
         key = read_private_file(path, _KEY_FILE, most=KEY_SIZE + 1)  # one byte more shows that a file is too long
         complaint = f"{path} has not the {KEY_SIZE} bytes of a key; it was left as it is, nothing was done"
         return check_size(key, complaint)
@@ -175,6 +183,10 @@ class GivenKey(KeySource):
     def key_of(self, name: str, renew: bool = False) -> bytes:
         """Return the key that was given. It cannot be renewed."""
         return self._key
+
+    def known_keys(self, name: str) -> list[bytes]:
+        """Return the key that was given."""
+        return [self._key]
 
 
 class RandomKey(KeySource):

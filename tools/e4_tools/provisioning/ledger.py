@@ -1,6 +1,7 @@
 """What was issued to which board: a file that only grows, with one JSON object on each line and no key in it.
 
-An entry `begun` is written before a board gets its key, and an entry `issued` when the board has proved the key.
+An entry `begun` is written before a board gets its key, and an entry `issued` when the board has proved the key. For an
+image, whose board is not known yet, `begun` is written before the image, without the MAC of a board.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from e4_tools.keys.secret_files import BINARY, NOT_WAITING, PRIVATE, sync_folder
 
 BEGUN = "begun"
 ISSUED = "issued"
+NO_BOARD = ""  # in place of the MAC, in the entry of an image
 
 _NOT_FOLLOWING: int = getattr(os, "O_NOFOLLOW", 0)  # Windows does not have this flag.
 _LONGEST_LINE = 64 * 1024  # bytes; an entry is far shorter, and a file that is no ledger may have no lines
@@ -41,7 +43,7 @@ class LedgerEntry:
     time: str  # UTC, ISO 8601
     name: str
     id: str  # E4's 16-byte ID of the name, in hexadecimal
-    mac: str
+    mac: str  # of the board; NO_BOARD for an image
     firmware: str  # the version of our files on the board
     key_fingerprint: str
 
@@ -154,17 +156,79 @@ class Ledger:
         A name that was issued may not be issued again. With `replace`, a name that was begun with another board may be
         issued, and so may a board that was begun with another name.
         """
+        self._refuse_issued(name)
+        mixed = [entry for entry in self.entries if (entry.name == name) != (entry.mac == mac)]
+        if mixed and not replace:
+            last = mixed[-1]
+            was = f"this board, {mac}, is {last.name}" if last.mac == mac else _describe_begun(last)
+            raise ToolError(f"{was} ({last.time}); nothing was done. Plug in the right board, or say --replace.")
+
+    def refuse_image(self, name: str, replace: bool) -> None:
+        """Raise ToolError if this name may not go into an image.
+
+        A name that was issued may not be issued again, and one that was begun with a board only with `replace`.
+        """
+        self._refuse_issued(name)
+        begun = [entry for entry in self.entries if entry.name == name and entry.mac != NO_BOARD]
+        if begun and not replace:
+            raise ToolError(
+                f"{_describe_begun(begun[-1])} ({begun[-1].time}); nothing was done. Finish that board, or say "
+                "--replace."
+            )
+
+    def refuse_proof(self, name: str, mac: str, key: bytes | None = None) -> None:
+        """Raise ToolError if this board may not be issued with this name from an image.
+
+        `key` is the one of the image, if it is known already. A board that has been issued with this name may prove its
+        key again.
+        """
+        mine = [entry for entry in self.entries if entry.name == name]
+        if not mine:
+            raise ToolError(f"{self._path} has no entry of {name}; nothing was noted. --ledger names another file")
+        issued = next((entry for entry in mine if entry.event == ISSUED), None)
+        if issued is not None and issued.mac == mac:
+            return
+        if issued is not None:
+            raise ToolError(
+                f"{name} was issued already, on {issued.time} to board {issued.mac}, and this board is {mac}. Two "
+                "boards must not have the same key: erase this one (e4 flash --erase), and give it an image of its own."
+            )
+        mixed = [entry for entry in self.entries if entry.mac == mac and entry.name != name]
+        if mixed:
+            raise ToolError(
+                f"this board, {mac}, is {mixed[-1].name} ({mixed[-1].time}) in the ledger; nothing was noted for {name}"
+            )
+        if key is not None and mine[-1].key_fingerprint != fingerprint_text(key):
+            raise ToolError(
+                f"the ledger notes another key for {name} since {mine[-1].time}; nothing was noted. This image is "
+                "older: flash the one that was made last"
+            )
+
+    def knows(self, name: str) -> bool:
+        """Tell whether there is an entry of this name."""
+        return any(entry.name == name for entry in self.entries)
+
+    def is_issued(self, name: str) -> bool:
+        """Tell whether this name was issued."""
+        return name in self.issued_names()
+
+    def has_image(self, name: str, firmware: str, key: bytes) -> bool:
+        """Tell whether the last entry of this name is of an image with this key and this version of our files."""
+        last = next((entry for entry in reversed(self.entries) if entry.name == name), None)
+        return last is not None and (last.event, last.mac, last.firmware, last.key_fingerprint) == (
+            BEGUN,
+            NO_BOARD,
+            firmware,
+            fingerprint_text(key),
+        )
+
+    def _refuse_issued(self, name: str) -> None:
         for entry in self.entries:
             if entry.name == name and entry.event == ISSUED:
                 raise ToolError(
                     f"{name} was issued already, on {entry.time} to board {entry.mac}; nothing was done. To give its "
                     f"key to a spare board: e4 provision {name} --in-store (or --keys), without --factory."
                 )
-        mixed = [entry for entry in self.entries if (entry.name == name) != (entry.mac == mac)]
-        if mixed and not replace:
-            last = mixed[-1]
-            was = f"this board, {mac}, is {last.name}" if last.mac == mac else f"{name} was begun with board {last.mac}"
-            raise ToolError(f"{was} ({last.time}); nothing was done. Plug in the right board, or say --replace.")
 
     def has(self, name: str, mac: str) -> bool:
         """Tell whether this name was begun with this board."""
@@ -173,6 +237,11 @@ class Ledger:
     def has_with_other_board(self, name: str, mac: str) -> bool:
         """Tell whether this name was begun with another board, which may hold its key."""
         return any(entry.name == name and entry.mac != mac for entry in self.entries)
+
+
+def _describe_begun(entry: LedgerEntry) -> str:
+    what = f"begun with board {entry.mac}" if entry.mac != NO_BOARD else "put into an image"
+    return f"{entry.name} was {what}"
 
 
 def _parse_entry(line: bytes) -> LedgerEntry | None:

@@ -16,7 +16,8 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @click.command("board")
-@click.argument("image", type=_PATH)
+@click.argument("image", type=_PATH, metavar="FLASH")
+@click.option("--image", "chip_image", type=_PATH, help="Begin with the file system in this file of e4 image.")
 @click.option("--port", type=_PATH, help="Make a symbolic link to the serial port here.")
 @click.option("--listen", metavar="127.0.0.1:PORT", help="Serve the serial line over TCP too; port 0: any free one.")
 @click.option("--wifi", metavar="SSID:PASSWORD", default=DEFAULT_WIFI, show_default=True, help="The access point.")
@@ -31,6 +32,7 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 )
 def board_command(  # noqa: PLR0913 (one parameter for each setting)
     image: Path,
+    chip_image: Path | None,
     port: Path | None,
     listen: str | None,
     wifi: str,
@@ -39,10 +41,11 @@ def board_command(  # noqa: PLR0913 (one parameter for each setting)
     ntp: bool,
     cut_power_after: float | None,
 ) -> None:
-    """Run a virtual ESP32 board whose flash is the file IMAGE, until Ctrl-C.
+    """Run a virtual ESP32 board whose flash is the file FLASH, until Ctrl-C.
 
-    IMAGE is created if it is missing. It holds whatever the board stores, keys included. The file IMAGE.nvs
-    beside it holds the board's key-value store.
+    FLASH is created if it is missing. It holds whatever the board stores, keys included. The file FLASH.nvs
+    beside it holds the board's key-value store. With --image a new FLASH begins with the files, and perhaps the
+    identity, of an image for a chip, which stays as it is.
 
     mpremote takes the serial port that is printed here for that of a board. The signal SIGUSR1 cuts the power
     without warning and restores it, and so does --cut-power-after, once. SIGUSR2 switches the access point off
@@ -55,6 +58,6 @@ def board_command(  # noqa: PLR0913 (one parameter for each setting)
     from e4_tools.virtual_board.foreground import run_board  # noqa: PLC0415
 
     try:
-        run_board(BoardOptions(image, port, listen, wifi, heap, frozen, ntp), cut_power_after)
+        run_board(BoardOptions(image, port, listen, wifi, heap, frozen, ntp, chip_image), cut_power_after)
     except VirtualBoardError as error:
         raise click.ClickException(str(error)) from error

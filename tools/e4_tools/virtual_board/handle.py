@@ -27,6 +27,7 @@ class VirtualBoard:
         heap: str = DEFAULT_HEAP,
         frozen: Path | None = None,
         ntp: bool = True,
+        chip_image: Path | None = None,
     ) -> None:
         """Describe the board without starting it.
 
@@ -37,8 +38,9 @@ class VirtualBoard:
         `heap`, such as '320k', is about the memory that is free when user code starts.
         `frozen` is a folder of modules that the firmware contains. By default it is one with `umqtt.simple`.
         `ntp` says whether time servers answer. Whichever server a board asks on port 123, one on the host answers.
+        `chip_image` is a file of `e4 image`. A new `image` begins with the file system in it.
         """
-        self._options = BoardOptions(image, port, listen, wifi, heap, frozen, ntp)
+        self._options = BoardOptions(image, port, listen, wifi, heap, frozen, ntp, chip_image)
         # The process of the supervisor, or None while the board is stopped.
         self._process: subprocess.Popen[str] | None = None
         # The path of the serial port. It is empty before `start`.

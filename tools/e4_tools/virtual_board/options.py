@@ -35,6 +35,7 @@ class BoardOptions:
     heap: str = DEFAULT_HEAP
     frozen: Path | None = None
     ntp: bool = True
+    chip_image: Path | None = None
 
     def __post_init__(self) -> None:
         _ = self.wifi_network, self.heap_bytes, self.listen_address
@@ -87,7 +88,7 @@ class BoardOptions:
         """Return the options that `to_json` has written as JSON. Raises VirtualBoardError for any other text."""
         try:
             values = json.loads(text)
-            for name in ("image", "port", "frozen"):
+            for name in ("image", "port", "frozen", "chip_image"):
                 values[name] = Path(values[name]) if values[name] is not None else None
             return cls(**values)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):

@@ -38,7 +38,7 @@ class Supervisor:
         """Prepare everything and switch the power on. Raises VirtualBoardError if the board cannot start."""
         command = find_micropython()
         with contextlib.ExitStack() as cleanup:
-            self._image = FlashImage(options.image)
+            self._image = FlashImage(options.image, options.chip_image)
             cleanup.callback(self._image.close)
             self._registers = Registers()
             cleanup.callback(self._registers.close)

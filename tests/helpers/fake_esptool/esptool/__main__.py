@@ -1,7 +1,8 @@
 """Does what `e4 flash` needs of `python -m esptool` (5.x). The chip and its flash are files in a folder.
 
 The variable FAKE_CHIP names the folder. Its file `chip` has the name of the chip, such as ESP32-S3, and `flash` is the
-content of its flash. As the real esptool, this one refuses unknown commands and options, a `--chip` that is not the
+content of its flash. The chip says that it has as much flash as that file, or as the file `size` names, such as 8MB.
+As the real esptool, this one refuses unknown commands and options, a `--chip` that is not the
 chip in the folder, and an image that is for another chip or does not fit.
 
 If the folder has a file `worn`, one byte that is written becomes wrong, as in worn flash. Writing then fails, unless
@@ -14,6 +15,8 @@ import sys
 from pathlib import Path
 
 _IDS = {"ESP32": 0, "ESP32-S2": 2, "ESP32-C3": 5, "ESP32-S3": 9, "ESP32-C6": 13}
+_BOOTLOADER = {"ESP32": 0x1000, "ESP32-S2": 0x1000}  # where it is; at 0 on the other chips
+MAC = "24:0a:c4:12:34:56"
 
 
 def fail(text: str) -> None:
@@ -28,7 +31,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--baud", type=int)
     parser.add_argument("--after", choices=["hard-reset", "soft-reset", "no-reset", "no-reset-stub", "watchdog-reset"])
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("read-mac")
+    commands.add_parser("flash-id")
     for name in ("write-flash", "verify-flash"):
         command = commands.add_parser(name)
         command.add_argument("address", type=lambda text: int(text, 0))
@@ -40,7 +43,9 @@ def arguments() -> argparse.Namespace:
 
 def write(wanted: argparse.Namespace, folder: Path, chip: str) -> None:
     flash, data = bytearray((folder / "flash").read_bytes()), wanted.file.read_bytes()
-    if data[0] != 0xE9 or int.from_bytes(data[12:14], "little") != _IDS[chip]:
+    # The real one looks at an image only where the chip looks for its bootloader.
+    at_bootloader = wanted.address == _BOOTLOADER.get(chip, 0)
+    if at_bootloader and (data[0] != 0xE9 or int.from_bytes(data[12:14], "little") != _IDS[chip]):
         fail(f"'{wanted.file}' is not an {chip} image. Use the force argument to flash anyway.")
     if wanted.address + len(data) > len(flash):
         fail(f"File '{wanted.file}' (length {len(data)}) will not fit in {len(flash)} bytes of flash.")
@@ -73,7 +78,12 @@ def main() -> None:
     if wanted.chip not in ("auto", chip.lower().replace("-", "")):
         fail(f"This chip is {chip}, not {wanted.chip.upper()}. Wrong chip argument?")
     print(f"Connected to {chip} on {wanted.port}:\nChip type:          {chip}-D0WD-V3 (revision v3.1)")
-    if wanted.command == "write-flash":
+    print(f"MAC:                {os.environ.get('FAKE_MAC', MAC)}")
+    if wanted.command == "flash-id":
+        size = folder / "size"
+        text = size.read_text() if size.exists() else f"{(folder / 'flash').stat().st_size // 1024}KB"
+        print(f"Detected flash size: {text}")
+    elif wanted.command == "write-flash":
         write(wanted, folder, chip)
     elif wanted.command == "verify-flash":
         verify(wanted, folder)

@@ -12,7 +12,7 @@ from e4_tools.board.ports import choose_port
 from e4_tools.cli.shared.output import Report
 from e4_tools.errors import ToolError
 from e4_tools.printable import printable
-from e4_tools.provisioning.factory import Factory, TableRow, read_table
+from e4_tools.provisioning.factory import Factory, TableRow, check_topics, read_table, rows_left
 from e4_tools.provisioning.ledger import Ledger
 
 
@@ -35,12 +35,12 @@ class FactoryRun:
             raise ToolError(f"{self.name} is not in {self.table}; nothing was done")
         report.say(issued=[])
         with Ledger(self.ledger) as ledger:
-            wanted = _rows_left(rows, ledger) if self.name is None else [rows[self.name]]
-            _check_topics(wanted, factory)
+            wanted = rows_left(rows, ledger) if self.name is None else [rows[self.name]]
+            check_topics(wanted, factory.config)
             for row, port in self._boards(wanted):
                 issued = factory.issue_at(port, row, ledger)
                 report.add("issued", asdict(issued), f"{row.name} is issued to board {issued.mac}, at {port}.")
-            left = [row.name for row in _rows_left(rows, ledger)]
+            left = [row.name for row in rows_left(rows, ledger)]
         text = f"{len(left)} of {len(rows)} names are left." if left else "All names of the list are issued."
         report.say(text, left=left)
 
@@ -59,14 +59,3 @@ class FactoryRun:
             if click.prompt(question, default="", show_default=False, err=True).strip().lower() == "q":
                 return
             yield row, choose_port(None)
-
-
-def _rows_left(rows: dict[str, TableRow], ledger: Ledger) -> list[TableRow]:
-    issued = ledger.issued_names()
-    return [row for row in rows.values() if row.name not in issued]
-
-
-def _check_topics(rows: list[TableRow], factory: Factory) -> None:
-    for row in rows:
-        if not row.topics and not factory.config["topics"]:
-            raise ToolError(f"{row.name} has no topics in the table, and there is no --topic; nothing was done")

@@ -103,6 +103,15 @@ def board_port(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+ledger_option = click.option(
+    "--ledger",
+    type=click.Path(path_type=Path),
+    default="ledger.jsonl",
+    show_default=True,
+    help="The file that notes which name was issued to which board, without keys.",
+)
+
+
 def from_environment(variable: str) -> str | None:
     """Return a variable of the environment, or None if it is not set. Raises ToolError if it is not UTF-8."""
     value = os.environ.get(variable)

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from e4_tools.cli.shared.options import BrokerChoice, broker_option, secret
+from e4_tools.cli.shared.options import BrokerChoice, broker_option, optional_broker_option, secret
 from e4_tools.cli.shared.output import Report
 from e4_tools.errors import ToolError
 from e4_tools.keys.secret_files import read_private_file
@@ -111,10 +111,18 @@ def _parse_entries(_context: click.Context, _parameter: click.Parameter, given: 
 
 def settings_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that say what goes into the configuration, and the argument `settings`."""
+    return _settings_options(command, required=True)
 
-    @broker_option
+
+def optional_settings_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the same options, and the argument `settings`, which is None if none of them is given."""
+    return _settings_options(command, required=False)
+
+
+def _settings_options(command: Callable[..., None], required: bool) -> Callable[..., None]:
+    @(broker_option if required else optional_broker_option)
     @click.option("--topic", "topics", multiple=True, help="Topic filter to subscribe to; repeatable.")
-    @click.option("--wifi", "ssid", required=True, metavar="SSID", help="WiFi network; its password is asked for.")
+    @click.option("--wifi", "ssid", required=required, metavar="SSID", help="WiFi network; its password is asked for.")
     @click.option("--broker-user", metavar="NAME", help="The board's user at the broker; the password is asked for.")
     @click.option(
         "--broker-password-file", type=_FILE, help="The board's password at the broker is the first line of this file."
@@ -131,9 +139,9 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def wrapped(  # noqa: PLR0913 (one parameter for each option)
         *arguments: Any,
-        broker: BrokerChoice,
+        broker: BrokerChoice | None,
         topics: tuple[str, ...],
-        ssid: str,
+        ssid: str | None,
         broker_user: str | None,
         broker_password_file: Path | None,
         entries: _Entries,
@@ -141,6 +149,12 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         if broker_password_file is not None and broker_user is None:
             raise click.UsageError("--broker-password-file goes with --broker-user")
+        if ssid is None or broker is None:
+            # The broker may come from the environment, so that alone it says nothing.
+            if ssid is not None or topics or broker_user is not None or entries:
+                raise click.UsageError(f"{'--wifi' if ssid is None else '--broker'} is missing")
+            command(*arguments, settings=None, **options)
+            return
         settings = Settings(ssid, topics, broker, broker_user, broker_password_file, entries)
         command(*arguments, settings=settings, **options)
 
