@@ -41,7 +41,7 @@ Runner = Callable[[str], str]
 def load_vectors(path: Path) -> list[Case]:
     """Return the cases of a vector file. Raises ToolError for a file that is not a vector file."""
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ToolError(f"{path} cannot be read as JSON: {error}") from None
     sections = document.get("vectors") if isinstance(document, dict) else None

@@ -56,7 +56,7 @@ class Budgets:
     def __init__(self, place: str, path: Path = _FILE) -> None:
         self._place = place
         try:
-            entries = tomllib.loads(path.read_text())
+            entries = tomllib.loads(path.read_text("utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise ToolError(f"the budgets in {path} cannot be read: {error}") from None
         for name, entry in entries.items():
