@@ -24,6 +24,7 @@ from e4_tools.provisioning.ledger import BEGUN, NO_BOARD, Ledger
 SECRET_ENDING = ".secret.bin"  # noqa: S105 (the end of a file name)
 _PUBLIC = 0o644
 _KIND = "image"
+_SOME_KEY = b"\x01" * 32  # for an image that is made and thrown away
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,14 @@ class ImageFactory:
     replace: bool  # A name that was begun with a board may go into an image, with a new key.
 
     def check(self, rows: Sequence[TableRow]) -> None:
-        """Raise ToolError if a board could not be a member with its configuration. Nothing is done."""
-        check_configs([self._config_of(row) for row in rows])
+        """Raise ToolError if a board could not be a member with its configuration, or the files do not fit.
+
+        Nothing is done, and no key is made.
+        """
+        configs = [self._config_of(row) for row in rows]
+        check_configs(configs)
+        for config in configs[:1]:  # All images have the same files beside the identity.
+            self.maker.make(identity_files(config, _SOME_KEY))
 
     def issue(self, row: TableRow, path: Path, ledger: Ledger) -> bool:
         """Write the image of a board, and return whether the file was another one before.

@@ -81,7 +81,9 @@ def main() -> None:
     print(f"MAC:                {os.environ.get('FAKE_MAC', MAC)}")
     if wanted.command == "flash-id":
         size = folder / "size"
-        text = size.read_text() if size.exists() else f"{(folder / 'flash').stat().st_size // 1024}KB"
+        kilobytes = (folder / "flash").stat().st_size // 1024
+        text = f"{kilobytes // 1024}MB" if kilobytes >= 1024 else f"{kilobytes}KB"
+        text = size.read_text() if size.exists() else text
         print(f"Detected flash size: {text}")
     elif wanted.command == "write-flash":
         write(wanted, folder, chip)
