@@ -19,7 +19,7 @@ _FLEET = (ROOT / "docs" / "fleet.md").read_text()
 _APPLICATION = (ROOT / "docs" / "application.md").read_text()
 _BOARDS = (ROOT / "docs" / "boards.md").read_text()
 # Commands for one board: docs/boards.md has them.
-_OF_BOARDS = {"board", "console", "deploy", "flash", "ports", "provision", "reset", "status", "wipe"}
+_OF_BOARDS = {"board", "console", "deploy", "flash", "image", "ports", "prove", "provision", "reset", "status", "wipe"}
 
 
 def _names(group: click.Group, before: str = "e4") -> set[str]:
