@@ -40,6 +40,7 @@ TABLE = (
     ("ledger", 10, "host.files.LedgerFile"),
     ("CA certificate", 10, "host.files.AuthorityFile"),
     ("image of MicroPython", 20, "host.files.ImageFile"),
+    ("image for a flash", 2, "host.files.FlashFile"),
     ("budgets", 10, "host.files.BudgetFile"),
     ("test vectors", 10, "host.files.VectorFile"),
     ("key store, secrets", 20, "host.store.SealedSecret"),

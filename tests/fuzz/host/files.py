@@ -9,7 +9,7 @@ import json
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
@@ -24,16 +24,20 @@ from e4_tools.dev.bench.figures import Figure
 from e4_tools.dev.conformance import _run_all, load_vectors
 from e4_tools.dev.conformance_cases import run
 from e4_tools.errors import NameTaken, ToolError
+from e4_tools.image.file_system import make_file_system
+from e4_tools.image.flash_file import read_flash
 from e4_tools.image.micropython_image import read_image
 from e4_tools.keys.files import read_key, write_keys
 from e4_tools.mqtt.authority import read_authority
 from e4_tools.provisioning.factory import read_table
+from e4_tools.provisioning.identity_files import read_identity
 from e4_tools.provisioning.key_sources import KeyFolder
 from e4_tools.provisioning.ledger import BEGUN, Ledger
 from fuzz import mutation
 from fuzz.host.parser import FileParser
 from fuzz.mutation import chance, pick
 from fuzz.parser import Ignored, check
+from helpers.firmware_image import partition_table
 from helpers.portable.support import Dice
 
 _MODES = (0o600, 0o600, 0o600, 0o400, 0o644, 0o660, 0o606, 0o700)
@@ -245,6 +249,33 @@ class ImageFile(FileParser):
         self.write(given, 0o644)
         image = read_image(self.path)
         check(image.size == len(given) and image.chip.startswith("ESP32"), "it reads another image")
+
+
+class FlashFile(FileParser):
+    """A file for the whole flash of a chip, as `e4 image` makes it."""
+
+    refusals = (ToolError, Ignored)
+    _files: ClassVar = {"lib/e4/a.mpy": b"a" * 5000, "boot.py": b"b"}
+
+    def make(self, dice: Dice) -> bytes:
+        table = partition_table([("vfs", 1, 0x81, 0x10000, 0x10000, 0)])
+        if dice.below(3) == 0:
+            table = mutation.mutate(dice, (table[:96],), 96)
+        flash = bytearray(b"\xff" * 0x10000) + make_file_system(self._files, 0x10000)
+        flash[0x1000:0x1018] = b"\xe9\x03\x02\x20" + bytes(20)
+        flash[0x8000 : 0x8000 + len(table)] = table
+        for _ in range(dice.below(8)):
+            # Most of the file system is erased; its superblock and the root folder are at the beginning.
+            flash[0x10000 + dice.below(0x3000)] = dice.below(256)
+        return bytes(flash[: dice.below(len(flash))] if dice.below(4) == 0 else flash)
+
+    def parse(self, given: bytes) -> None:
+        found = read_flash(given)
+        if found is None:
+            raise Ignored
+        check(found.chip == "ESP32" and found.file_system.offset == 0x10000, "it reads another flash")
+        check(all(name.startswith("/") for name in found.files), "a path is not absolute")
+        check(read_identity(found.files) is None, "it reads an identity")
 
 
 class BudgetFile(FileParser):
