@@ -15,6 +15,7 @@
 #   make powercut      power cuts everywhere in the life of a board          (CUTS=n: how many, SEED=n: another life)
 #   make fuzz          random input for all parsers                          (INPUTS=n, SEED=n, ONLY=part of a name)
 #   make soak          messages and faults: is any lost, does the heap stay? (MINUTES=n, BOARDS=n, SEED=n)
+#   make emulated      an official image in an emulator: vectors, figures, a node (QEMU=program IMAGE=file; VECTORS=file)
 #   make bench         time, heap, flash and size against their budgets      (PORT=device or socket://host:port)
 #
 # The other targets are parts of `make test`. docs/testing.md says what each of them shows.
@@ -32,7 +33,7 @@ setup: $(VENV)/.installed
 
 check: lint unit vm texts
 
-test: lint unit vm property budgets wasm tools boards docs faults
+test: lint unit vm property budgets wasm tools boards docs faults emulated
 
 demo: $(VENV)/.installed
 	$(RUN) -m e4_tools.dev.demo $(if $(BROKER),--broker $(BROKER)) $(if $(PORT),--port $(PORT))
@@ -115,6 +116,14 @@ fuzz: $(VENV)/.installed
 soak: $(VENV)/.installed
 	PYTHONPATH=tests $(RUN) -m faults.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(BOARDS),--boards $(BOARDS)) \
 		$(if $(SEED),--seed $(SEED))
+
+# docs/testing.md says where the two files come from.
+emulated: $(VENV)/.installed
+	@if [ -z "$(QEMU)" ] || [ -z "$(IMAGE)" ]; then \
+		echo "The emulated board was NOT run: make emulated QEMU=qemu-system-xtensa IMAGE=ESP32_GENERIC.bin"; \
+	else \
+		$(RUN) -u -m e4_tools.dev.emulated "$(QEMU)" "$(IMAGE)" $(if $(VECTORS),--vectors "$(VECTORS)"); \
+	fi
 
 bench: $(VENV)/.installed
 	$(RUN) -m e4_tools.dev.bench $(if $(PORT),--port $(PORT))

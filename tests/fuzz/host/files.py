@@ -21,7 +21,7 @@ import e4
 from e4_tools.cli.shared.settings import _first_line
 from e4_tools.dev.bench.budgets import Budgets
 from e4_tools.dev.bench.figures import Figure
-from e4_tools.dev.conformance import _run_all, load_vectors
+from e4_tools.dev.conformance import load_vectors, run_all
 from e4_tools.dev.conformance_cases import run
 from e4_tools.errors import NameTaken, ToolError
 from e4_tools.image.file_system import make_file_system
@@ -320,4 +320,4 @@ class VectorFile(FileParser):
         self.write(given, 0o644)
         cases = [(section, case) for section, case in load_vectors(self.path) if section != "passwords"]
         with contextlib.redirect_stdout(io.StringIO()):
-            check(_run_all("here", cases, run) in (True, False), "it is no verdict")
+            check(sum(run_all("here", cases, run)) <= len(cases), "it counts more verdicts than cases")

@@ -59,11 +59,8 @@ def load_vectors(path: Path) -> list[Case]:
     return found
 
 
-def _run_all(where: str, cases: list[Case], run: Runner) -> bool:
-    """Run the cases, and print those that fail and a closing line.
-
-    Return True if at least one case ran and none has failed.
-    """
+def run_all(where: str, cases: list[Case], run: Runner) -> tuple[int, int]:
+    """Run the cases, and print those that fail and a closing line. Return how many have passed, and how many failed."""
     passed = failed = 0
     left_out: dict[str, int] = {}
     for number, (section, case) in enumerate(cases):
@@ -79,6 +76,11 @@ def _run_all(where: str, cases: list[Case], run: Runner) -> bool:
     if left_out:
         print(f"{where}: not run here:", ", ".join(f"{n} of {section}" for section, n in left_out.items()))
     print(f"{where}: {passed} passed, {failed} failed", flush=True)
+    return passed, failed
+
+
+def _is_good(passed: int, failed: int) -> bool:
+    """Tell whether at least one case ran and none has failed."""
     return passed > 0 and failed == 0
 
 
@@ -100,7 +102,7 @@ def _on_cpython(cases: list[Case]) -> bool:
             return str(conformance_cases.run(line))
         return "ok" if derived[case["password"]].hex() == case["symmetric_key"] else "another key"
 
-    return _run_all("CPython", cases, run)
+    return _is_good(*run_all("CPython", cases, run))
 
 
 def _on_vm(cases: list[Case]) -> bool:
@@ -122,7 +124,7 @@ def _on_vm(cases: list[Case]) -> bool:
                 return "the VM ended"
             return stdout.readline().rstrip("\n") or "the VM ended"
 
-        return _run_all("VM", cases, run)
+        return _is_good(*run_all("VM", cases, run))
 
 
 def _board_files(target: Target) -> Iterator[tuple[str, bytes]]:
@@ -150,7 +152,7 @@ def _on_board(port: str, cases: list[Case]) -> bool:
             def run(line: str) -> str:
                 return str(board.ask(_RUN_CASES, "run_case", line, shape=str, doing="running a case"))
 
-            return _run_all("board", cases, run)
+            return _is_good(*run_all("board", cases, run))
 
 
 def _remove_folder(board: Board, doing: str) -> None:
