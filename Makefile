@@ -137,12 +137,13 @@ mip: $(VENV)/.installed
 	$(RUN) -m e4_tools.dev.mip_index $(or $(OUT),build/mip)
 
 # The file `.installed` is made last, so that an interrupted installation is done again.
-$(VENV)/.installed: requirements.txt pyproject.toml tools/e4_tools/virtual_board/umqtt.py
+$(VENV)/.installed: requirements.txt pyproject.toml tools/e4_tools/virtual_board/umqtt.py tests/helpers/manifest_rules.py
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --require-hashes -r requirements.txt
 	$(RUN) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	$(RUN) -m e4_tools.virtual_board.umqtt
+	PYTHONPATH=tests $(RUN) -m helpers.manifest_rules || true # One test needs it, and says so.
 	touch $@
 
 # The stubs have a folder of their own: they bear the names of modules of the standard library, and would hide those.

@@ -9,14 +9,12 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner, Result
 
-from e4_tools.board.compile import sources
 from e4_tools.dev.bench import __main__ as bench
 from e4_tools.dev.bench import budgets, figures, places
 from e4_tools.dev.bench.budgets import Budget, Budgets, Verdict
 from e4_tools.dev.bench.drawing import draw
 from e4_tools.dev.bench.figures import Figure
 from e4_tools.errors import ToolError
-from e4_tools.paths import FIRMWARE, ROOT
 from e4_tools.virtual_board import VirtualBoard
 from helpers.board_files import on_board
 from helpers.boards import BoardMaker
@@ -46,21 +44,6 @@ def test_every_size_has_a_budget_and_the_modules_are_all_there() -> None:
     assert {"bytes_deployed/lib/e4/siv.mpy", "bytes_deployed/firmware/node.mpy"} <= {figure.name for figure in measured}
     modules = sum(figure.value for figure in measured if figure.name.endswith(".mpy"))
     assert measured[-1] == Figure("bytes_deployed/total_mpy", modules)
-
-
-def test_the_manifest_freezes_what_deploy_sends(monkeypatch: pytest.MonkeyPatch) -> None:
-    frozen: list[Path] = []
-
-    # This takes the arguments of `package` in MicroPython's manifestfile.py.
-    def package(name: str, base_path: str, files: list[str] | None = None) -> None:
-        folder = Path(base_path, name).resolve()
-        frozen.extend(folder.rglob("*.py") if files is None else [folder / file for file in files])
-
-    monkeypatch.chdir(FIRMWARE)
-    # MicroPython's build executes the manifest in the same way.
-    exec(Path("manifest.py").read_text(), {"include": lambda path: None, "package": package})  # noqa: S102
-    deployed = [ROOT / path for path, _ in sources() if "/" in path]
-    assert sorted(frozen) == sorted(deployed)
 
 
 def test_growth_past_a_budget_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ from e4_tools.board.compile import Target, compile_module, package_files
 from e4_tools.board.deploy import checkout_version
 from e4_tools.board.paths_on_board import VERSION_PATH
 from e4_tools.errors import ToolError
-from e4_tools.paths import FIRMWARE, LIBRARY, ROOT
+from e4_tools.paths import FIRMWARE, LIBRARY, ROOT_OF_BOARD
 from e4_tools.provisioning.install import SET_UP_BOARD
 
 # The processors of the chips with WiFi that MicroPython runs on as an ESP32: ESP32, S2 and S3; C3, C5 and C6.
@@ -49,7 +49,7 @@ _APPLICATION_NAME = "e4-node"
 # what is in /lib, so an application in /lib/firmware would never run on a board that was deployed to before.
 _ROOT_OF_BOARD = "../"
 _HASH_DIGITS = 16  # of the SHA-256 of a file; a board reads them as JSON, and micropython.org gives 8
-_BY_HAND = (ROOT / "boot.py", ROOT / "main.py", SET_UP_BOARD)
+_BY_HAND = (ROOT_OF_BOARD / "boot.py", ROOT_OF_BOARD / "main.py", SET_UP_BOARD)
 
 
 @dataclass(frozen=True)
