@@ -25,6 +25,7 @@ from e4_tools.paths import FIRMWARE
 # the generation may be any. The board writes the records' files when it first opens the store.
 _ROOT = b"E4\x00\x02" + b"\x01\0\0\0" + b"\0"
 _IDENTITY = b"id"  # the name of the record of an identity (`e4.records`)
+_LEAST_IDENTITY = 16 + 32  # bytes: the ID and the ID key, with which the record begins
 _NONCE = b"pending"  # for the proof of a pending key (`on_board/provision.py`)
 _CHECK = """
 import json, sys
@@ -67,6 +68,8 @@ def read_identity(files: dict[str, bytes]) -> Identity | None:
     except (KeyError, ValueError, TypeError, RecursionError, e4.InvalidName):
         return None
     start = len(_ROOT) + 3 + len(_IDENTITY)
+    if len(store) < start + _LEAST_IDENTITY + 4:
+        return None
     if store[:start] != _ROOT + _head(_IDENTITY, len(store) - start - 4) or store[-4:] != _checksum(store[:-4]):
         return None
     if store[start : start + len(client_id)] != client_id:
