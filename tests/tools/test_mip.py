@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from e4_tools.board.compile import Target, board_files
 from e4_tools.board.deploy import DeployOptions, checkout_version, plan_for
 from e4_tools.board.raw_repl import Board
-from e4_tools.dev.mip_index import ARCHITECTURES, build_index, main
+from e4_tools.dev.mip_index import build_index, main
+from e4_tools.image.micropython_image import ARCHITECTURES
 from e4_tools.virtual_board import VirtualBoard, VirtualBoardError, find_micropython
 from helpers.board_files import hashes, on_board
 from helpers.mpremote import mpremote, serve

@@ -38,11 +38,10 @@ from e4_tools.board.compile import Target, compile_module, package_files
 from e4_tools.board.deploy import checkout_version
 from e4_tools.board.paths_on_board import VERSION_PATH
 from e4_tools.errors import ToolError
+from e4_tools.image.micropython_image import ARCHITECTURES
 from e4_tools.paths import FIRMWARE, LIBRARY, ROOT_OF_BOARD
 from e4_tools.provisioning.install import SET_UP_BOARD
 
-# The processors of the chips with WiFi that MicroPython runs on as an ESP32: ESP32, S2 and S3; C3, C5 and C6.
-ARCHITECTURES = ("xtensawin", "rv32imc")
 _LIBRARY_NAME = "e4"
 _APPLICATION_NAME = "e4-node"
 # `mip` installs into /lib. The application belongs beside it, where `e4 deploy` puts it too: /firmware is found before

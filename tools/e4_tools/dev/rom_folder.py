@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 
 from e4_tools.board.compile import Target, board_files
-from e4_tools.dev.mip_index import ARCHITECTURES
 from e4_tools.errors import ToolError
+from e4_tools.image.micropython_image import ARCHITECTURES
 
 
 def write_rom_folder(folder: Path, target: Target) -> None:

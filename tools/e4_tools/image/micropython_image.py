@@ -23,6 +23,8 @@ _CHIPS = {
     18: ("ESP32-P4", 0x2000, "rv32imc"),
     23: ("ESP32-C5", 0x2000, "rv32imc"),
 }
+# The architectures of all these chips, each once.
+ARCHITECTURES = tuple(dict.fromkeys(architecture for _, _, architecture in _CHIPS.values()))
 # The header of an image (`esp_image_header_t` of ESP-IDF): magic, number of segments, flash mode, flash size and
 # frequency, entry point; write-protect pin, drive strengths, chip ID.
 _HEADER = struct.Struct("<BBBBIB3xH")

@@ -27,7 +27,6 @@ import e4
 from firmware import config
 
 _CTRL_B = 0x02
-_ESCAPE = 0x1B
 _REPL_MS = 5000  # how long `repl` may take to connect the keyboard
 _KEY_SIZE = 32  # bytes
 _ERASE_LINE = "\r\x1b[2K"
