@@ -27,7 +27,7 @@ STUBS := build/stubs
 WASM := build/wasm
 
 .PHONY: setup check test demo lint style imports types unit vm wasm property budgets tools boards docs texts faults \
-	wheel powercut fuzz soak bench conformance mip lock clean
+	wheel powercut fuzz soak emulated bench conformance mip lock clean
 
 setup: $(VENV)/.installed
 

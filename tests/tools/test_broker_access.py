@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import e4_tools.provisioning.install as provisioning_module
+import e4_tools.provisioning.identity_files as identity_files_module
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
 from e4_tools.mqtt.embedded_broker import HOST, free_port
@@ -85,7 +85,7 @@ def test_a_certificate_that_does_not_arrive_changes_nothing(
     tool.run(*_sends(board))
     before = _broker(board)
     config = {"name": "alice", "wifi": {"ssid": "v"}, "broker": {"host": "h", "ca": Authority().der}, "topics": ["a"]}
-    monkeypatch.setattr(provisioning_module, "CA_PATH", "/no-such-folder/ca")
+    monkeypatch.setattr(identity_files_module, "CA_PATH", "/no-such-folder/ca")
     with Board(board.device) as serial, pytest.raises(ToolError):
         install(serial, config, _KEY)
     assert _broker(board) == before
