@@ -52,6 +52,11 @@ class Target:
         return _ARCHITECTURES.index(self.architecture)
 
     @classmethod
+    def for_esp32(cls, architecture: str, lines: bool = False) -> Target:
+        """Return what every chip of the ESP32 family with this architecture loads."""
+        return cls(architecture, 31, loads_mpy=True, lines=lines)
+
+    @classmethod
     def from_facts(cls, mpy: int, largest: int) -> Target:
         """Return what a board loads, from what `describe_loader` says of it.
 

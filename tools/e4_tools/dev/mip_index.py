@@ -165,7 +165,7 @@ def _write(path: Path, data: bytes) -> None:
 )
 def main(folder: Path, architectures: tuple[str, ...]) -> None:
     """Build a folder from which mip installs the library and the board application."""
-    targets = [Target(name, 31, loads_mpy=True) for name in architectures or ARCHITECTURES]
+    targets = [Target.for_esp32(name) for name in architectures or ARCHITECTURES]
     try:
         build_index(folder, targets)
     except (ToolError, OSError) as error:

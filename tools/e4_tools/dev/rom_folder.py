@@ -42,7 +42,7 @@ def write_rom_folder(folder: Path, target: Target) -> None:
 def main(folder: Path, architecture: str) -> None:
     """Write library and application, compiled for a board, into a folder for `mpremote romfs`."""
     try:
-        write_rom_folder(folder, Target(architecture, 31, loads_mpy=True))
+        write_rom_folder(folder, Target.for_esp32(architecture))
     except (ToolError, OSError) as error:
         raise click.ClickException(str(error)) from None
     print(f"{folder} is ready: mpremote romfs build {folder}")

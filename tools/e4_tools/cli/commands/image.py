@@ -28,7 +28,6 @@ _SIZES = ("2MB", "4MB", "8MB", "16MB", "32MB", "64MB", "128MB")
 _FOLDER = "images"
 _MAIN = "main.py"
 _OLDEST = (1, 27)  # the first version of MicroPython that our files are made for
-_SMALL_INT_BITS = 31  # of MicroPython on every ESP32
 _EXAMPLES = """\b
 Examples:
   e4 image                                       MicroPython here or in build, and our files
@@ -132,7 +131,7 @@ def _maker(firmware: FirmwareImage, chosen: _ImageOptions) -> ImageMaker:
     if _numbers(version) < _OLDEST:
         oldest = ".".join(map(str, _OLDEST))
         raise ToolError(f"{firmware.path} is MicroPython {version}; {oldest} or later is needed, and nothing was done")
-    target = Target(firmware.architecture, _SMALL_INT_BITS, loads_mpy=True, lines=chosen.lines)
+    target = Target.for_esp32(firmware.architecture, chosen.lines)
     files = files_for(target)
     check_compilable(files, target)
     files.update(_read_added(chosen.added, files, target))
