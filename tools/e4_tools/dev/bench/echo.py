@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,7 +14,7 @@ from e4_tools.dev.bench.figures import Figure
 from e4_tools.errors import ToolError
 from e4_tools.mqtt.broker import BrokerConnection
 from e4_tools.mqtt.embedded_broker import HOST, free_port
-from e4_tools.mqtt.mosquitto import find_mosquitto
+from e4_tools.mqtt.mosquitto import find_mosquitto, run_mosquitto
 from e4_tools.provisioning.install import provision_at
 from e4_tools.virtual_board import VirtualBoard
 from e4_tools.virtual_board.options import DEFAULT_PASSWORD, DEFAULT_SSID
@@ -26,34 +23,7 @@ _KEY = bytes(range(32))
 _TOPIC = "bench/echo"
 _WIFI = (DEFAULT_SSID, DEFAULT_PASSWORD)
 _SECONDS = 240.0
-_START_SECONDS = 10.0
 _CASES = Path(__file__).with_name("on_board") / "bench_echo.py"
-
-
-@contextmanager
-def _mosquitto(program: str, folder: Path) -> Iterator[int]:
-    """Run mosquitto on the loopback interface, and yield its port."""
-    port = free_port()
-    config = folder / "mosquitto.conf"
-    config.write_text(f"listener {port} {HOST}\nallow_anonymous true\nset_tcp_nodelay true\n")
-    with subprocess.Popen([program, "-c", str(config)], stderr=subprocess.DEVNULL) as process:
-        try:
-            _wait_for(port)
-            yield port
-        finally:
-            process.terminate()
-
-
-def _wait_for(port: int) -> None:
-    """Wait until a broker answers at the port. Raises ToolError if none does."""
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            with BrokerConnection(HOST, port):
-                return
-        except ToolError:
-            time.sleep(0.1)
-    raise ToolError("mosquitto does not start")
 
 
 def messages(rounds: int) -> Iterator[Figure]:
@@ -68,7 +38,8 @@ def messages(rounds: int) -> Iterator[Figure]:
         raise ToolError("mosquitto is not installed")
     with TemporaryDirectory() as name:
         folder = Path(name)
-        with _mosquitto(program, folder) as port, VirtualBoard(folder / "board.flash") as board:
+        port = free_port()
+        with run_mosquitto(program, folder, port), VirtualBoard(folder / "board.flash") as board:
             _make_node(board.device, port)
             with Board(board.device, restart=False) as serial:
                 serial.write_file("bench_echo.py", _CASES.read_bytes())
