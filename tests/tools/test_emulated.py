@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from e4_tools.dev.emulated.__main__ import main
+from e4_tools.dev.emulated.console_relay import ConsoleRelay
 from e4_tools.dev.emulated.relay import Relay, frame, take_frame
 from helpers.firmware_image import write_image
 
@@ -102,24 +103,55 @@ def test_a_frame_that_is_damaged_or_behind_other_bytes_does_no_harm() -> None:
     assert received == b""
 
 
+def test_a_time_server_is_asked_by_datagrams_and_others_are_lost(board: _Board) -> None:
+    query = b"\x23" + bytes(39) + b"question"
+    assert board.ask("S", 1, b"192.0.2.3:123\0" + query) == (0, b"")
+    status, answer = board.ask("D", 2)
+    assert status == 0
+    address, _, said = answer.partition(b"\0")
+    assert address == b"192.0.2.3:123"
+    assert len(said) == 48 and said[24:32] == b"question"  # the client's own stamp comes back (RFC 4330 section 5)
+    assert board.ask("D", 3) == (1, b"")
+    assert board.ask("S", 4, b"192.0.2.3:53\0" + query) == (0, b"")
+    assert board.ask("D", 5) == (1, b"")
+
+
+def test_the_console_serves_one_client_after_the_other_and_keeps_the_line() -> None:
+    emulator, relay_end = socket.socketpair()
+    emulator.settimeout(10)
+    relay = ConsoleRelay(relay_end)
+    try:
+        for typed in (b"one", b"two"):
+            with socket.create_connection((_HOST, relay.port), 10) as client:
+                client.sendall(typed)
+                assert emulator.recv(10) == typed
+                emulator.sendall(b"heard " + typed)
+                assert client.recv(20) == b"heard " + typed
+    finally:
+        relay.close()
+    assert emulator.recv(10) == b""
+    emulator.close()
+
+
 @pytest.mark.parametrize(
     ("machines", "chip_id", "complaint"),
     [
-        ("esp32 a chip", 5, "is for ESP32-C3, and the emulator is an ESP32"),
-        ("lx60 a board", 0, "does not emulate an ESP32"),
+        ("esp32 a chip", 9, "is for ESP32-S3, and QEMU emulates only ESP32 and ESP32-C3"),
+        ("esp32 a chip", 5, "has no machine esp32c3; nothing was done. This image takes a qemu-system-riscv32"),
+        ("lx60 a board", 0, "has no machine esp32; nothing was done. This image takes a qemu-system-xtensa"),
     ],
 )
 def test_a_wrong_emulator_or_image_is_named(tmp_path: Path, machines: str, chip_id: int, complaint: str) -> None:
     qemu = tmp_path / "qemu-system-xtensa"
     qemu.write_text(f"#!/bin/sh\necho '{machines}'\n")
     os.chmod(qemu, stat.S_IRWXU)
-    image = write_image(tmp_path / "image.bin", chip_id, 0 if chip_id == 5 else 0x1000)
+    image = write_image(tmp_path / "image.bin", chip_id, 0x1000 if chip_id == 0 else 0)
     result = CliRunner().invoke(main, [str(qemu), str(image)])
     assert result.exit_code == 1
     assert complaint in result.output and "nothing was done" in result.output
 
 
 def test_an_emulator_that_is_not_there_is_named(tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, [str(tmp_path / "none"), str(tmp_path / "image.bin")])
+    result = CliRunner().invoke(main, [str(tmp_path / "none"), str(write_image(tmp_path / "image.bin"))])
     assert result.exit_code == 1
     assert f"QEMU={tmp_path / 'none'} cannot be run" in result.output

@@ -134,6 +134,9 @@ class RealBoard(Place):
     A virtual board is the VM at the other end of a serial line, so the VM's budgets are valid there.
     """
 
+    folder = _FOLDER  # on the board: the modules that measure
+    seconds = _SECONDS  # that one snippet may take
+
     def __init__(self, port: str) -> None:
         self._port = port
 
@@ -169,7 +172,7 @@ class RealBoard(Place):
 
     def run(self, code: str) -> Any:
         with Board(self._port, restart=False) as board:  # The board is reset at entry.
-            said = board.run(f"import sys\nsys.path.insert(0, '{_FOLDER}')\n{code}", "measuring", _SECONDS)
+            said = board.run(f"import sys\nsys.path.insert(0, '{self.folder}')\n{code}", "measuring", self.seconds)
         try:
             return json.loads(said.splitlines()[-1])
         except (IndexError, ValueError, RecursionError):

@@ -1,16 +1,24 @@
 """The modules `network` and `socket` of an emulated board, whose WiFi does not work.
 
-There is one connection at a time, over the second serial port, to a relay on the host. Importing this module puts both
-in the place of the built-in modules. It must be imported before anything that uses them.
+There is one connection at a time, over the second serial port, to a relay on the host, and datagrams to time servers.
+Importing this module puts both in the place of the built-in modules, so it comes before anything that uses them.
 
 The board asks and the relay answers, one after the other. A question and its answer have the same form:
 
     0xE4, kind, number, length (2 bytes, little-endian), data, sum of all these bytes but the first (2 bytes)
 
-The kinds are "C" (connect; the data are `host:port`), "R" (read; the data are the largest number of bytes, 2 bytes),
-"W" (write the data) and "X" (close). The data of an answer begin with a status: 0 done, 1 nothing yet, 2 the connection
-has ended. A question without a valid answer is asked again under the same number, and the relay does not carry it out
-twice. The relay sends a byte 0xD0 between two answers when there is something to read.
+| kind | the question | its data |
+|---|---|---|
+| C | connect | `host:port` |
+| R | read | the largest number of bytes (2 bytes) |
+| W | write | what is written |
+| X | close | |
+| S | send a datagram | `host:port`, a zero byte, the datagram |
+| D | receive a datagram | |
+
+The data of an answer are a status (0 done, 1 nothing yet, 2 the connection has ended), and what was read; an answer to
+D has the form of S. A question without a valid answer is asked again under the same number, and the relay does not
+carry it out twice. The relay sends a byte 0xD0 between two answers when there is something to read.
 """
 
 import sys
@@ -20,8 +28,9 @@ from machine import UART
 
 _MARK = 0xE4
 _BELL = 0xD0
-_ENDED = 2
+_DONE = 0
 _NOTHING_YET = 1
+_ENDED = 2
 _TRIES = 20
 _ANSWER_MS = 1500  # the time that the relay has for an answer
 _LOOK_MS = 500  # the time after which the board asks without a bell, in case that one was lost
@@ -42,7 +51,8 @@ class _Line:
     """The serial line to the relay."""
 
     def __init__(self):
-        self._uart = UART(1, 115200, rx=16, tx=17, rxbuf=1024, timeout=0)
+        # The emulator connects the port to the relay whatever its pins are. All chips have these two.
+        self._uart = UART(1, 115200, rx=4, tx=5, rxbuf=1024, timeout=0)
         self._number = 0
         # True if there may be something to read: the relay has rung, or the last answer held data.
         self._rang = True
@@ -113,10 +123,10 @@ class _Line:
 _line = _Line()
 
 
-class _Socket:
+class _StreamSocket:
     """A connection to the broker. It never waits for data, and it cannot be polled."""
 
-    def __init__(self, *_):
+    def __init__(self):
         self._is_open = False
 
     def connect(self, address):
@@ -154,12 +164,44 @@ class _Socket:
     setblocking = settimeout
 
 
+class _DatagramSocket:
+    """A socket for datagrams, as the time servers are asked with. Only one answer at a time is kept for the board."""
+
+    def __init__(self):
+        self._patience_ms = 0
+
+    def settimeout(self, seconds):
+        self._patience_ms = int((seconds or 0) * 1000)
+
+    def sendto(self, data, address):
+        _line.ask("S", "{}:{}".format(address[0], address[1]).encode() + b"\0" + data)
+        return len(data)
+
+    def recvfrom(self, n):
+        until = time.ticks_add(time.ticks_ms(), self._patience_ms)
+        while True:
+            status, data = _line.ask("D")
+            if status == _DONE:
+                end = data.index(b"\0")
+                host, port = data[:end].decode().split(":")
+                return data[end + 1 : end + 1 + n], (host, int(port))
+            if time.ticks_diff(until, time.ticks_ms()) < 0:
+                raise OSError(_ETIMEDOUT)
+
+    def close(self):
+        pass
+
+
+def _make_socket(_family=2, kind=1, *_):
+    return _DatagramSocket() if kind == _SocketModule.SOCK_DGRAM else _StreamSocket()
+
+
 class _SocketModule:
     __name__ = "socket"
     AF_INET = 2
     SOCK_STREAM = 1
     SOCK_DGRAM = 2
-    socket = _Socket
+    socket = staticmethod(_make_socket)
 
     @staticmethod
     def getaddrinfo(host, port, *_):
