@@ -102,8 +102,13 @@ def main(qemu: Path, image: Path, vectors: Path, only: tuple[str, ...]) -> None:
     sys.exit(0 if report.close() else 1)
 
 
+def _end(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
     # Exit through SystemExit, so that no emulator and no broker is left behind.
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, lambda number, _: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, _end)
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, _end)
     main()
