@@ -34,9 +34,8 @@ above; an open network has no `wifi.password`. The limits of each entry are in `
 """
 
 import json
-import sys
 
-import firmware
+from e4.unload import unload
 
 CONFIG_PATH = "/e4.json"
 KEYS_PATH = "/e4.keys"
@@ -72,15 +71,14 @@ class Config:
     watchdog: int
 
     def __init__(self, entries) -> None:
-        from firmware import entries as reading  # noqa: PLC0415 (it is deleted again below)
+        from firmware import entries as reading  # noqa: PLC0415 (it is unloaded again below)
 
         self.problems: list[str] = []
         if not isinstance(entries, dict):
             self.problems.append("{} is not a JSON object".format(CONFIG_PATH))
             entries = {}
         reading.fill(self, entries)
-        # The module is needed once. If it stayed in `sys.modules`, it would hold 2 KB of heap while the board runs.
-        del sys.modules[reading.__name__], firmware.entries
+        unload(reading)  # It is needed once, and would hold 2 KB of heap while the board runs.
 
 
 def load() -> Config:

@@ -1,10 +1,7 @@
 """Taking a module out of memory again, for code that a board needs seldom.
 
-    from firmware import dns
-    try:
-        ...
-    finally:
-        unload(dns)
+The code that needs the module imports it inside a function, and unloads it at the end of that function, also where it
+fails.
 
 The import reads the module from flash again the next time. A module with machine code must not be unloaded: an ESP32
 never frees executable memory, so each import of it would take more (MicroPython's `esp_native_code_commit`).
@@ -16,10 +13,8 @@ import sys
 def unload(module) -> None:
     """Forget a module, so that its code is freed once nobody uses it any more. Nothing is raised if it is gone already.
 
-    Nothing happens on CPython, where heap is no concern and other code may hold classes of the module.
+    What is imported again has new classes. So an exception that others catch must not be of a class of such a module.
     """
-    if sys.implementation.name != "micropython":
-        return
     name = module.__name__
     sys.modules.pop(name, None)
     package, _, name = name.rpartition(".")
