@@ -34,7 +34,7 @@ _LINUX_ONLY = {
 
 def _modules() -> Iterator[str]:
     """Yield the names of all modules of the tools that are imported on this machine, and not on a board."""
-    on_boards = ("by_hand", "on_board", "scripts", "vm", "migrations")
+    on_boards = ("by_hand", "on_board", "scripts", "vm", "with_firmware", "migrations")
     for path in sorted((_TOOLS / "e4_tools").rglob("*.py")):
         parts = path.relative_to(_TOOLS).with_suffix("").parts
         if not set(parts) & set(on_boards):

