@@ -64,17 +64,17 @@ class LineEditor:
             self._rest = 0 if byte < 0xC0 else 1 if byte < 0xE0 else 2 if byte < 0xF0 else 3
         self._line.append(byte)
         if not self._rest:
-            sys.stdout.write(text(bytes(self._line[_character_start(self._line) :])))
+            sys.stdout.write(text(bytes(self._line[character_start(self._line) :])))
 
     def _erase(self) -> None:
         """Remove the last character from the line and from the screen."""
         if self._line:
-            self._line = self._line[: _character_start(self._line)]
+            self._line = self._line[: character_start(self._line)]
             self._rest = 0
             sys.stdout.write("\b \b")
 
 
-def _character_start(line: bytearray) -> int:
+def character_start(line: bytearray) -> int:
     """Return where the last character of UTF-8 text begins."""
     at = len(line) - 1
     while at > 0 and line[at] & 0xC0 == 0x80:

@@ -25,6 +25,7 @@ import network
 
 import e4
 from firmware import config
+from firmware.console import character_start
 
 _CTRL_B = 0x02
 _REPL_MS = 5000  # how long `repl` may take to connect the keyboard
@@ -91,7 +92,7 @@ def _ask(question: str, echo: bool = True) -> str:
                 break
             if byte in b"\x08\x7f":
                 if line:
-                    line = line[: _last_character(line)]
+                    line = line[: character_start(line)]
                     sys.stdout.write("\b \b" if echo else "")
             elif byte >= 0x20:
                 line.append(byte)
@@ -102,14 +103,6 @@ def _ask(question: str, echo: bool = True) -> str:
             return bytes(line).decode()
         except UnicodeError:
             sys.stdout.write("That was no UTF-8. Once more: ")
-
-
-def _last_character(line: bytearray) -> int:
-    """Return where the last character of UTF-8 text begins."""
-    at = len(line) - 1
-    while at > 0 and line[at] & 0xC0 == 0x80:
-        at -= 1
-    return at
 
 
 def _ask_settings() -> dict:
