@@ -50,12 +50,12 @@ class ImageMaker:
         _write(path, made, _PUBLIC)
         return made
 
-    def write_secret(self, path: Path, name: str, identity: dict[str, bytes]) -> bool:
-        """Write an image with the identity of the client `name`, and return whether the file was another one before.
+    def write_secret(self, path: Path, identity: dict[str, bytes]) -> bool:
+        """Write an image with the files of an identity, and return whether the file was another one before.
 
-        Nobody else can read the file. Raises ToolError; then it is as it was.
+        Nobody else can read the file. What `refuse_others` refuses must not be written. Raises ToolError; then the
+        file is as it was.
         """
-        self.refuse_others(path, name)
         made = self.make(identity)
         if path.exists() and path.read_bytes() == made:
             check_secret_image(path)
@@ -122,7 +122,7 @@ class ImageFactory:
         identity = identity_files(config, key)
         if not ledger.has_image(name, self.maker.version, key):
             ledger.note(BEGUN, name, NO_BOARD, self.maker.version, key)
-        return self.maker.write_secret(path, name, identity)
+        return self.maker.write_secret(path, identity)
 
     def _config_of(self, row: TableRow) -> dict[str, Any]:
         return {**self.config, "name": row.name, **({"topics": list(row.topics)} if row.topics else {})}

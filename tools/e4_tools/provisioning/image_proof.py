@@ -8,19 +8,16 @@ from e4_tools.board.inspection import BoardInfo, inspect_board, inspect_node
 from e4_tools.board.raw_repl import Board
 from e4_tools.errors import ToolError
 from e4_tools.keys.fingerprint import fingerprint_text
+from e4_tools.provisioning.factory import IssuedBoard
 from e4_tools.provisioning.install import confirm_key, find_held_key
 from e4_tools.provisioning.key_sources import KeySource
 from e4_tools.provisioning.ledger import ISSUED, Ledger
 
 
 @dataclass(frozen=True)
-class ProvedBoard:
+class ProvedBoard(IssuedBoard):
     """A board that has proved its key."""
 
-    name: str
-    mac: str
-    firmware: str  # the version of our files on the board
-    key_fingerprint: str
     noted: bool  # whether a ledger notes it as issued
 
 
