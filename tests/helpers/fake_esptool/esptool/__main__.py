@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 
 _IDS = {"ESP32": 0, "ESP32-S2": 2, "ESP32-C3": 5, "ESP32-S3": 9, "ESP32-C6": 13}
-_BOOTLOADER = {"ESP32": 0x1000, "ESP32-S2": 0x1000}  # where it is; at 0 on the other chips
+# The offset in flash of the bootloader. On the other chips it is 0.
+_BOOTLOADER = {"ESP32": 0x1000, "ESP32-S2": 0x1000}
 MAC = "24:0a:c4:12:34:56"
 
 
